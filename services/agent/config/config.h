@@ -1,0 +1,139 @@
+// services/agent/config/config.h
+//
+// What an agent runs with: every setting that has an effect, checked and with its default filled in.
+// A Config is made by Load (load.h) from flags and files, or by hand in a test; nothing in it is
+// text that still has to be parsed, and nothing depends on the file system any more.
+//
+// Threads: a plain value; made once at the start and read by all.
+// Background: docs/ARCHITECTURE.md (agent), services/agent/config/README.md.
+#ifndef CONSUL_SERVICES_AGENT_CONFIG_CONFIG_H_
+#define CONSUL_SERVICES_AGENT_CONFIG_CONFIG_H_
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace consul::agent::config {
+
+// An address to listen on or to tell others. `address` is an IP literal without brackets.
+struct Endpoint {
+  std::string address;
+  uint16_t port = 0;
+
+  // "10.0.0.1:8300", "[::1]:8300".
+  std::string ToString() const;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
+
+// "TRACE", "DEBUG", "INFO", "WARN", "ERR", as log lines carry it.
+const char* LogLevelName(LogLevel level);
+// Takes the names above and "ERROR", in either case; nullopt for anything else.
+std::optional<LogLevel> ParseLogLevel(std::string_view name);
+
+// A port that is off is nullopt: -1 or 0 in a file or a flag. These are the numbers as asked for; the
+// listeners below are what to bind.
+struct Ports {
+  std::optional<uint16_t> dns = 8600;
+  std::optional<uint16_t> http = 8500;
+  std::optional<uint16_t> rpc = 8400;
+  std::optional<uint16_t> serf_lan = 8301;
+  std::optional<uint16_t> serf_wan = 8302;
+  std::optional<uint16_t> server = 8300;
+};
+
+struct Performance {
+  // 1 to 10. Election and heartbeat times are multiplied by it.
+  int raft_multiplier = 5;
+  // How long a leaving server goes on answering requests.
+  std::chrono::nanoseconds leave_drain_time = std::chrono::seconds(5);
+  // How long a request waits for a leader to appear.
+  std::chrono::nanoseconds rpc_hold_timeout = std::chrono::seconds(7);
+};
+
+struct Limits {
+  // Open HTTP connections from one address; 0 is no limit.
+  int http_max_conns_per_client = 200;
+  // Bytes of one KV value.
+  uint64_t kv_max_value_size = 512 * 1024;
+  // Bytes of one transaction's request body.
+  uint64_t txn_max_req_len = 512 * 1024;
+};
+
+struct Soa {
+  uint32_t refresh_seconds = 3600;
+  uint32_t retry_seconds = 600;
+  uint32_t expire_seconds = 86400;
+  uint32_t min_ttl_seconds = 0;
+};
+
+struct Dns {
+  // Without a final dot: "consul".
+  std::string domain = "consul";
+  // A second domain that is answered as well; empty for none.
+  std::string alt_domain;
+  std::chrono::nanoseconds node_ttl{0};
+  // False: reads ask for the leader's answer.
+  bool allow_stale = true;
+  std::chrono::nanoseconds max_stale = std::chrono::hours(87600);
+  // Set TC on an answer that was cut for UDP.
+  bool enable_truncate = false;
+  // Answers are sent without name compression.
+  bool disable_compression = false;
+  // At most so many A or AAAA records in an answer; 0 is no limit.
+  int a_record_limit = 0;
+  // TXT records of the node's metadata in the additional section of a node's answer.
+  bool enable_additional_node_meta_txt = true;
+  Soa soa;
+};
+
+struct Config {
+  // Identity. `node_id` is empty when none was asked for: ResolveNodeId (node_id.h) settles it.
+  std::string node_name;
+  std::string node_id;
+  std::map<std::string, std::string> node_meta;
+  std::string datacenter = "dc1";
+
+  // Mode. bootstrap_expect of 1 arrives here as `bootstrap`.
+  bool server = false;
+  bool bootstrap = false;
+  std::string data_dir;
+
+  // Addresses. `bind_address` may be 0.0.0.0 or ::, the advertised ones never are.
+  std::string bind_address = "0.0.0.0";
+  std::vector<std::string> client_addresses = {"127.0.0.1"};
+  std::string advertise_address;
+  std::string advertise_address_wan;
+  Ports ports;
+  // What to bind; empty when the port is off. `rpc_port_asked` tells a port that the user named (taken
+  // by another: an error) from the default (taken: a loud warning).
+  std::vector<Endpoint> http_listen;
+  std::vector<Endpoint> dns_listen;
+  std::vector<Endpoint> rpc_listen;
+  bool rpc_port_asked = false;
+  std::optional<Endpoint> server_listen;
+  std::optional<Endpoint> serf_lan_listen;
+  std::optional<Endpoint> serf_wan_listen;
+
+  // Leaving. The seed page's rule: an interrupt leaves gracefully, on servers too.
+  bool leave_on_terminate = true;
+  bool skip_leave_on_interrupt = false;
+
+  LogLevel log_level = LogLevel::kInfo;
+  Performance performance;
+  Limits limits;
+  Dns dns;
+
+  // How long a blocked read waits when it names no time, and at most.
+  std::chrono::nanoseconds default_query_time = std::chrono::seconds(300);
+  std::chrono::nanoseconds max_query_time = std::chrono::seconds(600);
+};
+
+}  // namespace consul::agent::config
+
+#endif  // CONSUL_SERVICES_AGENT_CONFIG_CONFIG_H_
