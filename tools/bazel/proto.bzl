@@ -20,7 +20,7 @@ def proto_cc(name, srcs, deps = [], **kwargs):
     sources = [src.replace(".proto", ".pb.cc") for src in srcs]
     native.genrule(
         name = name + "_gen",
-        srcs = [":" + name + "_protos"],
+        srcs = srcs + [dep + "_protos" for dep in deps],
         outs = headers + sources,
         cmd = "protoc -Iproto --cpp_out=$(RULEDIR) " +
               " ".join(["$(location " + src + ")" for src in srcs]),
