@@ -1,0 +1,32 @@
+// services/rpc/backend.h
+//
+// What a face speaks to: something that carries out calls. The local backend runs the handlers in
+// this process; the channel backend passes calls to an agent over gRPC.
+//
+// Threads: any; each call stays on its executor's thread.
+#ifndef CONSUL_SERVICES_RPC_BACKEND_H_
+#define CONSUL_SERVICES_RPC_BACKEND_H_
+
+#include "services/rpc/call.h"
+
+namespace consul::rpc {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Carries out `call`; services/rpc/call.h says what comes back and where. A reply that needs no
+  // wait is given inside Start.
+  virtual void Start(Call* call) = 0;
+
+  // The caller has lost interest (its client is gone): what the call holds is freed at once, and
+  // Done comes with CANCELLED, inside Cancel or soon after. A call that is Done already, or whose
+  // write is on its way, is not affected.
+  void Cancel(Call* call) {
+    if (call->waiting != nullptr) call->waiting->Cancel();
+  }
+};
+
+}  // namespace consul::rpc
+
+#endif  // CONSUL_SERVICES_RPC_BACKEND_H_

@@ -1,0 +1,99 @@
+#include "services/rpc/errors.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/cord.h"
+#include "services/base/strings.h"
+
+namespace consul::rpc {
+namespace {
+
+using errors::v1::Reason;
+
+struct Row {
+  absl::StatusCode code;
+  int http;
+};
+
+// Statuses as the reference's where it has the case, or as docs/DIVERGENCE.md says.
+Row RowOf(Reason reason) {
+  switch (reason) {
+    case errors::v1::REASON_NO_LEADER:
+      return {absl::StatusCode::kUnavailable, 500};
+    case errors::v1::REASON_NO_PATH_TO_DATACENTER:
+      return {absl::StatusCode::kNotFound, 500};
+    case errors::v1::REASON_INVALID_FIELD:
+    case errors::v1::REASON_MISSING_FIELD:
+    case errors::v1::REASON_CONFLICTING_FIELDS:
+      return {absl::StatusCode::kInvalidArgument, 400};
+    case errors::v1::REASON_TOO_LARGE:
+      return {absl::StatusCode::kInvalidArgument, 413};
+    case errors::v1::REASON_UNSUPPORTED:
+      return {absl::StatusCode::kUnimplemented, 501};
+    case errors::v1::REASON_OVERLOADED:
+      return {absl::StatusCode::kResourceExhausted, 429};
+    case errors::v1::REASON_DISK_FULL:
+      return {absl::StatusCode::kResourceExhausted, 500};
+    case errors::v1::REASON_OUTCOME_UNKNOWN:
+      return {absl::StatusCode::kUnknown, 500};
+    case errors::v1::REASON_NODE_NAME_RESERVED:
+      return {absl::StatusCode::kAlreadyExists, 500};
+    case errors::v1::REASON_NODE_LEFT:
+      return {absl::StatusCode::kFailedPrecondition, 500};
+    case errors::v1::REASON_SHUTTING_DOWN:
+      return {absl::StatusCode::kUnavailable, 500};
+    case errors::v1::REASON_NOT_FOUND:
+      return {absl::StatusCode::kNotFound, 500};
+    case errors::v1::REASON_UNSPECIFIED:
+    case errors::v1::Reason_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case errors::v1::Reason_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+  return {absl::StatusCode::kUnknown, 500};
+}
+
+int HttpOfCode(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kOk:
+      return 200;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kUnimplemented:
+      return 501;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
+    default:
+      return 500;
+  }
+}
+
+}  // namespace
+
+absl::Status Error(Reason reason, std::string_view text, std::string_view subject) {
+  absl::Status status(RowOf(reason).code, base::ToAbsl(text));
+  errors::v1::ErrorDetail detail;
+  detail.set_reason(reason);
+  detail.set_subject(std::string(subject));
+  status.SetPayload(base::ToAbsl(kDetailUrl), absl::Cord(detail.SerializeAsString()));
+  return status;
+}
+
+errors::v1::ErrorDetail Detail(const absl::Status& status) {
+  errors::v1::ErrorDetail detail;
+  const absl::optional<absl::Cord> payload = status.GetPayload(base::ToAbsl(kDetailUrl));
+  if (!payload.has_value() || !detail.ParseFromString(std::string(*payload))) detail.Clear();
+  return detail;
+}
+
+int HttpStatus(const absl::Status& status) {
+  if (status.ok()) return 200;
+  const Reason reason = Detail(status).reason();
+  return reason == errors::v1::REASON_UNSPECIFIED ? HttpOfCode(status.code()) : RowOf(reason).http;
+}
+
+}  // namespace consul::rpc

@@ -1,0 +1,40 @@
+// services/rpc/executor.h
+//
+// Where a call goes on after it has waited: an event loop of the face that made it. A publish that
+// answers thousands of waiting calls wakes each loop once, so tasks are intrusive and queues are
+// lists.
+//
+// Threads: Post from any thread; tasks run one at a time on the executor's own.
+#ifndef CONSUL_SERVICES_RPC_EXECUTOR_H_
+#define CONSUL_SERVICES_RPC_EXECUTOR_H_
+
+#include <chrono>
+
+namespace consul::rpc {
+
+// One piece of work. The poster keeps it alive until it has run.
+class Task {
+ public:
+  virtual void Run() = 0;
+
+ protected:
+  ~Task() = default;
+
+ private:
+  friend class TaskQueue;
+  Task* next_task_ = nullptr;
+};
+
+class Executor {
+ public:
+  // Runs `task` soon, after what was posted before it. Never runs it inside Post.
+  // REQUIRES: the task is not already posted.
+  virtual void Post(Task* task) = 0;
+
+ protected:
+  ~Executor() = default;
+};
+
+}  // namespace consul::rpc
+
+#endif  // CONSUL_SERVICES_RPC_EXECUTOR_H_
