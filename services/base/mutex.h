@@ -12,6 +12,9 @@
 #include <condition_variable>
 #include <mutex>
 
+// GUARDED_BY is abseil's: its own headers define it too, and two definitions would clash.
+#include "absl/base/thread_annotations.h"
+
 #if defined(__clang__)
 #define CONSUL_THREAD_ANNOTATION(x) __attribute__((x))
 #else
@@ -20,7 +23,6 @@
 
 #define CONSUL_CAPABILITY(x) CONSUL_THREAD_ANNOTATION(capability(x))
 #define CONSUL_SCOPED_CAPABILITY CONSUL_THREAD_ANNOTATION(scoped_lockable)
-#define GUARDED_BY(x) CONSUL_THREAD_ANNOTATION(guarded_by(x))
 #define REQUIRES_LOCK(...) CONSUL_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
 #define EXCLUDES_LOCK(...) CONSUL_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 
