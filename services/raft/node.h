@@ -1,0 +1,144 @@
+// services/raft/node.h
+//
+// One server's consensus at work: the driver that owns raft::Core, its thread, its clock, the log on disk
+// and the thread that applies. It decides nothing about the protocol; what it adds is the order of things
+// (nothing is answered before it is durable and applied) and their price: all proposals that wait when
+// the disk is free share one write and one sync.
+//
+// Threads: Open and Stop belong to one owner; every other method may be called from any thread and never
+// waits for a disk. Inside there are two threads: `raft` owns Core and the log, `apply` owns the state
+// machine. Callbacks say on which of them, or in the caller, they run; they must be short, take no lock
+// that is held while calling into this class, and may call Propose and ReadBarrier.
+// Background: services/raft/README.md, services/raft/log_format.md.
+#ifndef CONSUL_SERVICES_RAFT_NODE_H_
+#define CONSUL_SERVICES_RAFT_NODE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/base/file.h"
+#include "services/raft/options.h"
+#include "services/raft/output.h"
+#include "services/raft/state_machine.h"
+#include "services/raft/transport.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
+
+// Where this server stands. Cheap to take: a few atomic reads, values of one moment or two.
+struct NodeStatus {
+  Role role = Role::kFollower;
+  Term term;
+  bool leader_known = false;  // this server, when it leads, included
+  // Leads, and has applied an entry of its own term: reads and leader duties may begin.
+  bool leader_ready = false;
+  Index last_index;     // of the log
+  Index commit_index;   // as far as it was handed to the state machine
+  Index applied_index;
+  // Since the leader was last heard; 0 on the leader itself. Of no meaning while there is no leader.
+  Duration last_contact{0};
+};
+
+struct Leader {
+  ServerId id;          // empty: none known
+  std::string address;  // "host:port"; empty when it is not known
+};
+
+struct NodeOptions {
+  base::FileSystem* file_system = base::FileSystem::Posix();
+  std::string directory;  // of the log, "DATA_DIR/raft"; made where it is missing
+  std::string address;    // "host:port" of this server, for log lines and Leader
+  Options core;           // core.self is the node id
+  // With nothing on disk yet: become the only voter of a new cluster. Otherwise without effect.
+  bool bootstrap = false;
+
+  // Where other servers are found; empty for none but this one.
+  std::function<std::string(const ServerId&)> address_of;
+  Transport* transport = nullptr;  // null: there are no other servers; outlives the Node
+
+  // Log lines, "raft: " included, in the words of the reference. On the raft thread, and in Open.
+  std::function<void(LogLevel, std::string_view)> log;
+  // After each change of role, term or leader, on the raft thread. A leader is reported again, with
+  // status().leader_ready, when it has become ready.
+  std::function<void(const RoleChange&)> on_role_change;
+
+  // Limits. Proposals that wait for the raft thread or for their commitment; above it Propose answers
+  // RESOURCE_EXHAUSTED.
+  uint64_t pending_bytes_max = 64 << 20;
+  // Of one proposal. One entry must fit in one message between servers.
+  uint64_t proposal_bytes_max = (1 << 20) - Entry::kOverheadBytes;
+  // Of one group that shares a sync: so long a write that later proposals would notice it.
+  uint64_t group_bytes_max = 1 << 20;
+
+  // Of the log's files: the first is small, so that a fresh server takes little disk and starts at
+  // once; each is twice the one before up to the greatest.
+  uint64_t segment_bytes_min = 1 << 20;
+  uint64_t segment_bytes_max = 64 << 20;
+};
+
+struct Applied {
+  Index index;
+  ApplyResult result;  // what the state machine gave
+};
+
+// FAILED_PRECONDITION: this server does not lead; nothing was proposed. RESOURCE_EXHAUSTED: a named
+// limit, or no room on the disk; nothing was proposed. INVALID_ARGUMENT: larger than
+// proposal_bytes_max. UNKNOWN: leadership was lost; the command may yet be applied, or not.
+// CANCELLED: the Node stopped; as UNKNOWN.
+using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
+
+// OK: what this server has applied now includes everything that was acknowledged anywhere before the
+// call. FAILED_PRECONDITION: does not lead, or lost the lead. RESOURCE_EXHAUSTED, CANCELLED as above.
+using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
+
+class Node {
+ public:
+  // Takes the directory's lock, recovers the log, hands what it knows to be committed to
+  // `state_machine` and starts. Returns at once for an empty directory; a long log is read here, but
+  // applied beside. Errors: FAILED_PRECONDITION when another agent has the directory, DATA_LOSS naming
+  // file and offset where the log is damaged, else what the file system said.
+  // REQUIRES: `state_machine` is empty and outlives the Node.
+  static absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options, StateMachine* state_machine);
+
+  virtual ~Node() = default;
+
+  // Proposes a command. `callback` runs exactly once: on the apply thread when it was applied, on the
+  // raft thread or in the caller when it was not. Costs a lock and, when the raft thread sleeps, a wake.
+  virtual void Propose(Buffer command, ProposeCallback callback) = 0;
+  void Propose(std::string command, ProposeCallback callback) {
+    Propose(MakeBuffer(std::move(command)), std::move(callback));
+  }
+
+  // Makes a following read linearizable. A sole voter answers in the caller.
+  virtual void ReadBarrier(ReadCallback callback) = 0;
+
+  // Something came from another server.
+  virtual void Receive(Message message) = 0;
+
+  virtual NodeStatus status() const = 0;
+  virtual Leader leader() const = 0;
+  // The servers that take part, as of the log's end.
+  virtual PlacedConfiguration configuration() const = 0;
+  // The raft group of `consul info`.
+  virtual std::map<std::string, std::string> Stats() const = 0;
+
+  // Entries before `index` are covered by a snapshot: gives back the disk space of whole segments.
+  virtual void ReleaseLog(Index index) = 0;
+
+  // Answers every waiting callback with CANCELLED, makes what was written durable, ends the threads
+  // and releases the directory. Later calls are answered with CANCELLED. Idempotent.
+  virtual void Stop() = 0;
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_NODE_H_
