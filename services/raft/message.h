@@ -1,0 +1,119 @@
+// services/raft/message.h
+//
+// What servers say to each other. Plain structs, one for each kind, so that a transport maps them
+// to its wire form field by field; raft itself neither serialises nor sends.
+//
+// Threads: pure values.
+// Background: services/raft/README.md (Messages).
+#ifndef CONSUL_SERVICES_RAFT_MESSAGE_H_
+#define CONSUL_SERVICES_RAFT_MESSAGE_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "services/raft/configuration.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+// Asks for a vote, or with `pre_vote` whether one would be given: then Message::term is the term
+// that the candidate would start, and neither side has adopted it.
+struct VoteRequest {
+  Index last_index;
+  Term last_term;
+  bool pre_vote = false;
+  bool transfer = false;  // asked for by TimeoutNow: exempt from the wait for a silent leader
+};
+
+// Message::term is the term asked for when granted, else the voter's own.
+struct VoteReply {
+  bool pre_vote = false;
+  bool granted = false;
+  // Of a granted pre-vote: how long the voter will still withhold a real vote, because it heard a
+  // leader not long ago. A duration, since servers share no clock.
+  Duration vote_wait{0};
+};
+
+// Entries that follow (prev_index, prev_term); none is a probe or news of the commit index.
+struct AppendRequest {
+  Index prev_index;
+  Term prev_term;
+  Index commit;
+  Round round;
+  std::vector<Entry> entries;
+};
+
+// Accepted: the follower's log is durable and equal to the leader's up to `match`.
+// Refused: nothing at `prev_index` of that term; `hint_index` and `hint_term` are the follower's
+// last position that may be equal (its term is at most prev_term), where the leader looks next.
+struct AppendReply {
+  bool accepted = false;
+  Index match;       // when accepted
+  Index refused;     // prev_index of the refused request
+  Index hint_index;  // when refused
+  Term hint_term;    // when refused
+  Round round;       // of the request
+};
+
+// The leader's word, apart from the log so that no large append delays it. `commit` never exceeds
+// what the receiver has acknowledged.
+struct Heartbeat {
+  Index commit;
+  Round round;
+};
+
+struct HeartbeatReply {
+  Round round;
+};
+
+// A piece of a snapshot, sent when the follower needs entries that the leader's log no longer has.
+struct SnapshotChunk {
+  SnapshotMeta meta;
+  uint64_t offset = 0;
+  Buffer bytes;
+  bool last = false;
+  Round round;
+};
+
+// The follower holds `next_offset` bytes of snapshot `id`, and wants those that follow.
+// `installed`: it has the whole, durable, or needs none of it: its log is equal to the leader's up
+// to `match`.
+struct SnapshotReply {
+  std::string id;
+  uint64_t next_offset = 0;
+  bool installed = false;
+  Index match;  // when installed
+  Round round;
+};
+
+// Start an election at once: the leader hands over.
+struct TimeoutNow {};
+
+using Body = std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, Heartbeat,
+                          HeartbeatReply, SnapshotChunk, SnapshotReply, TimeoutNow>;
+
+struct Message {
+  ServerId from;
+  ServerId to;
+  Term term;  // the sender's, but for pre-votes (see VoteRequest)
+  Body body;
+};
+
+// Each peer has two connections, so that a megabyte of entries never stands before a heartbeat.
+enum class Lane : uint8_t { kControl, kData };
+
+// Messages of one lane to one peer should arrive in the order sent; nothing breaks when they do
+// not.
+inline Lane LaneOf(const Message& message) {
+  const bool data = std::holds_alternative<AppendRequest>(message.body) ||
+                    std::holds_alternative<AppendReply>(message.body) ||
+                    std::holds_alternative<SnapshotChunk>(message.body) ||
+                    std::holds_alternative<SnapshotReply>(message.body);
+  return data ? Lane::kData : Lane::kControl;
+}
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_MESSAGE_H_

@@ -1,0 +1,104 @@
+// services/raft/progress.h
+//
+// What a leader knows of one other server: how far its log is known to be equal, what to send next,
+// what is under way. Probing finds where the logs agree with one request at a time; replicating
+// streams ahead of the acks within a limit of bytes; a snapshot goes when the log no longer reaches
+// back far enough.
+//
+// Threads: pure value type; raft::Core owns it.
+// Background: services/raft/README.md (Replication).
+#ifndef CONSUL_SERVICES_RAFT_PROGRESS_H_
+#define CONSUL_SERVICES_RAFT_PROGRESS_H_
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "services/raft/configuration.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+class Progress {
+ public:
+  enum class Mode : uint8_t { kProbe, kReplicate, kSnapshot };
+
+  // A snapshot on its way: one chunk at a time, loaded, sent, acknowledged.
+  struct SnapshotTransfer {
+    SnapshotMeta meta;
+    uint64_t offset = 0;
+    bool loading = false;
+    bool sent = false;
+  };
+
+  Progress(Index next, Time now) : next_(next), heard_at_(now), moved_at_(now) {}
+
+  Mode mode() const { return mode_; }
+  Index match() const { return match_; }  // durable there and equal to ours up to here
+  Index next() const { return next_; }    // the next entry to send
+  uint64_t in_flight_bytes() const { return in_flight_bytes_; }
+  size_t in_flight_requests() const { return in_flight_.size(); }
+  bool probe_sent() const { return probe_sent_; }
+  Time moved_at() const { return moved_at_; }  // when something was last sent anew or acknowledged
+
+  Round acked_round() const { return acked_round_; }
+  Time heard_at() const { return heard_at_; }
+  void Heard(Round round, Time now);
+
+  bool loading() const { return loading_; }
+  void set_loading(bool loading) { loading_ = loading; }
+
+  // The commit index that the peer was told last.
+  Index commit_told() const { return commit_told_; }
+  void set_commit_told(Index commit) { commit_told_ = commit; }
+
+  // Removed from the configuration by the entry at this index; dropped once it has heard of it.
+  std::optional<Index> leaving() const { return leaving_; }
+  void set_leaving(std::optional<Index> index) { leaving_ = index; }
+
+  // May another request of entries leave?
+  bool HasRoom(uint64_t bytes_max, uint64_t requests_max) const;
+  // A request with entries next() to `last` of `bytes` left. An empty one while probing: last =
+  // next - 1.
+  void Sent(Index last, uint64_t bytes, Time now);
+  // Returns whether match moved or the mode changed.
+  bool Accepted(Index match, Time now);
+  // `refused` is the request's prev_index, `retry` where to look next. Returns false when it is old
+  // news.
+  bool Refused(Index refused, Index retry, Time now);
+  // The answer to a probe is overdue: send it again.
+  void ProbeAgain() { probe_sent_ = false; }
+  void touch(Time now) { moved_at_ = now; }
+
+  void StartSnapshot(SnapshotMeta meta, Time now);
+  // REQUIRES: mode is kSnapshot.
+  SnapshotTransfer& snapshot() { return *snapshot_; }
+  const SnapshotTransfer& snapshot() const { return *snapshot_; }
+  // Leaves kSnapshot for a probe after `index`.
+  void EndSnapshot(Index index, Time now);
+
+ private:
+  struct Request {
+    Index last;
+    uint64_t bytes;
+  };
+  void StartProbe(Index next, Time now);
+
+  Mode mode_ = Mode::kProbe;
+  Index match_;
+  Index next_;
+  bool probe_sent_ = false;
+  bool loading_ = false;
+  std::deque<Request> in_flight_;  // ascending
+  uint64_t in_flight_bytes_ = 0;
+  Round acked_round_;
+  Time heard_at_;
+  Time moved_at_;
+  Index commit_told_;
+  std::optional<Index> leaving_;
+  std::optional<SnapshotTransfer> snapshot_;
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_PROGRESS_H_
