@@ -1,0 +1,57 @@
+// services/rpc/consensus.h
+//
+// What the machinery of calls has to know of consensus: who leads, whether this server may answer,
+// and how a command gets into the log.
+//
+// Threads: any.
+#ifndef CONSUL_SERVICES_RPC_CONSENSUS_H_
+#define CONSUL_SERVICES_RPC_CONSENSUS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace consul::rpc {
+
+// What a command did, told when it is applied on this server.
+struct Applied {
+  // Of the log entry.
+  uint64_t index = 0;
+  // The command's own answer: false where its condition did not hold and nothing changed.
+  bool changed = false;
+};
+
+class Consensus {
+ public:
+  struct View {
+    // This server leads, has applied an entry of its own term, and its lease holds: it may answer
+    // default reads and take writes.
+    bool leads = false;
+    bool leader_known = false;
+    // Since this server heard the leader; 0 on the leader.
+    std::chrono::milliseconds last_contact{0};
+  };
+
+  virtual ~Consensus() = default;
+
+  // Cheap enough for every call: no lock.
+  virtual View view() const = 0;
+
+  // Puts a command into the log. `done` runs on the apply thread once it is applied, or earlier with
+  // an error: REASON_NO_LEADER (it is not in the log), REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED,
+  // REASON_DISK_FULL, or the state machine's own refusal. It must be short.
+  virtual void Propose(std::string command,
+                       std::function<void(absl::StatusOr<Applied>)> done) = 0;
+
+  // Tells when a read begun now may be answered from this server's current version and be
+  // linearizable. For a sole voter inside the call, else later on a thread of consensus.
+  virtual void ReadBarrier(std::function<void(absl::Status)> done) = 0;
+};
+
+}  // namespace consul::rpc
+
+#endif  // CONSUL_SERVICES_RPC_CONSENSUS_H_
