@@ -23,8 +23,13 @@ class Backend {
   // Done comes with CANCELLED, inside Cancel or soon after. A call that is Done already, or whose
   // write is on its way, is not affected.
   void Cancel(Call* call) {
-    if (call->waiting != nullptr) call->waiting->Cancel();
+    // Cancelling takes the call's own hold of what waits away.
+    if (const auto waiting = call->waiting; waiting != nullptr) waiting->Cancel();
   }
+
+  // A loop that has been without calls for a second says so, on its own thread: what was kept for
+  // it (an old version of the state) is let go.
+  virtual void Idle() {}
 };
 
 }  // namespace consul::rpc

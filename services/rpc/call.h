@@ -45,8 +45,9 @@ class Validity {
 
 class Call {
  public:
-  // `request` and `response` are of the method's types, made by the face (on one arena, as a rule)
-  // and outlive the call. For a streaming method `response` is used again for each message.
+  // `request` and `response` are of the method's types, made by the face, and outlive the call.
+  // `response` is on an arena, for it may refer to rows that it must not destroy. For a streaming
+  // method it is used again for each message.
   Call(const Method& method, Executor* executor, const google::protobuf::Message* request,
        google::protobuf::Message* response)
       : method_(&method), executor_(executor), request_(request), response_(response) {}
@@ -70,6 +71,14 @@ class Call {
   // The caller's token, by metadata or header; empty: anonymous. Outlives the call.
   std::string_view token;
 
+  // What the backend keeps of a call that waits; the face does not touch it.
+  class Waiting {
+   public:
+    virtual ~Waiting() = default;
+    virtual void Cancel() = 0;
+  };
+  std::shared_ptr<Waiting> waiting;
+
   // A message of a streaming method is in response(). The face returns false while it cannot take
   // more: the backend then ends the call with RESOURCE_EXHAUSTED rather than buffer for it.
   virtual bool Next() { return false; }
@@ -81,15 +90,6 @@ class Call {
   Executor* const executor_;
   const google::protobuf::Message* const request_;
   google::protobuf::Message* const response_;
-
- public:
-  // What the backend keeps of a call that waits; the face does not touch it.
-  class Waiting {
-   public:
-    virtual ~Waiting() = default;
-    virtual void Cancel() = 0;
-  };
-  std::unique_ptr<Waiting> waiting;
 };
 
 }  // namespace consul::rpc

@@ -31,6 +31,8 @@ class Consensus {
     // This server leads, has applied an entry of its own term, and its lease holds: it may answer
     // default reads and take writes.
     bool leads = false;
+    // It leads and is the only voter: a consistent read needs no round.
+    bool alone = false;
     bool leader_known = false;
     // Since this server heard the leader; 0 on the leader.
     std::chrono::milliseconds last_contact{0};
@@ -48,7 +50,7 @@ class Consensus {
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 
   // Tells when a read begun now may be answered from this server's current version and be
-  // linearizable. For a sole voter inside the call, else later on a thread of consensus.
+  // linearizable: inside the call, or later on a thread of consensus.
   virtual void ReadBarrier(std::function<void(absl::Status)> done) = 0;
 };
 

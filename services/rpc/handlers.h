@@ -20,15 +20,19 @@
 #include "services/rpc/consensus.h"
 #include "services/rpc/method.h"
 
+namespace consul::state {
+class Versioned;
+class VersionSource;
+class WatchSet;
+}  // namespace consul::state
+
 namespace consul::rpc {
-
-
-class VersionedSource;
 
 // Reads `version` (of the source's own type) into the response and notes what it read.
 struct ReadHandler {
-  VersionedSource* source = nullptr;
-  std::function<absl::Status(const void* version, const google::protobuf::Message& request,
+  state::VersionSource* source = nullptr;
+  std::function<absl::Status(const state::Versioned& version,
+                             const google::protobuf::Message& request,
                              google::protobuf::Message* response, state::WatchSet* watched)>
       read;
 };
@@ -63,13 +67,13 @@ class Handlers {
   // Each CHECK-fails on a path that is not in the table, or is set already.
 
   template <typename Version, typename Request, typename Response>
-  void Read(std::string_view path, VersionedSource* source,
+  void Read(std::string_view path, state::VersionSource* source,
             absl::Status (*read)(const Version&, const Request&, Response*, state::WatchSet*)) {
-    Set(path, ReadHandler{source, [read](const void* version,
+    Set(path, ReadHandler{source, [read](const state::Versioned& version,
                                          const google::protobuf::Message& request,
                                          google::protobuf::Message* response,
                                          state::WatchSet* watched) {
-                            return read(*static_cast<const Version*>(version),
+                            return read(static_cast<const Version&>(version),
                                         static_cast<const Request&>(request),
                                         static_cast<Response*>(response), watched);
                           }});

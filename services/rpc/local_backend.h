@@ -1,0 +1,89 @@
+// services/rpc/local_backend.h
+//
+// Carries out calls in this process, without serialising anything. Around the handlers it does, once
+// for all methods: the datacenter check, consistency modes, holding a call until there is a leader,
+// the blocking loop, the meta of a read, and the validity of a reply.
+//
+// Threads: Start, Cancel and Idle on the executor's thread of each call; LeaderChanged from any.
+#ifndef CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_
+#define CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "services/base/mutex.h"
+#include "services/base/timer_queue.h"
+#include "services/rpc/backend.h"
+#include "services/rpc/consensus.h"
+#include "services/rpc/handlers.h"
+
+namespace consul::query::v1 {
+class QueryOptions;
+}  // namespace consul::query::v1
+
+namespace consul::rpc {
+
+class LocalBackend : public Backend {
+ public:
+  struct Options {
+    std::string datacenter;
+    // A read or write waits so long for a leader (performance.rpc_hold_timeout).
+    std::chrono::nanoseconds hold_timeout = std::chrono::seconds(7);
+    // Of a blocking read that names no wait, and of any (default_query_time, max_query_time).
+    std::chrono::nanoseconds wait_default = std::chrono::minutes(5);
+    std::chrono::nanoseconds wait_max = std::chrono::minutes(10);
+    // Calls held for a leader at once; above it REASON_OVERLOADED.
+    size_t held_max = 100'000;
+  };
+
+  // All outlive the backend. `handlers` is complete.
+  LocalBackend(Options options, const Handlers* handlers, Consensus* consensus);
+  ~LocalBackend() override;
+
+  void Start(Call* call) override;
+  void Idle() override;
+
+  // Consensus found, lost or became the leader: calls that are held try again.
+  void LeaderChanged();
+
+ private:
+  class HeldCall;
+  class ParkedRead;
+  class BarrierRead;
+  class WriteCall;
+
+  // A read with its consistency settled.
+  struct Read {
+    Call* call;
+    const ReadHandler* handler;
+    const query::v1::QueryOptions* options;  // null: none given
+    bool stale = false;
+  };
+
+  bool KnowsDatacenter(Call* call) const;
+  void StartRead(Call* call, const ReadHandler& handler);
+  void StartWrite(Call* call, const WriteHandler& handler);
+  // Runs the handler; answers, or parks a read whose index has not moved.
+  void RunRead(const Read& read);
+  // Runs the handler on the newest version into the response, the meta included. Returns false with
+  // the call's status set when it failed. `index` is the result's.
+  bool Evaluate(const Read& read, state::WatchSet* watched, uint64_t* index);
+  void GiveValidity(const Read& read, const state::WatchSet& watched, uint64_t index);
+  std::chrono::nanoseconds WaitOf(const query::v1::QueryOptions& options) const;
+  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`.
+  void Hold(Call* call);
+  void Unhold(HeldCall* held);
+
+  const Options options_;
+  const Handlers* const handlers_;
+  Consensus* const consensus_;
+  base::TimerQueue timers_;
+  base::Mutex mutex_;
+  std::vector<std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);
+};
+
+}  // namespace consul::rpc
+
+#endif  // CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_

@@ -1,0 +1,76 @@
+// services/rpc/waiting_call.h
+//
+// A call that cannot be answered inside Start: it is told from other threads that it may go on, goes
+// on with its executor, and ends once, by itself or by Cancel. The races between being told, timing
+// out and being cancelled are settled here and nowhere else: being told too late does nothing.
+//
+// Threads: Wake from any; the rest on the call's executor, which outlives every Wake.
+#ifndef CONSUL_SERVICES_RPC_WAITING_CALL_H_
+#define CONSUL_SERVICES_RPC_WAITING_CALL_H_
+
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "services/rpc/call.h"
+
+namespace consul::rpc {
+
+class WaitingCall : public Call::Waiting,
+                    public std::enable_shared_from_this<WaitingCall>,
+                    private Task {
+ public:
+  // Continue will run soon, unless the call has ended. Told many times before it runs, it runs once.
+  void Wake() {
+    if (posted_.exchange(true, std::memory_order_acq_rel)) return;
+    posted_self_ = shared_from_this();
+    executor_->Post(this);
+  }
+
+  void Cancel() final { Finish(absl::CancelledError("the caller is gone")); }
+
+ protected:
+  explicit WaitingCall(Call* call) : executor_(call->executor()), call_(call) {}
+
+  // Makes this what its call waits for.
+  void Attach() { call_->waiting = shared_from_this(); }
+
+  // It was told to go on.
+  virtual void Continue() = 0;
+  // It no longer waits: whoever would tell it is asked not to.
+  virtual void Detach() = 0;
+
+  // Ends the wait, not the call.
+  Call* Release() {
+    Detach();
+    Call* const call = std::exchange(call_, nullptr);
+    call->waiting.reset();
+    return call;
+  }
+
+  // Ends the call with `status`.
+  void Finish(absl::Status status) {
+    const auto self = shared_from_this();
+    Call* const call = Release();
+    call->status = std::move(status);
+    call->Done();
+  }
+
+  Call* call() const { return call_; }
+
+ private:
+  void Run() final {
+    const std::shared_ptr<WaitingCall> self = std::move(posted_self_);
+    posted_.store(false, std::memory_order_release);
+    if (call_ != nullptr) Continue();
+  }
+
+  Executor* const executor_;
+  Call* call_;
+  std::atomic<bool> posted_{false};
+  std::shared_ptr<WaitingCall> posted_self_;  // while it is in the executor's queue
+};
+
+}  // namespace consul::rpc
+
+#endif  // CONSUL_SERVICES_RPC_WAITING_CALL_H_
