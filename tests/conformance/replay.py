@@ -1,0 +1,66 @@
+#!/usr/bin/python3
+"""Plays tables to a server that runs, and prints where its answers differ from the reference's.
+
+Without --address it starts `--binary` (default: bazel-bin/cli/consul) anew for each table; the
+tables expect a fresh server, so one at an address is good for one table only.
+
+usage: tests/conformance/replay.py [--binary FILE [--reference] | --address HOST:PORT] [TABLE...]
+"""
+
+import argparse
+import glob
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
+
+from tests.conformance import agent, player, table  # noqa: E402
+
+CONFIG = {"performance": {"raft_multiplier": 1}}
+
+
+def play(path, address, ports, reference):
+    """Plays one table; prints what differs; returns (cases, differing cases)."""
+    with open(path, encoding="utf-8") as file:
+        cases = table.parse(file.read(), path)
+    if reference:
+        for case in cases:
+            # What was left out of the record is all that may differ from it.
+            case.differences = [d for d in case.differences if d.part == "json"]
+    count = bad = 0
+    for case, problems in player.replay(cases, address, ports):
+        count += 1
+        if problems:
+            bad += 1
+            print(f"{path}:{case.line}: {case.title()}")
+            for problem in problems:
+                print(f"    {problem}")
+    return count, bad
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--binary", default=os.path.join(ROOT, "bazel-bin/cli/consul"))
+    parser.add_argument("--reference", action="store_true", help="the binary is the reference")
+    parser.add_argument("--address", help="of the HTTP interface of a server that runs")
+    parser.add_argument("tables", nargs="*")
+    options = parser.parse_args()
+    folder = os.path.join(ROOT, "tests/conformance/tables")
+    count = bad = 0
+    for path in options.tables or sorted(glob.glob(os.path.join(folder, "*.txt"))):
+        if options.address:
+            host, _, port = options.address.rpartition(":")
+            counts = play(path, (host, int(port)), agent.PORTS, options.reference)
+        else:
+            with agent.Agent(options.binary, options.reference, config=CONFIG) as server:
+                server.wait_until_settled()
+                counts = play(path, server.address, server.ports, options.reference)
+        count += counts[0]
+        bad += counts[1]
+    print(f"{count - bad} answers are the reference's, {bad} differ")
+    return int(bad > 0 or count == 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
