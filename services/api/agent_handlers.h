@@ -1,0 +1,39 @@
+// services/api/agent_handlers.h
+//
+// consul.agent.v1.AgentService: what an agent answers without asking a server.
+//
+// Threads: AgentView's functions are called from any thread.
+#ifndef CONSUL_SERVICES_API_AGENT_HANDLERS_H_
+#define CONSUL_SERVICES_API_AGENT_HANDLERS_H_
+
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "consul/agent/v1/agent.pb.h"
+#include "services/base/log.h"
+#include "services/gossip/pool.h"
+#include "services/rpc/handlers.h"
+
+namespace consul::api {
+
+// What the handlers see of the agent. Everything in it outlives them.
+struct AgentView {
+  // All of GetSelfResponse but what changes: the member and the figures.
+  agent::v1::GetSelfResponse self;
+  const gossip::Pool* lan = nullptr;
+  // Null on a client agent.
+  const gossip::Pool* wan = nullptr;
+  // The figures by group, sorted by name.
+  std::function<std::vector<agent::v1::StatGroup>()> stats;
+  // Begins to leave; `done` is told on any thread when the agent has left, or why it has not.
+  std::function<void(std::function<void(absl::Status)> done)> leave;
+  base::Logger* logger = nullptr;
+};
+
+// `view` outlives `handlers`.
+void RegisterAgent(const AgentView* view, rpc::Handlers* handlers);
+
+}  // namespace consul::api
+
+#endif  // CONSUL_SERVICES_API_AGENT_HANDLERS_H_
