@@ -1,8 +1,8 @@
 // gateway/dns/text_test.h
 //
 // Text tests: a file of cases, each a few lines of input, a line "----" and the exact output, with
-// a blank line between cases and comments from '#' to the line's end. REWRITE=ROOT writes the file under ROOT
-// with the output that came instead of comparing; read the diff before it is committed.
+// a blank line between cases and comments from '#' to the line's end. REWRITE=ROOT writes the file
+// under ROOT with the output that came instead of comparing; read the diff before it is committed.
 //
 // Threads: test code, one thread.
 #ifndef CONSUL_GATEWAY_DNS_TEXT_TEST_H_
