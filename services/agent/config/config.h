@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "services/base/log.h"
+
 namespace consul::agent::config {
 
 // An address to listen on or to tell others. `address` is an IP literal without brackets.
@@ -29,12 +31,8 @@ struct Endpoint {
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
-enum class LogLevel { kTrace, kDebug, kInfo, kWarn, kError };
-
-// "TRACE", "DEBUG", "INFO", "WARN", "ERR", as log lines carry it.
-const char* LogLevelName(LogLevel level);
-// Takes the names above and "ERROR", in either case; nullopt for anything else.
-std::optional<LogLevel> ParseLogLevel(std::string_view name);
+// Takes "TRACE", "DEBUG", "INFO", "WARN", "ERR" and "ERROR", in either case; nullopt for others.
+std::optional<base::LogLevel> ParseLogLevel(std::string_view name);
 
 // A port that is off is nullopt: -1 or 0 in a file or a flag. These are the numbers as asked for; the
 // listeners below are what to bind.
@@ -124,7 +122,7 @@ struct Config {
   bool leave_on_terminate = true;
   bool skip_leave_on_interrupt = false;
 
-  LogLevel log_level = LogLevel::kInfo;
+  base::LogLevel log_level = base::LogLevel::kInfo;
   Performance performance;
   Limits limits;
   Dns dns;
