@@ -12,7 +12,7 @@
 namespace consul::gateway::dns {
 namespace {
 
-// Labels that say what kind of thing a name is. All but node and addr have nothing beneath them yet.
+// Labels that say what kind of thing a name is. Only node and addr have names beneath them so far.
 constexpr std::string_view kKinds[] = {"node", "addr", "service", "query", "connect", "ingress"};
 
 bool IsKind(std::string_view label) {

@@ -1,8 +1,8 @@
 // gateway/dns/responder.h
 //
-// What is answered to which question, and nothing else: a query becomes a plan; the plan may ask for
-// one lookup; plan and what was found become the response. No socket, clock or lookup of its own, so
-// every answer is a function of its inputs.
+// What is answered to which question, and nothing else: a query becomes a plan; the plan may ask
+// for one lookup; plan and what was found become the response. No socket, clock or lookup of its
+// own, so every answer is a function of its inputs.
 //
 // Names under the domain: NAME.node[.DC], HEX.addr[.DC], and the domain itself (SOA, NS). `node.`,
 // `service.` and the like and the datacenter's own name exist without data (RFC 8020).

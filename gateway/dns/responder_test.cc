@@ -161,7 +161,7 @@ TEST(ResponderTest, GlueThatDoesNotFitIsDroppedWithoutTruncation) {
   std::string input;
   for (const char c : {'a', 'b', 'c'}) {
     const std::string label(63, c);
-    input += "server " + label + "." + label + ".x 10.0.0.1\n";
+    input += "server z." + label + "." + label + ".x 10.0.0.1\n";
   }
   const std::string out = Bench().Run(input + "udp consul NS\n");
   EXPECT_EQ(out.find(" tc "), std::string::npos) << out;

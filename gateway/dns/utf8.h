@@ -1,7 +1,7 @@
 // gateway/dns/utf8.h
 //
-// Whether bytes off the wire are text. Lookups carry names as protobuf strings, which must be UTF-8;
-// a label may be any bytes.
+// Whether bytes off the wire are text. Lookups carry names as protobuf strings, which must be
+// UTF-8; a label may be any bytes.
 //
 // Threads: pure function.
 #ifndef CONSUL_GATEWAY_DNS_UTF8_H_
