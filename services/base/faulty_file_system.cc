@@ -184,9 +184,11 @@ void FaultyFileSystem::Crash() {
 
 void FaultyFileSystem::Restart(Unsynced unsynced) {
   MutexLock lock(&mutex_);
-  KeepSome(unsynced);
-  seen_ = durable_;
-  unsynced_names_.clear();
+  if (unsynced != Unsynced::kKept) {
+    KeepSome(unsynced);
+    seen_ = durable_;
+    unsynced_names_.clear();
+  }
   locks_.clear();
   ++epoch_;
   crashed_ = false;
@@ -202,14 +204,11 @@ void FaultyFileSystem::KeepSome(Unsynced unsynced) {
     by_directory[change.directory].push_back(&change);
   }
   for (const auto& [directory, changes] : by_directory) {
-    size_t kept = 0;
-    if (unsynced == Unsynced::kKept) kept = changes.size();
-    if (unsynced == Unsynced::kTorn) kept = random_() % (changes.size() + 1);
+    const size_t kept = unsynced == Unsynced::kTorn ? random_() % (changes.size() + 1) : 0;
     for (size_t i = 0; i < kept; ++i) ApplyName(*changes[i], &durable_);
   }
   for (auto& [name, inode] : durable_) {
     for (const Change& change : inode->unsynced) {
-      if (unsynced == Unsynced::kKept) Apply(change, &inode->durable);
       if (unsynced != Unsynced::kTorn) continue;
       if (change.truncates) {
         if (random_() % 2 == 0) Apply(change, &inode->durable);

@@ -31,7 +31,7 @@ namespace consul::base {
 
 // What becomes of writes and name changes that were not synced when the machine stopped.
 enum class Unsynced {
-  kKept,  // all there: the process was killed, the machine was not
+  kKept,  // all there, and still not synced: the process was killed, the machine was not
   kLost,  // none there
   kTorn,  // each sector of each write by chance, in any order; name changes up to a chance point
 };

@@ -127,6 +127,8 @@ TEST_F(FaultyTest, AKilledProcessLosesNothing) {
   ASSERT_TRUE(file_->WriteAt(0, "aaa").ok());
   fs_.Restart(Unsynced::kKept);
   EXPECT_EQ(fs_.Contents("d/a"), "aaa");
+  fs_.Restart(Unsynced::kLost);
+  EXPECT_EQ(fs_.Contents("d/a"), "") << "kept by the system is not yet on the disk";
 }
 
 TEST_F(FaultyTest, NamesThatWereNotSyncedAreLost) {
@@ -185,7 +187,7 @@ TEST_F(FaultyTest, AFailedSyncLosesTheBytesForGood) {
   EXPECT_FALSE(file_->SyncData().ok());
   EXPECT_TRUE(file_->SyncData().ok()) << "the second sync lies, as the real one does";
   EXPECT_EQ(fs_.Contents("d/a"), "abc");
-  fs_.Restart(Unsynced::kKept);
+  fs_.Restart(Unsynced::kLost);
   EXPECT_EQ(fs_.Contents("d/a"), "");
 }
 

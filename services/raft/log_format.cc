@@ -1,0 +1,181 @@
+#include "services/raft/log_format.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "services/base/check.h"
+#include "services/base/crc32c.h"
+
+namespace consul::raft {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+
+constexpr std::string_view kSegmentMagic = "consulog";
+constexpr uint32_t kGroupMagic = 0x70724721;  // "!Grp"
+
+template <typename T>
+void Put(std::string* out, T value) {
+  char bytes[sizeof(T)];
+  std::memcpy(bytes, &value, sizeof(T));
+  out->append(bytes, sizeof(T));
+}
+
+template <typename T>
+T Get(const char* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof(T));
+  return value;
+}
+
+uint32_t SaltedCrc(uint64_t salt, std::string_view bytes) {
+  char seed[sizeof(salt)];
+  std::memcpy(seed, &salt, sizeof(salt));
+  return base::ExtendCrc32c(base::Crc32c({seed, sizeof(seed)}), bytes);
+}
+
+bool KnownKind(uint8_t kind) { return (kind >= 1 && kind <= 3) || (kind >= 16 && kind <= 19); }
+
+bool AllZero(std::string_view bytes) { return CountZeros(bytes) == bytes.size(); }
+
+}  // namespace
+
+// magic(8) crc(4) version(4) number(8) salt(8) size(8), zeros to the end of the page. The crc covers all
+// that follows it.
+std::string EncodeSegmentHeader(const SegmentHeader& header) {
+  std::string page(kSegmentMagic);
+  Put<uint32_t>(&page, 0);
+  Put(&page, kLogFormatVersion);
+  Put(&page, header.number);
+  Put(&page, header.salt);
+  Put(&page, header.size_bytes);
+  page.resize(kSegmentHeaderBytes, '\0');
+  const uint32_t crc = base::Crc32c(std::string_view(page).substr(12));
+  std::memcpy(page.data() + 8, &crc, sizeof(crc));
+  return page;
+}
+
+std::optional<SegmentHeader> DecodeSegmentHeader(std::string_view page) {
+  if (page.size() != kSegmentHeaderBytes || !page.starts_with(kSegmentMagic)) return std::nullopt;
+  if (Get<uint32_t>(page.data() + 8) != base::Crc32c(page.substr(12))) return std::nullopt;
+  if (Get<uint32_t>(page.data() + 12) != kLogFormatVersion) return std::nullopt;
+  return SegmentHeader{.number = Get<uint64_t>(page.data() + 16),
+                       .salt = Get<uint64_t>(page.data() + 24),
+                       .size_bytes = Get<uint64_t>(page.data() + 32)};
+}
+
+// magic(4) crc(4) sequence(8) body_bytes(4) records_count(4). The crc covers salt and what follows it.
+std::string EncodeGroupHeader(const GroupHeader& header, uint64_t salt) {
+  std::string bytes;
+  Put(&bytes, kGroupMagic);
+  Put<uint32_t>(&bytes, 0);
+  Put(&bytes, header.sequence.value);
+  Put(&bytes, header.body_bytes);
+  Put(&bytes, header.records_count);
+  const uint32_t crc = SaltedCrc(salt, std::string_view(bytes).substr(8));
+  std::memcpy(bytes.data() + 4, &crc, sizeof(crc));
+  return bytes;
+}
+
+std::optional<GroupHeader> DecodeGroupHeader(std::string_view bytes, uint64_t salt) {
+  if (bytes.size() < kGroupHeaderBytes) return std::nullopt;
+  bytes = bytes.substr(0, kGroupHeaderBytes);
+  if (Get<uint32_t>(bytes.data()) != kGroupMagic) return std::nullopt;
+  if (Get<uint32_t>(bytes.data() + 4) != SaltedCrc(salt, bytes.substr(8))) return std::nullopt;
+  return GroupHeader{.sequence = {Get<uint64_t>(bytes.data() + 8)},
+                     .body_bytes = Get<uint32_t>(bytes.data() + 16),
+                     .records_count = Get<uint32_t>(bytes.data() + 20)};
+}
+
+void GroupBuilder::Clear() {
+  bytes_.resize(kGroupHeaderBytes);
+  records_count_ = 0;
+}
+
+// crc(4) length(3) kind(1) index(8) term(8) payload, zeros to the next multiple of kLogAlignment. The crc
+// covers salt and everything after it but the padding, which must be zero.
+void GroupBuilder::Add(const Record& record, uint64_t salt) {
+  CONSUL_CHECK(record.payload.size() <= kRecordPayloadBytesMax);
+  const size_t begin = bytes_.size();
+  Put<uint32_t>(&bytes_, 0);
+  Put(&bytes_, static_cast<uint32_t>(record.payload.size()) |
+                   static_cast<uint32_t>(record.kind) << 24);
+  Put(&bytes_, record.index.value);
+  Put(&bytes_, record.term.value);
+  bytes_.append(record.payload);
+  const uint32_t crc = SaltedCrc(salt, std::string_view(bytes_).substr(begin + 4));
+  std::memcpy(bytes_.data() + begin, &crc, sizeof(crc));
+  bytes_.resize(begin + RecordBytes(record.payload.size()), '\0');
+  ++records_count_;
+}
+
+std::string_view GroupBuilder::Finish(GroupSequence sequence, uint64_t salt) {
+  const uint64_t body_bytes = bytes_.size() - kGroupHeaderBytes;
+  CONSUL_CHECK(body_bytes <= UINT32_MAX);
+  const GroupHeader header{.sequence = sequence,
+                           .body_bytes = static_cast<uint32_t>(body_bytes),
+                           .records_count = records_count_};
+  bytes_.replace(0, kGroupHeaderBytes, EncodeGroupHeader(header, salt));
+  return bytes_;
+}
+
+void GroupBuilder::ShrinkTo(uint64_t bytes_max) {
+  if (bytes_.capacity() <= bytes_max) return;
+  Clear();
+  bytes_.shrink_to_fit();
+}
+
+std::string ParseGroupBody(const GroupHeader& header, std::string_view body, uint64_t salt,
+                           std::vector<Record>* records, uint64_t* bad_offset) {
+  CONSUL_CHECK(body.size() == header.body_bytes);
+  records->clear();
+  uint64_t offset = 0;
+  for (uint32_t i = 0; i < header.records_count; ++i) {
+    *bad_offset = offset;
+    if (body.size() - offset < kRecordHeaderBytes) return "the group ends within a record";
+    const char* const at = body.data() + offset;
+    const uint32_t word = Get<uint32_t>(at + 4);
+    const uint64_t length = word & kRecordPayloadBytesMax;
+    if (body.size() - offset < RecordBytes(length)) return "the record is longer than its group";
+    const std::string_view covered(at + 4, kRecordHeaderBytes - 4 + length);
+    if (Get<uint32_t>(at) != SaltedCrc(salt, covered)) return "the record's checksum is wrong";
+    const uint64_t used = kRecordHeaderBytes + length;
+    if (!AllZero({at + used, RecordBytes(length) - used})) return "the record's padding is not zero";
+    const auto kind = static_cast<uint8_t>(word >> 24);
+    if (!KnownKind(kind)) return "the record's kind is unknown";
+    records->push_back({.kind = static_cast<RecordKind>(kind),
+                        .index = {Get<uint64_t>(at + 8)},
+                        .term = {Get<uint64_t>(at + 16)},
+                        .payload = covered.substr(kRecordHeaderBytes - 4)});
+    offset += RecordBytes(length);
+  }
+  *bad_offset = offset;
+  return offset == body.size() ? "" : "the group is longer than its records";
+}
+
+std::optional<uint64_t> FindLaterGroup(std::string_view bytes, uint64_t begin,
+                                       GroupSequence sequence, uint64_t salt) {
+  for (uint64_t offset = begin; offset + kGroupHeaderBytes <= bytes.size();
+       offset += kLogAlignment) {
+    if (Get<uint32_t>(bytes.data() + offset) != kGroupMagic) continue;
+    const auto header = DecodeGroupHeader(bytes.substr(offset), salt);
+    if (header.has_value() && header->sequence > sequence) return offset;
+  }
+  return std::nullopt;
+}
+
+uint64_t CountZeros(std::string_view bytes) {
+  static constexpr std::array<char, 4096> kZeros{};
+  uint64_t done = 0;
+  while (done < bytes.size()) {
+    const uint64_t size = std::min<uint64_t>(kZeros.size(), bytes.size() - done);
+    if (std::memcmp(bytes.data() + done, kZeros.data(), size) != 0) break;
+    done += size;
+  }
+  while (done < bytes.size() && bytes[done] == '\0') ++done;
+  return done;
+}
+
+}  // namespace consul::raft

@@ -1,0 +1,367 @@
+#include "services/raft/log_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/base/strings.h"
+
+namespace consul::raft {
+namespace {
+
+constexpr uint64_t kLoadBufferBytes = 256 << 10;
+// A builder or reader that one large group blew up is given back above this.
+constexpr uint64_t kKeptBufferBytes = 256 << 10;
+constexpr uint64_t kSegmentSizeUnitBytes = 4096;
+constexpr uint64_t kServerIdBytesMax = Configuration::kIdBytesMax;
+
+// Begins every segment, and is part of its first group.
+uint64_t StateRecordBytes() { return RecordBytes(kServerIdBytesMax); }
+
+std::string_view PayloadOf(const Entry& entry) {
+  return entry.payload == nullptr ? std::string_view() : std::string_view(*entry.payload);
+}
+
+// Of splitmix64: every output depends on every bit of the input.
+uint64_t Mix(uint64_t value) {
+  value += 0x9e3779b97f4a7c15;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+  return value ^ (value >> 31);
+}
+
+}  // namespace
+
+LogStore::LogStore(LogOptions options)
+    : options_(std::move(options)), preparer_(options_.file_system, options_.directory) {}
+
+absl::StatusOr<std::unique_ptr<LogStore>> LogStore::Open(LogOptions options) {
+  CONSUL_CHECK(options.segment_bytes_min >= 2 * kSegmentHeaderBytes);
+  CONSUL_CHECK(options.segment_bytes_min <= options.segment_bytes_max);
+  std::unique_ptr<LogStore> store(new LogStore(std::move(options)));
+  base::FileSystem* const file_system = store->options_.file_system;
+  const std::string& directory = store->options_.directory;
+  absl::Status status = file_system->CreateDirectories(directory);
+  if (!status.ok()) return status;
+  auto lock = file_system->Lock(base::JoinPath(directory, "LOCK"));
+  if (!lock.ok()) return lock.status();
+  store->lock_ = std::move(*lock);
+  auto recovered = RecoverLog(file_system, directory);
+  if (!recovered.ok()) return recovered.status();
+  store->state_ = std::move(recovered->state);
+  store->next_sequence_ = recovered->next_sequence;
+  store->write_offset_ = recovered->write_offset;
+  store->cut_ = std::move(recovered->cut);
+  for (size_t i = 0; i < recovered->segments.size(); ++i) {
+    auto& segment = recovered->segments[i];
+    if (i <= recovered->active) {
+      store->segments_.push_back(std::move(segment));
+    } else {
+      store->spares_.push_back(std::move(segment));
+    }
+  }
+  if (store->segments_.empty()) {
+    status = store->MakeSegment(store->options_.segment_bytes_min);
+  } else {
+    status = store->SecureRecovered();
+  }
+  if (!status.ok()) return status;
+  return store;
+}
+
+// What was read may be known to the system's cache alone: the process before this one may have ended
+// between a write and its sync. From here on it counts as durable, so it must be.
+absl::Status LogStore::SecureRecovered() {
+  absl::Status status = active()->file()->SyncData();
+  if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
+  if (!status.ok()) return Fail(status);
+  if (write_offset_ == kSegmentHeaderBytes) return status;
+  settled_ = false;
+  return WriteMark();
+}
+
+LogStore::~LogStore() {
+  // An error here is no news for anybody: all that was promised is durable without the mark.
+  if (!segments_.empty()) Settle().IgnoreError();
+}
+
+Restart LogStore::TakeRestart() const {
+  Restart restart;
+  restart.hard_state = state_.hard_state();
+  restart.log_first = state_.first();
+  restart.log_last = state_.last();
+  restart.term_runs = state_.term_runs();
+  restart.configurations = state_.configurations();
+  return restart;
+}
+
+uint64_t LogStore::NextSalt() { return Mix(options_.salt_seed ^ Mix(++salts_made_)); }
+
+absl::Status LogStore::Fail(absl::Status status) {
+  failed_ = status;
+  options_.file_system->Fatal(status);
+  return status;
+}
+
+// --- Room. ---
+
+bool LogStore::Fits(const Segment& segment, uint64_t offset, uint64_t records_bytes) const {
+  const uint64_t state = offset == kSegmentHeaderBytes ? StateRecordBytes() : 0;
+  return offset + kGroupHeaderBytes + state + records_bytes <= segment.header().size_bytes;
+}
+
+absl::Status LogStore::MakeSegment(uint64_t size_bytes) {
+  const uint64_t number = segments_.empty() ? 1 : active()->header().number + 1;
+  auto segment = Segment::Create(
+      options_.file_system, options_.directory,
+      {.number = number, .salt = NextSalt(), .size_bytes = size_bytes});
+  if (!segment.ok()) return segment.status();
+  segments_.push_back(std::move(*segment));
+  write_offset_ = kSegmentHeaderBytes;
+  return absl::OkStatus();
+}
+
+absl::Status LogStore::DiscardSpare() {
+  // The last one first: a gap in the numbers would look like damage.
+  const std::string path = spares_.back()->path();
+  spares_.pop_back();
+  absl::Status status = options_.file_system->Remove(path);
+  if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
+  return status.ok() ? status : Fail(status);
+}
+
+absl::Status LogStore::TakePrepared() {
+  if (!preparer_.busy()) return absl::OkStatus();
+  auto segment = preparer_.Take();
+  if (segment.ok()) {
+    spares_.push_back(std::move(*segment));
+  } else if (segment.status().code() != absl::StatusCode::kResourceExhausted) {
+    return Fail(segment.status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogStore::RollFor(uint64_t records_bytes) {
+  absl::Status status = TakePrepared();
+  if (!status.ok()) return status;
+  if (!spares_.empty() && !Fits(*spares_.front(), kSegmentHeaderBytes, records_bytes)) {
+    while (!spares_.empty()) {
+      if (status = DiscardSpare(); !status.ok()) return status;
+    }
+  }
+  if (!spares_.empty()) {
+    segments_.push_back(std::move(spares_.front()));
+    spares_.pop_front();
+    write_offset_ = kSegmentHeaderBytes;
+    return absl::OkStatus();
+  }
+  const uint64_t needed =
+      (kSegmentHeaderBytes + kGroupHeaderBytes + StateRecordBytes() + records_bytes +
+       kSegmentSizeUnitBytes - 1) / kSegmentSizeUnitBytes * kSegmentSizeUnitBytes;
+  const uint64_t least = std::max(needed, options_.segment_bytes_min);
+  const uint64_t planned = std::max(
+      least, std::min(options_.segment_bytes_max, 2 * active()->header().size_bytes));
+  status = MakeSegment(planned);
+  // Where there is no room for a large one, a small one still lets things go on.
+  if (status.code() == absl::StatusCode::kResourceExhausted && least < planned) {
+    status = MakeSegment(least);
+  }
+  if (!status.ok() && status.code() != absl::StatusCode::kResourceExhausted) failed_ = status;
+  return status;
+}
+
+absl::Status LogStore::Reserve(uint64_t records_bytes) {
+  if (!failed_.ok()) return failed_;
+  if (Fits(*active(), write_offset_, records_bytes)) return absl::OkStatus();
+  return RollFor(records_bytes);
+}
+
+void LogStore::PrepareAhead() {
+  const uint64_t size = active()->header().size_bytes;
+  if (!options_.prepare_ahead || preparer_.busy() || !spares_.empty() ||
+      write_offset_ < size / 2) {
+    return;
+  }
+  preparer_.Start({.number = active()->header().number + 1,
+                   .salt = NextSalt(),
+                   .size_bytes = std::max(options_.segment_bytes_min,
+                                          std::min(options_.segment_bytes_max, 2 * size))});
+}
+
+// --- Writing. ---
+
+uint64_t LogStore::RecordsBytes(const Persist& persist) {
+  uint64_t bytes = 0;
+  if (persist.reset_to.has_value()) bytes += RecordBytes(0);
+  if (!persist.entries.empty()) bytes += RecordBytes(0);  // the cut before them
+  for (const Entry& entry : persist.entries) bytes += RecordBytes(entry.payload_bytes());
+  if (persist.hard_state.has_value()) {
+    bytes += RecordBytes(persist.hard_state->voted_for.value.size());
+  }
+  return bytes;
+}
+
+void LogStore::AddRecord(const Record& record) {
+  builder_.Add(record, active()->header().salt);
+  records_.push_back(record);
+}
+
+void LogStore::BuildGroup(std::span<const Persist> group) {
+  builder_.Clear();
+  records_.clear();
+  if (write_offset_ == kSegmentHeaderBytes) {
+    AddRecord({RecordKind::kSegmentState, state_.last(), state_.hard_state().term,
+               state_.hard_state().voted_for.value});
+  }
+  Index last = state_.last();
+  for (const Persist& persist : group) {
+    if (persist.reset_to.has_value()) {
+      AddRecord({RecordKind::kReset, *persist.reset_to, {}, {}});
+      last = *persist.reset_to;
+    }
+    if (!persist.entries.empty() && persist.entries.front().index <= last) {
+      AddRecord({RecordKind::kTruncate, persist.entries.front().index, {}, {}});
+      last = persist.entries.front().index.Previous();
+    }
+    for (const Entry& entry : persist.entries) {
+      CONSUL_CHECK(entry.index == last.Next());
+      AddRecord({static_cast<RecordKind>(entry.kind), entry.index, entry.term, PayloadOf(entry)});
+      last = entry.index;
+    }
+    if (persist.hard_state.has_value()) {
+      AddRecord({RecordKind::kHardState, {}, persist.hard_state->term,
+                 persist.hard_state->voted_for.value});
+    }
+  }
+}
+
+absl::Status LogStore::Append(std::span<const Persist> group) {
+  uint64_t bytes = 0;
+  for (const Persist& persist : group) bytes += RecordsBytes(persist);
+  if (bytes == 0) return failed_;
+  if (absl::Status status = Reserve(bytes); !status.ok()) return status;
+  BuildGroup(group);
+  const std::string_view written = builder_.Finish(next_sequence_, active()->header().salt);
+  absl::Status status = active()->file()->WriteAt(write_offset_, written);
+  if (status.ok()) status = active()->file()->SyncData();
+  if (!status.ok()) return Fail(status);
+  const std::string problem =
+      state_.Take(records_, write_offset_, segments_.size() - 1, &segments_);
+  CONSUL_CHECK(problem.empty());
+  write_offset_ += written.size();
+  next_sequence_ = next_sequence_.Next();
+  settled_ = false;
+  builder_.ShrinkTo(kKeptBufferBytes);
+  PrepareAhead();
+  return WriteMark();
+}
+
+// Not synced: where only the process dies the system keeps it, and the next sync takes it along.
+absl::Status LogStore::WriteMark() {
+  if (write_offset_ + kGroupHeaderBytes > active()->header().size_bytes) return absl::OkStatus();
+  absl::Status status = active()->file()->WriteAt(
+      write_offset_,
+      EncodeGroupHeader({.sequence = next_sequence_, .body_bytes = 0, .records_count = 0},
+                        active()->header().salt));
+  return status.ok() ? status : Fail(status);
+}
+
+absl::Status LogStore::Settle() {
+  if (!failed_.ok() || settled_) return failed_;
+  absl::Status status = active()->file()->SyncData();
+  if (!status.ok()) return Fail(status);
+  settled_ = true;
+  return absl::OkStatus();
+}
+
+// --- Reading and dropping. ---
+
+absl::StatusOr<std::vector<Entry>> LogStore::Read(Index first, Index last, uint64_t bytes_max) {
+  std::vector<Entry> entries;
+  last = std::min(last, state_.last());
+  uint64_t bytes = 0;
+  for (Index next = first; next >= state_.first() && next <= last && bytes < bytes_max;) {
+    // The place of `next`, and where the place after it begins.
+    const auto before = [](Index index, const Place& place) { return index < place.first; };
+    Index stop = last;
+    size_t s = segments_.size();
+    while (s > 0 && (segments_[s - 1]->places.empty() ||
+                     segments_[s - 1]->places.front().first > next)) {
+      --s;
+      if (!segments_[s]->places.empty()) {
+        stop = std::min(stop, segments_[s]->places.front().first.Previous());
+      }
+    }
+    CONSUL_CHECK(s > 0);
+    const Segment& segment = *segments_[s - 1];
+    const auto after =
+        std::upper_bound(segment.places.begin(), segment.places.end(), next, before);
+    if (after != segment.places.end()) stop = std::min(stop, after->first.Previous());
+    SegmentReader reader(&segment, std::prev(after)->offset, kLoadBufferBytes);
+    while (next <= stop && bytes < bytes_max) {
+      const auto found = reader.Next();
+      if (!found.ok()) return found.status();
+      if (*found != SegmentReader::Found::kGroup) {
+        return absl::DataLossError(base::StrCat(
+            "log ", segment.path(), " offset ", reader.problem_offset(), ": ", reader.problem(),
+            "; it holds entry ", next.value, " and was sound before"));
+      }
+      size_t begin = entries.size();
+      for (const Record& record : reader.records()) {
+        if (record.kind == RecordKind::kTruncate || record.kind == RecordKind::kReset) {
+          while (entries.size() > begin && (record.kind == RecordKind::kReset ||
+                                            entries.back().index >= record.index)) {
+            bytes -= entries.back().bytes();
+            entries.pop_back();
+          }
+          next = entries.empty() ? first : entries.back().index.Next();
+        }
+        if (!IsEntry(record.kind) || record.index != next || next > stop) continue;
+        if (bytes >= bytes_max) continue;
+        entries.push_back({.term = record.term,
+                           .index = record.index,
+                           .kind = static_cast<EntryKind>(record.kind),
+                           .payload = record.payload.empty()
+                                          ? nullptr
+                                          : MakeBuffer(std::string(record.payload))});
+        bytes += entries.back().bytes();
+        next = next.Next();
+      }
+    }
+  }
+  while (entries.size() > 1 && bytes > bytes_max) {
+    bytes -= entries.back().bytes();
+    entries.pop_back();
+  }
+  return entries;
+}
+
+absl::Status LogStore::DropBefore(Index index) {
+  if (!failed_.ok()) return failed_;
+  // A segment without a group says nothing of its begin: the one before it must stay.
+  const size_t stays = write_offset_ == kSegmentHeaderBytes ? 2 : 1;
+  while (segments_.size() > stays) {
+    Index next_live = state_.last().Next();
+    for (size_t s = segments_.size(); s-- > 1;) {
+      if (!segments_[s]->places.empty()) next_live = segments_[s]->places.front().first;
+    }
+    if (next_live > index) break;
+    const std::string path = segments_.front()->path();
+    segments_.erase(segments_.begin());
+    absl::Status status = options_.file_system->Remove(path);
+    // Each by itself: were two removals to reach the disk in the other order, a gap would be left.
+    if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
+    if (!status.ok()) return Fail(status);
+    state_.DropBefore(next_live);
+  }
+  return absl::OkStatus();
+}
+
+uint64_t LogStore::disk_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& segment : segments_) bytes += segment->header().size_bytes;
+  for (const auto& segment : spares_) bytes += segment->header().size_bytes;
+  return bytes;
+}
+
+}  // namespace consul::raft

@@ -1,0 +1,666 @@
+// The log on disk: what is acknowledged comes back, what was cut stays cut, and damage is named.
+#include "services/raft/log_store.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/base/faulty_file_system.h"
+#include "services/base/strings.h"
+
+namespace consul::raft {
+namespace {
+
+using base::FaultyFileSystem;
+using base::Unsynced;
+
+constexpr char kDirectory[] = "data/raft";
+constexpr uint64_t kAllBytes = uint64_t{1} << 40;
+
+Entry Command(uint64_t index, uint64_t term, std::string payload) {
+  return {Term{term}, Index{index}, EntryKind::kCommand, MakeBuffer(std::move(payload))};
+}
+
+Persist Entries(std::vector<Entry> entries) {
+  Persist persist;
+  persist.id = PersistId{1};
+  persist.entries = std::move(entries);
+  return persist;
+}
+
+Persist Vote(uint64_t term, std::string id) {
+  Persist persist;
+  persist.id = PersistId{1};
+  persist.hard_state = HardState{Term{term}, {std::move(id)}};
+  return persist;
+}
+
+class LogStoreTest : public ::testing::Test {
+ protected:
+  LogStoreTest() {
+    options_.file_system = &fs_;
+    options_.directory = kDirectory;
+    options_.segment_bytes_min = 16 << 10;
+    options_.segment_bytes_max = 64 << 10;
+    options_.prepare_ahead = false;
+    Open();
+  }
+
+  void Open() {
+    log_.reset();
+    auto log = LogStore::Open(options_);
+    ASSERT_TRUE(log.ok()) << log.status();
+    log_ = std::move(*log);
+  }
+
+  void Append(Persist persist) {
+    const Persist group[] = {std::move(persist)};
+    const absl::Status status = log_->Append(group);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // Entries first..last with payloads of `bytes`, one group each.
+  void Fill(uint64_t first, uint64_t last, size_t bytes) {
+    for (uint64_t i = first; i <= last; ++i) {
+      Append(Entries({Command(i, 1, std::string(bytes, static_cast<char>('a' + i % 26)))}));
+    }
+  }
+
+  std::string Dump() { return Dump(*log_); }
+  // "1.1=a 2.1=b": term, index and payload of all entries.
+  static std::string Dump(LogStore& log) {
+    const auto entries = log.Read(log.first(), log.last(), kAllBytes);
+    if (!entries.ok()) return entries.status().ToString();
+    std::string text;
+    for (const Entry& entry : *entries) {
+      base::StrAppend(&text, text.empty() ? "" : " ", entry.term.value, ".", entry.index.value, "=",
+                      entry.payload == nullptr ? std::string() : *entry.payload);
+    }
+    return text;
+  }
+
+  std::string PathOf(uint64_t number) { return base::JoinPath(kDirectory, SegmentName(number)); }
+
+  FaultyFileSystem fs_{1};
+  LogOptions options_;
+  std::unique_ptr<LogStore> log_;
+};
+
+TEST_F(LogStoreTest, AFreshLogIsEmpty) {
+  const Restart restart = log_->TakeRestart();
+  EXPECT_EQ(restart.hard_state, HardState{});
+  EXPECT_EQ(restart.log_first, Index{1});
+  EXPECT_EQ(restart.log_last, Index{0});
+  EXPECT_TRUE(restart.term_runs.empty());
+  EXPECT_EQ(Dump(), "");
+}
+
+TEST_F(LogStoreTest, AFreshLogTakesOneSmallSegment) {
+  EXPECT_EQ(log_->disk_bytes(), options_.segment_bytes_min);
+  EXPECT_EQ(fs_.size_total(), options_.segment_bytes_min);
+}
+
+TEST_F(LogStoreTest, EverythingComesBack) {
+  Append(Entries({Command(1, 1, "a"), Command(2, 1, ""), Command(3, 2, "ccc")}));
+  Append(Vote(3, "server-b"));
+  Open();
+  EXPECT_EQ(Dump(), "1.1=a 1.2= 2.3=ccc");
+  const Restart restart = log_->TakeRestart();
+  EXPECT_EQ(restart.hard_state, (HardState{Term{3}, {"server-b"}}));
+  EXPECT_EQ(restart.log_last, Index{3});
+  EXPECT_EQ(restart.term_runs,
+            (std::vector<TermRun>{{Index{1}, Term{1}}, {Index{3}, Term{2}}}));
+}
+
+TEST_F(LogStoreTest, OneGroupIsOneSync) {
+  const uint64_t before = fs_.syncs();
+  const Persist group[] = {Entries({Command(1, 1, "a")}), Vote(2, "b"),
+                           Entries({Command(2, 2, "b"), Command(3, 2, "c")})};
+  ASSERT_TRUE(log_->Append(group).ok());
+  EXPECT_EQ(fs_.syncs(), before + 1);
+  EXPECT_EQ(Dump(), "1.1=a 2.2=b 2.3=c");
+}
+
+TEST_F(LogStoreTest, AnEmptyGroupIsNoWrite) {
+  const uint64_t before = fs_.operations();
+  ASSERT_TRUE(log_->Append({}).ok());
+  EXPECT_EQ(fs_.operations(), before);
+}
+
+TEST_F(LogStoreTest, AcknowledgedEntriesSurviveAPowerCut) {
+  Fill(1, 5, 10);
+  const std::string before = Dump();
+  fs_.Crash();
+  log_.reset();
+  fs_.Restart(Unsynced::kLost);
+  Open();
+  EXPECT_EQ(Dump(), before);
+}
+
+TEST_F(LogStoreTest, SegmentsGrowUpToTheGreatest) {
+  Fill(1, 200, 1000);
+  EXPECT_EQ(fs_.Contents(PathOf(1)).size(), 16u << 10);
+  EXPECT_EQ(fs_.Contents(PathOf(2)).size(), 32u << 10);
+  EXPECT_EQ(fs_.Contents(PathOf(3)).size(), 64u << 10);
+  EXPECT_EQ(fs_.Contents(PathOf(4)).size(), 64u << 10);
+  const std::string before = Dump();
+  Open();
+  EXPECT_EQ(Dump(), before);
+}
+
+TEST_F(LogStoreTest, AGroupLargerThanASegmentGetsItsOwn) {
+  Fill(1, 1, 10);
+  Append(Entries({Command(2, 1, std::string(200'000, 'x'))}));
+  Fill(3, 3, 10);
+  const std::string before = Dump();
+  Open();
+  EXPECT_EQ(Dump(), before);
+  EXPECT_GE(fs_.Contents(PathOf(2)).size(), 200'000u);
+}
+
+TEST_F(LogStoreTest, SegmentsArePreparedAheadWhenHalfFull) {
+  options_.prepare_ahead = true;
+  Open();
+  Fill(1, 4, 1000);
+  EXPECT_EQ(fs_.Contents(PathOf(2)), "");
+  Fill(5, 100, 1000);
+  const std::string before = Dump();
+  Open();
+  EXPECT_EQ(Dump(), before);
+}
+
+TEST_F(LogStoreTest, AnEntryOfTheSameIndexCutsTheOld) {
+  Append(Entries({Command(1, 1, "a"), Command(2, 1, "b"), Command(3, 1, "c")}));
+  Append(Entries({Command(2, 2, "B")}));
+  EXPECT_EQ(Dump(), "1.1=a 2.2=B");
+  Open();
+  EXPECT_EQ(Dump(), "1.1=a 2.2=B");
+  EXPECT_EQ(log_->TakeRestart().term_runs,
+            (std::vector<TermRun>{{Index{1}, Term{1}}, {Index{2}, Term{2}}}));
+}
+
+TEST_F(LogStoreTest, CutsWithinOneGroup) {
+  const Persist group[] = {Entries({Command(1, 1, "a"), Command(2, 1, "b"), Command(3, 1, "c")}),
+                           Entries({Command(2, 2, "B"), Command(3, 2, "C")}),
+                           Entries({Command(3, 3, "CC"), Command(4, 3, "D")})};
+  ASSERT_TRUE(log_->Append(group).ok());
+  EXPECT_EQ(Dump(), "1.1=a 2.2=B 3.3=CC 3.4=D");
+  Open();
+  EXPECT_EQ(Dump(), "1.1=a 2.2=B 3.3=CC 3.4=D");
+  for (uint64_t i = 1; i <= 4; ++i) {
+    const auto one = log_->Read(Index{i}, Index{i}, kAllBytes);
+    ASSERT_TRUE(one.ok());
+    ASSERT_EQ(one->size(), 1u);
+    EXPECT_EQ((*one)[0].index, Index{i});
+  }
+}
+
+TEST_F(LogStoreTest, CutsAcrossSegments) {
+  Fill(1, 60, 1000);
+  Append(Entries({Command(10, 2, "new")}));
+  Append(Entries({Command(11, 2, "newer")}));
+  Open();
+  EXPECT_EQ(log_->last(), Index{11});
+  const auto entries = log_->Read(Index{9}, Index{20}, kAllBytes);
+  ASSERT_TRUE(entries.ok());
+  ASSERT_EQ(entries->size(), 3u);
+  EXPECT_EQ(*(*entries)[1].payload, "new");
+  EXPECT_EQ(*(*entries)[2].payload, "newer");
+}
+
+TEST_F(LogStoreTest, AResetForgetsEverythingButTheVote) {
+  Append(Vote(4, "b"));
+  Fill(1, 30, 1000);
+  Persist reset = Entries({Command(501, 4, "first")});
+  reset.reset_to = Index{500};
+  Append(std::move(reset));
+  EXPECT_EQ(Dump(), "4.501=first");
+  Open();
+  EXPECT_EQ(Dump(), "4.501=first");
+  EXPECT_EQ(log_->first(), Index{501});
+  EXPECT_EQ(log_->TakeRestart().hard_state.term, Term{4});
+}
+
+TEST_F(LogStoreTest, AResetWithoutEntriesKeepsThePosition) {
+  Fill(1, 3, 10);
+  Persist reset;
+  reset.id = PersistId{1};
+  reset.reset_to = Index{500};
+  Append(std::move(reset));
+  Open();
+  EXPECT_EQ(log_->first(), Index{501});
+  EXPECT_EQ(log_->last(), Index{500});
+  Append(Entries({Command(501, 1, "x")}));
+  Open();
+  EXPECT_EQ(Dump(), "1.501=x");
+}
+
+TEST_F(LogStoreTest, ConfigurationsAreKeptApart) {
+  const Configuration one({{ServerId{"a"}, MemberKind::kVoter}});
+  const Configuration two({{ServerId{"a"}, MemberKind::kVoter}, {ServerId{"b"}, MemberKind::kVoter}});
+  Entry first{Term{1}, Index{1}, EntryKind::kConfiguration, MakeBuffer(one.Encode())};
+  Entry second{Term{1}, Index{2}, EntryKind::kConfiguration, MakeBuffer(two.Encode())};
+  Append(Entries({first, second}));
+  EXPECT_EQ(log_->TakeRestart().configurations.size(), 2u);
+  Append(Entries({Command(2, 2, "cut")}));
+  Open();
+  const auto configurations = log_->TakeRestart().configurations;
+  ASSERT_EQ(configurations.size(), 1u);
+  EXPECT_EQ(configurations[0].configuration, one);
+}
+
+TEST_F(LogStoreTest, DroppedSegmentsGiveTheirSpaceBack) {
+  Fill(1, 200, 1000);
+  const uint64_t before = fs_.size_total();
+  ASSERT_TRUE(log_->DropBefore(Index{150}).ok());
+  EXPECT_LT(fs_.size_total(), before);
+  EXPECT_LE(log_->first(), Index{150});
+  EXPECT_GT(log_->first(), Index{1});
+  EXPECT_EQ(fs_.Contents(PathOf(1)), "");
+  const Index first = log_->first();
+  const std::string kept = Dump();
+  Open();
+  EXPECT_EQ(log_->first(), first);
+  EXPECT_EQ(Dump(), kept);
+  EXPECT_EQ(log_->TakeRestart().term_runs, (std::vector<TermRun>{{first, Term{1}}}));
+}
+
+TEST_F(LogStoreTest, TheVoteOutlivesTheSegmentItWasWrittenIn) {
+  Append(Vote(7, "b"));
+  Fill(1, 100, 1000);
+  ASSERT_TRUE(log_->DropBefore(Index{100}).ok());
+  Open();
+  EXPECT_EQ(log_->TakeRestart().hard_state, (HardState{Term{7}, {"b"}}));
+}
+
+TEST_F(LogStoreTest, DroppingEverythingKeepsTheEnd) {
+  Fill(1, 100, 1000);
+  ASSERT_TRUE(log_->DropBefore(Index{101}).ok());
+  EXPECT_EQ(log_->last(), Index{100});
+  Fill(101, 103, 10);
+  Open();
+  EXPECT_EQ(log_->last(), Index{103});
+}
+
+TEST_F(LogStoreTest, DropAfterACutBelowTheSegmentsBegin) {
+  Fill(1, 30, 1000);
+  Append(Entries({Command(5, 2, "new")}));
+  ASSERT_TRUE(log_->DropBefore(Index{5}).ok());
+  const Index first = log_->first();
+  Open();
+  EXPECT_EQ(log_->first(), first);
+  EXPECT_EQ(log_->last(), Index{5});
+}
+
+TEST_F(LogStoreTest, ReadStopsBeforeTheLimitButGivesOne) {
+  Fill(1, 10, 1000);
+  const auto one = log_->Read(Index{3}, Index{10}, 10);
+  ASSERT_TRUE(one.ok());
+  ASSERT_EQ(one->size(), 1u);
+  EXPECT_EQ((*one)[0].index, Index{3});
+  const auto three = log_->Read(Index{3}, Index{10}, 3 * (1000 + Entry::kOverheadBytes));
+  ASSERT_TRUE(three.ok());
+  EXPECT_EQ(three->size(), 3u);
+}
+
+TEST_F(LogStoreTest, ReadOfWhatIsNotThereIsEmpty) {
+  Fill(1, 100, 1000);
+  ASSERT_TRUE(log_->DropBefore(Index{90}).ok());
+  EXPECT_TRUE(log_->Read(Index{1}, Index{5}, kAllBytes)->empty());
+  EXPECT_TRUE(log_->Read(Index{101}, Index{105}, kAllBytes)->empty());
+}
+
+TEST_F(LogStoreTest, EveryRangeReadsWhatWasWritten) {
+  Fill(1, 120, 700);
+  for (uint64_t first = 1; first <= 120; first += 7) {
+    for (uint64_t last = first; last <= 120; last += 11) {
+      const auto entries = log_->Read(Index{first}, Index{last}, kAllBytes);
+      ASSERT_TRUE(entries.ok());
+      ASSERT_EQ(entries->size(), last - first + 1);
+      EXPECT_EQ(entries->front().index, Index{first});
+      EXPECT_EQ((*entries->back().payload)[0], static_cast<char>('a' + last % 26));
+    }
+  }
+}
+
+TEST_F(LogStoreTest, ASecondOwnerIsRefused) {
+  const auto second = LogStore::Open(options_);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(second.status().ToString().find("data/raft/LOCK"), std::string::npos);
+}
+
+// --- A disk that fails. ---
+
+TEST_F(LogStoreTest, AFailedSyncIsFatalAndNeverRetried) {
+  Fill(1, 2, 10);
+  fs_.FailSync(0);
+  const Persist group[] = {Entries({Command(3, 1, "x")})};
+  EXPECT_FALSE(log_->Append(group).ok());
+  ASSERT_TRUE(fs_.fatal().has_value());
+  EXPECT_NE(fs_.fatal()->ToString().find(PathOf(1)), std::string::npos);
+  const uint64_t operations = fs_.operations();
+  EXPECT_FALSE(log_->Append(group).ok());
+  EXPECT_FALSE(log_->Settle().ok());
+  EXPECT_FALSE(log_->Reserve(1).ok());
+  EXPECT_EQ(fs_.operations(), operations) << "the disk is left alone";
+}
+
+TEST_F(LogStoreTest, AFailedSyncOfANewSegmentIsFatal) {
+  Fill(1, 10, 1000);
+  fs_.FailSync(0);
+  EXPECT_FALSE(log_->Reserve(10'000).ok());
+  EXPECT_TRUE(fs_.fatal().has_value());
+}
+
+TEST_F(LogStoreTest, AFullDiskIsMetBeforeAnythingIsWritten) {
+  Fill(1, 10, 1000);
+  fs_.SetCapacity(fs_.size_total());
+  const std::string before = Dump();
+  const Persist group[] = {Entries({Command(11, 1, std::string(4000, 'x'))})};
+  const absl::Status full = log_->Append(group);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(full.ToString().find(PathOf(2)), std::string::npos) << full;
+  EXPECT_NE(full.ToString().find("16384 bytes"), std::string::npos) << full;
+  EXPECT_FALSE(fs_.fatal().has_value());
+  EXPECT_EQ(Dump(), before);
+  EXPECT_EQ(fs_.List(kDirectory)->size(), 1u) << "nothing half-made remains";
+}
+
+TEST_F(LogStoreTest, ASmallGroupStillFitsOnAFullDisk) {
+  Fill(1, 10, 1000);
+  fs_.SetCapacity(fs_.size_total());
+  const Persist large[] = {Entries({Command(11, 1, std::string(4000, 'x'))})};
+  EXPECT_FALSE(log_->Append(large).ok());
+  Append(Entries({Command(11, 1, "small")}));
+  Open();
+  EXPECT_EQ(log_->last(), Index{11});
+}
+
+TEST_F(LogStoreTest, ItGoesOnWhenThereIsRoomAgain) {
+  Fill(1, 10, 1000);
+  fs_.SetCapacity(fs_.size_total() + 5000);
+  const Persist group[] = {Entries({Command(11, 1, std::string(4000, 'x'))})};
+  EXPECT_EQ(log_->Append(group).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(log_->Append(group).code(), absl::StatusCode::kResourceExhausted);
+  fs_.SetCapacity(std::nullopt);
+  EXPECT_TRUE(log_->Append(group).ok());
+  Open();
+  EXPECT_EQ(log_->last(), Index{11});
+}
+
+TEST_F(LogStoreTest, WithLittleRoomASmallSegmentDoes) {
+  Fill(1, 10, 1000);
+  fs_.SetCapacity(fs_.size_total() + (20 << 10));
+  Append(Entries({Command(11, 1, std::string(4000, 'x'))}));
+  EXPECT_EQ(fs_.Contents(PathOf(2)).size(), 16u << 10);
+}
+
+// --- Damage. ---
+
+TEST_F(LogStoreTest, AMissingSegmentIsNamed) {
+  Fill(1, 100, 1000);
+  log_.reset();
+  ASSERT_TRUE(fs_.Remove(PathOf(2)).ok());
+  const absl::Status status = LogStore::Open(options_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(status.ToString().find(PathOf(2)), std::string::npos) << status;
+}
+
+TEST_F(LogStoreTest, LeftoversOfAnUnfinishedSegmentAreRemoved) {
+  ASSERT_TRUE(fs_.Create(PathOf(2) + ".new").ok());
+  Open();
+  EXPECT_EQ(fs_.List(kDirectory)->size(), 1u);
+}
+
+TEST_F(LogStoreTest, DamageFoundWhileReadingIsNamed) {
+  Fill(1, 3, 100);
+  fs_.FlipBit(PathOf(1), kSegmentHeaderBytes + 200, 3);
+  const auto entries = log_->Read(Index{1}, Index{3}, kAllBytes);
+  EXPECT_EQ(entries.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(entries.status().ToString().find(PathOf(1)), std::string::npos);
+}
+
+// A user's value that looks like a group of the future must not pass for proof of damage.
+TEST_F(LogStoreTest, AForgedGroupInAValueIsNoProof) {
+  std::string forged(8, 'x');
+  for (uint64_t sequence = 1; sequence < 10; ++sequence) {
+    forged += EncodeGroupHeader({{sequence}, 64, 1}, /*salt=*/0);
+  }
+  forged += "the end";
+  Append(Entries({Command(1, 1, "a")}));
+  fs_.CrashAfterBytes(kGroupHeaderBytes + kRecordHeaderBytes + forged.size() - 1);
+  const Persist group[] = {Entries({Command(2, 1, forged)})};
+  EXPECT_FALSE(log_->Append(group).ok());
+  log_.reset();
+  fs_.Restart(Unsynced::kKept);
+  Open();
+  EXPECT_EQ(Dump(), "1.1=a");
+  EXPECT_NE(log_->cut(), "");
+}
+
+// Goal: a bit flipped anywhere in a closed log is either named or provably changes nothing.
+// Method: flip each bit of each byte that was ever written, open, compare.
+TEST_F(LogStoreTest, EveryFlippedBitOfASettledLogIsNamedOrHarmless) {
+  Append(Vote(1, "a"));
+  Append(Entries({Command(1, 1, "one"), Command(2, 1, "two")}));
+  Append(Entries({Command(2, 2, "TWO")}));
+  Append(Entries({Command(3, 2, "last")}));
+  const std::string good = Dump();
+  const HardState good_state = log_->TakeRestart().hard_state;
+  log_.reset();
+  const std::string contents = fs_.Contents(PathOf(1));
+  const uint64_t end = contents.find_last_not_of('\0') + 1;
+  uint64_t named = 0, harmless = 0;
+  for (uint64_t offset = 0; offset < end + 64; ++offset) {
+    for (int bit = 0; bit < 8; bit += offset < kSegmentHeaderBytes ? 7 : 1) {
+      auto copy = fs_.Clone();
+      copy->FlipBit(PathOf(1), offset, bit);
+      LogOptions options = options_;
+      options.file_system = copy.get();
+      auto log = LogStore::Open(options);
+      if (!log.ok()) {
+        ASSERT_EQ(log.status().code(), absl::StatusCode::kDataLoss) << log.status();
+        ASSERT_NE(log.status().ToString().find(PathOf(1)), std::string::npos);
+        ASSERT_NE(log.status().ToString().find("offset "), std::string::npos);
+        ++named;
+      } else {
+        ASSERT_EQ(Dump(**log), good) << "offset " << offset << " bit " << bit;
+        ASSERT_EQ((*log)->TakeRestart().hard_state, good_state);
+        ++harmless;
+      }
+    }
+  }
+  EXPECT_GT(named, 2000u);
+  // Only behind the last group: the mark and the zeros.
+  EXPECT_LE(harmless, (64 + kGroupHeaderBytes) * 8);
+}
+
+// --- The crash matrix. ---
+
+// Goal: whatever was acknowledged survives, and what was not is there whole or not at all. Method: a short
+// history with everything in it (votes, groups, cuts, a roll, a drop, a reset) is stopped at every
+// operation and at every byte, the machine comes up in every way it may, and the log is opened.
+struct Step {
+  std::string name;
+  std::function<absl::Status(LogStore*)> run;
+};
+
+std::vector<Step> Steps() {
+  const auto append = [](Persist persist) {
+    return [persist](LogStore* log) {
+      const Persist group[] = {persist};
+      return log->Append(group);
+    };
+  };
+  std::vector<Step> steps;
+  steps.push_back({"vote", append(Vote(1, "a"))});
+  steps.push_back({"two entries", append(Entries({Command(1, 1, "one"), Command(2, 1, "two")}))});
+  steps.push_back({"large", append(Entries({Command(3, 1, std::string(3000, 'x'))}))});
+  steps.push_back({"vote again", append(Vote(2, "b"))});
+  steps.push_back({"cut", append(Entries({Command(3, 2, "three"), Command(4, 2, "four")}))});
+  steps.push_back({"settle", [](LogStore* log) { return log->Settle(); }});
+  steps.push_back({"roll", append(Entries({Command(5, 2, std::string(6000, 'y'))}))});
+  steps.push_back({"more", append(Entries({Command(6, 2, "six")}))});
+  steps.push_back({"drop", [](LogStore* log) { return log->DropBefore(Index{5}); }});
+  steps.push_back({"after", append(Entries({Command(7, 2, "seven")}))});
+  Persist reset = Entries({Command(101, 3, "beyond")});
+  reset.reset_to = Index{100};
+  reset.hard_state = HardState{Term{3}, {}};
+  steps.push_back({"reset", append(std::move(reset))});
+  steps.push_back({"end", append(Entries({Command(102, 3, "end")}))});
+  return steps;
+}
+
+class CrashTest : public ::testing::Test {
+ protected:
+  static LogOptions OptionsFor(FaultyFileSystem* fs) {
+    LogOptions options;
+    options.file_system = fs;
+    options.directory = kDirectory;
+    options.segment_bytes_min = 2 * kSegmentHeaderBytes;
+    options.segment_bytes_max = 4 * kSegmentHeaderBytes;
+    options.prepare_ahead = false;
+    options.salt_seed = 99;
+    return options;
+  }
+
+  // All that a restart would know, without what a drop may or may not have removed.
+  static std::string Known(LogStore* log) {
+    const Restart restart = log->TakeRestart();
+    std::string text = base::StrCat("term ", restart.hard_state.term.value, " vote ",
+                                    restart.hard_state.voted_for.value, " last ",
+                                    restart.log_last.value);
+    const Index first = std::max(log->first(), Index{5});
+    const auto entries = log->Read(first, log->last(), kAllBytes);
+    if (!entries.ok()) return entries.status().ToString();
+    for (const Entry& entry : *entries) {
+      base::StrAppend(&text, " ", entry.term.value, ".", entry.index.value, "=",
+                      static_cast<uint64_t>(std::hash<std::string>()(*entry.payload)));
+    }
+    return text;
+  }
+
+  // Runs the history until the machine stops; returns how many steps were acknowledged.
+  static size_t RunUntilCrash(FaultyFileSystem* fs, const std::vector<Step>& steps) {
+    auto log = LogStore::Open(OptionsFor(fs));
+    if (!log.ok()) return 0;
+    size_t done = 0;
+    for (const Step& step : steps) {
+      if (!step.run(log->get()).ok()) break;
+      ++done;
+    }
+    fs->Crash();  // also where the history came to its end: no clean close
+    return done;
+  }
+
+  // The states after 0, 1, ... steps, from a run without faults.
+  static std::vector<std::string> GoodStates(const std::vector<Step>& steps) {
+    FaultyFileSystem fs(1);
+    auto log = LogStore::Open(OptionsFor(&fs)).value();
+    std::vector<std::string> states = {Known(log.get())};
+    for (const Step& step : steps) {
+      EXPECT_TRUE(step.run(log.get()).ok()) << step.name;
+      states.push_back(Known(log.get()));
+    }
+    return states;
+  }
+
+  // What comes back is the last acknowledged state or the one that was being written, whole; and the log
+  // can be written on, and comes back again.
+  static void CheckRecovery(FaultyFileSystem* fs, const std::vector<std::string>& states,
+                            size_t done, const std::string& where) {
+    std::string first_known;
+    {
+      auto log = LogStore::Open(OptionsFor(fs));
+      ASSERT_TRUE(log.ok()) << where << ": " << log.status();
+      first_known = Known(log->get());
+      const bool is_done = first_known == states[done];
+      const bool is_next = done + 1 < states.size() && first_known == states[done + 1];
+      ASSERT_TRUE(is_done || is_next)
+          << where << "\n got " << first_known << "\nwant " << states[done];
+      const Persist group[] = {Entries({Command((*log)->last().value + 1, 9, "after the crash")})};
+      ASSERT_TRUE((*log)->Append(group).ok()) << where;
+      first_known = Known(log->get());
+      fs->Crash();
+    }
+    fs->Restart(Unsynced::kLost);
+    auto log = LogStore::Open(OptionsFor(fs));
+    ASSERT_TRUE(log.ok()) << where << ": " << log.status();
+    ASSERT_EQ(Known(log->get()), first_known) << where;
+  }
+};
+
+TEST_F(CrashTest, AtEveryOperationWithEveryFate) {
+  const std::vector<Step> steps = Steps();
+  const std::vector<std::string> states = GoodStates(steps);
+  uint64_t crashes = 0;
+  for (uint64_t operation = 0;; ++operation) {
+    bool finished = false;
+    for (const Unsynced fate : {Unsynced::kKept, Unsynced::kLost, Unsynced::kTorn}) {
+      const uint64_t seeds = fate == Unsynced::kTorn ? 20 : 1;
+      for (uint64_t seed = 0; seed < seeds; ++seed) {
+        FaultyFileSystem fs(seed);
+        fs.CrashAtOperation(operation);
+        const size_t done = RunUntilCrash(&fs, steps);
+        finished = done == steps.size();
+        fs.Restart(fate);
+        CheckRecovery(&fs, states, done,
+                      base::StrCat("operation ", operation, " fate ", static_cast<int>(fate),
+                                   " seed ", seed));
+        if (HasFatalFailure()) return;
+        ++crashes;
+      }
+    }
+    if (finished) break;
+  }
+  EXPECT_GT(crashes, 1000u);
+}
+
+TEST_F(CrashTest, AtEveryWrittenByte) {
+  const std::vector<Step> steps = Steps();
+  const std::vector<std::string> states = GoodStates(steps);
+  uint64_t crashes = 0;
+  for (uint64_t byte = 0;; ++byte) {
+    FaultyFileSystem fs(byte);
+    fs.CrashAfterBytes(byte);
+    const size_t done = RunUntilCrash(&fs, steps);
+    const std::string log = fs.Contents(base::JoinPath(kDirectory, SegmentName(1)));
+    auto lost = fs.Clone();
+    fs.Restart(Unsynced::kKept);
+    CheckRecovery(&fs, states, done, base::StrCat("byte ", byte, " kept"));
+    lost->Restart(Unsynced::kTorn);
+    CheckRecovery(lost.get(), states, done, base::StrCat("byte ", byte, " torn"));
+    if (HasFatalFailure()) return;
+    ++crashes;
+    if (done == steps.size()) break;
+    if (log.empty() || done == 2) byte += 96;  // while a segment is zeroed or a large value written
+  }
+  EXPECT_GT(crashes, 500u);
+}
+
+// A log that was recovered from the system's cache must be durable before anybody relies on it.
+TEST_F(CrashTest, WhatAKilledProcessLeftIsSyncedBeforeItCounts) {
+  FaultyFileSystem fs(3);
+  {
+    auto log = LogStore::Open(OptionsFor(&fs)).value();
+    fs.CrashAtOperation(1);  // the write arrives, the sync does not
+    const Persist group[] = {Entries({Command(1, 1, "seen")})};
+    EXPECT_FALSE(log->Append(group).ok());
+  }
+  fs.Restart(Unsynced::kKept);
+  {
+    auto log = LogStore::Open(OptionsFor(&fs)).value();
+    EXPECT_EQ(log->last(), Index{1});
+    fs.Crash();
+  }
+  fs.Restart(Unsynced::kLost);
+  auto log = LogStore::Open(OptionsFor(&fs)).value();
+  EXPECT_EQ(log->last(), Index{1});
+}
+
+}  // namespace
+}  // namespace consul::raft
