@@ -1,0 +1,74 @@
+"""Rules over the tree as a whole: nothing is dead, nothing is missing."""
+
+import re
+
+from tests.tidy import cpp
+
+# Every parser of bytes from outside, and the fuzz target that feeds it. A parser is listed here the
+# day it is written; PARSER_NAME tells by the name what must be listed.
+PARSERS = {
+}
+PARSER_NAME = re.compile(r"(?:^|_)(parser|parse_\w+|codec|lexer|decoder|log_format)\.cc$")
+
+
+def unbuilt(files):
+    """Sources that no BUILD file names: dead, or tests that never run."""
+    builds = {file.folder: file.text for file in files if file.name == "BUILD.bazel"}
+    found = []
+    for file in files:
+        if not (file.is_cpp() or file.is_python() or file.is_proto()):
+            continue
+        folder, rest = file.folder, file.name
+        while folder not in builds and folder:
+            folder, _, part = folder.rpartition("/")
+            rest = f"{part}/{rest}"
+        text = builds.get(folder)
+        if text is None or not (f'"{rest}"' in text or _globbed(rest, text)):
+            found.append(f"{file.path}:1: no BUILD.bazel names it")
+    return found
+
+
+def _globbed(name, build):
+    for pattern in re.findall(r'"([^"\n]*\*[^"\n]*)"', build):
+        expression = re.escape(pattern).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+        if re.fullmatch(expression, name):
+            return True
+    return False
+
+
+def missing_includes(files):
+    """Includes of ours that no file is behind. Bazel would find them, but later."""
+    paths = {file.path for file in files}
+    found = []
+    for file in files:
+        if not file.is_cpp():
+            continue
+        for number, mark, path in cpp.includes(file):
+            if mark != '"' or not cpp.is_own(path):
+                continue
+            source = path
+            if path.endswith(".pb.h"):
+                source = "proto/" + re.sub(r"(\.grpc)?\.pb\.h$", ".proto", path)
+            if source not in paths:
+                found.append(f"{file.path}:{number}: {path} is not there")
+    return found
+
+
+def unfuzzed(files, parsers=None):
+    """Parsers without a fuzz target. `parsers`: instead of PARSERS, for tests."""
+    parsers = PARSERS if parsers is None else parsers
+    builds = "\n".join(file.text for file in files if file.path.startswith("tests/fuzz/"))
+    if not builds:
+        return []  # The folder of the targets comes with the first of them.
+    paths = {file.path for file in files}
+    found = [f"{path}:1: listed as a parser, but not there" for path in parsers
+             if path not in paths]
+    for file in files:
+        if file.is_test() or not PARSER_NAME.search(file.name):
+            continue
+        target = parsers.get(file.path)
+        if target is None:
+            found.append(f"{file.path}:1: a parser that tests/tidy/completeness.py does not list")
+        elif f'"{target}"' not in builds:
+            found.append(f"{file.path}:1: its fuzz target {target} is not in tests/fuzz")
+    return found
