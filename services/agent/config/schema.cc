@@ -52,7 +52,8 @@ class Checker {
   void CheckObject(std::string_view prefix, Object* object) {
     for (auto& [name, value] : *object) {
       const std::string path = base::StrCat(prefix, name);
-      const Key* key = FindKey(path);
+      // "a.b" in quotes is one name, not the path of two.
+      const Key* key = name.find('.') == std::string::npos ? FindKey(path) : nullptr;
       if (key == nullptr) {
         Fault(base::StrCat("invalid config key ", path, PositionText(value)));
         continue;
