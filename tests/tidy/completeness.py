@@ -18,6 +18,8 @@ def unbuilt(files):
     for file in files:
         if not (file.is_cpp() or file.is_python() or file.is_proto()):
             continue
+        if file.is_python() and file.text.startswith("#!"):
+            continue  # People run it.
         folder, rest = file.folder, file.name
         while folder not in builds and folder:
             folder, _, part = folder.rpartition("/")

@@ -99,7 +99,8 @@ def opens_function(line, indent):
     if not line.endswith("{"):
         return False
     words = line.split()
-    if indent == 0 and words[0] == "{" or words[0] in ("namespace", "class", "struct", "enum", "union", "extern", "}", "//"):
+    others = ("namespace", "class", "struct", "enum", "union", "extern", "}", "//", "{")
+    if words[0] in others:
         return False
     # A body that follows a parameter list, perhaps with qualifiers or a return type behind it.
     return bool(re.search(r"\)[\w\s:<>,&*]*\{$", line))
@@ -129,7 +130,8 @@ BANNED = (
     (r"\bthrow\b", "errors are Status; broken invariants are CHECKs", ()),
     (r"\bassert\(", "CHECK, which is on in release too", ()),
     (r"\b(std::)?(rand|srand)\(", "seeded chance, given as an argument", ()),
-    (r"std::cout\b|\bprintf\(", "the log, or the stream that a command was given", ("cli/", "tests/")),
+    (r"std::cout\b|\bprintf\(", "the log, or the stream that a command was given",
+     ("cli/", "tests/")),
     (r"\bstd::(regex|endl)\b", "slow, and there is a better way", ()),
 )
 

@@ -3,7 +3,9 @@
 import re
 
 FIELD = re.compile(r"^\s+(repeated |optional )?[\w.]+ (\w+) = \d+( \[|;)|^\s+map<[^>]+> (\w+) = ")
-NAMED = re.compile(r"^\s*(message|enum|service|rpc|oneof) (\w+)|^\s+([A-Z][A-Z0-9_]*) = -?\w+( \[|;)")
+NAMED = re.compile(
+    r"^\s*(message|enum|service|rpc|oneof) (\w+)|^\s+([A-Z][A-Z0-9_]*) = -?\w+( \[|;)"
+)
 
 
 def proto_comments(file):

@@ -77,7 +77,7 @@ SAMPLES = {
             ("x.cc", "int F() {\n" + "  x();\n" * 68 + "}\n"),
             ("x.cc", "namespace a {\n" + "int x;\n" * 90 + "}  // namespace a\n"),
             ("x.h", "class A {\n" + "  int x;\n" * 90 + "};\n"),
-            ("x.cc", "int F(int a,\n      int b) {\n" + "  if (a) {\n    x();\n  }\n" * 22 + "}\n"),
+            ("x.cc", "int F(int a,\n      int b) {\n" + "  if (a) {\n  }\n" * 30 + "}\n"),
         ],
         [
             ("x.cc", "int F() {\n" + LONG_BODY + "}\n"),
@@ -225,6 +225,8 @@ class CompletenessTest(unittest.TestCase):
         self.assertEqual(completeness.unbuilt(self.files(a_BUILD__bazel=build, a_x__cc="")), [])
         self.assertTrue(completeness.unbuilt(self.files(a_BUILD__bazel=build, a_y__cc="")))
         self.assertTrue(completeness.unbuilt(self.files(a_y__cc="")))
+        script = self.files(a_y__py="#!/usr/bin/python3\n")
+        self.assertEqual(completeness.unbuilt(script), [], "people run it")
 
     def test_sources_below_the_package_and_globs(self):
         build = 'x(srcs = ["b/x.cc"] + glob(["c/*.cc", "d/**/*.h"]))\n'
@@ -246,5 +248,6 @@ class CompletenessTest(unittest.TestCase):
         self.assertFalse(completeness.unfuzzed([parser, build], parsers))
         self.assertTrue(completeness.unfuzzed([parser, other], parsers))
         self.assertTrue(completeness.unfuzzed([parser, build], {}), "not listed")
-        self.assertFalse(completeness.unfuzzed([source.File("a/new_parser_test.cc", ""), build], {}))
+        test = source.File("a/new_parser_test.cc", "")
+        self.assertFalse(completeness.unfuzzed([test, build], {}))
         self.assertTrue(completeness.unfuzzed([build], parsers), "a row for what is not there")
