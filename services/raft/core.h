@@ -231,7 +231,7 @@ class Core {
   void LeaderSpoke(const ServerId& leader);
   void EmitCommitted();
   void EmitReads();
-  bool AppendToLog(Entry entry);
+  void AppendToLog(Entry entry);
   void TruncateLog(Index first);
 
   // election.cc: votes.
@@ -285,7 +285,6 @@ class Core {
   void PumpSnapshot(const ServerId& id, Progress& peer);
   void HandleSnapshotChunk(const Message& message, SnapshotChunk& chunk);
   void HandleSnapshotReply(const Message& message, const SnapshotReply& reply);
-  void ReplySnapshot(bool installed);
 
   const Options options_;
   Time now_;

@@ -43,7 +43,10 @@ struct LeaderState {
     ReadId id;
     Index index;                 // to be applied before the answer
     std::optional<Round> round;  // to be heard of by a quorum; nothing: not yet begun
-    bool confirmed = false;      // leadership at arrival is proven, only Applied is awaited
+  };
+  struct UncommittedBatch {
+    Index last;
+    uint64_t bytes;
   };
 
   Index first_index;  // of this term: its no-op
@@ -52,10 +55,13 @@ struct LeaderState {
   Round round;                       // the newest begun
   std::deque<StartedRound> rounds;   // begun and not heard of by a quorum
   Time quorum_heard_at;              // a quorum was in contact at (or after) this time
+  std::optional<Time> lease_from;    // the same, proven by acks: being elected gives no lease
   bool broadcast_due = true;
   Time heartbeat_at;
 
-  std::deque<WaitingRead> reads;  // in order of arrival
+  std::deque<WaitingRead> reads;      // leadership at their arrival is not proven yet
+  std::deque<WaitingRead> confirmed;  // it is; only Applied is awaited
+  std::deque<UncommittedBatch> uncommitted;
   uint64_t uncommitted_bytes = 0;
 
   bool lease_ended = false;  // a TimeoutNow may be under way in this term

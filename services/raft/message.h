@@ -50,11 +50,11 @@ struct AppendRequest {
 // last position that may be equal (its term is at most prev_term), where the leader looks next.
 struct AppendReply {
   bool accepted = false;
-  Index match;       // when accepted
-  Index refused;     // prev_index of the refused request
-  Index hint_index;  // when refused
-  Term hint_term;    // when refused
-  Round round;       // of the request
+  Index match{};       // when accepted
+  Index refused{};     // prev_index of the refused request
+  Index hint_index{};  // when refused
+  Term hint_term{};    // when refused
+  Round round{};       // of the request
 };
 
 // The leader's word, apart from the log so that no large append delays it. `commit` never exceeds
@@ -74,7 +74,6 @@ struct SnapshotChunk {
   uint64_t offset = 0;
   Buffer bytes;
   bool last = false;
-  Round round;
 };
 
 // The follower holds `next_offset` bytes of snapshot `id`, and wants those that follow.
@@ -84,8 +83,7 @@ struct SnapshotReply {
   std::string id;
   uint64_t next_offset = 0;
   bool installed = false;
-  Index match;  // when installed
-  Round round;
+  Index match{};  // when installed
 };
 
 // Start an election at once: the leader hands over.

@@ -1,0 +1,213 @@
+// What a leader and its followers know of each other's presence: heartbeats, rounds, the lease,
+// reads, and handing leadership over.
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/raft/core.h"
+
+namespace consul::raft {
+namespace {
+
+// Rounds under way at once before reads wait for the next: more would be more heartbeats, not more
+// reads.
+constexpr size_t kReadRoundsMax = 16;
+// An ack this many heartbeats overdue is asked for again.
+constexpr int kOverdueHeartbeats = 4;
+
+}  // namespace
+
+// ---- Leader: time.
+
+void Core::TickLeader() {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  const Configuration& members = configuration().configuration;
+  const Duration patience = Scaled(options_.election_timeout_max);
+  if (!members.IsSoleVoter(options_.self) && now_ >= leader.quorum_heard_at + patience) {
+    Say(FactKind::kSteppedDownNoQuorum);
+    BecomeFollower(hard_state_.term, ServerId{});
+    return;
+  }
+  if (!leader.transfer_target.empty() && now_ >= leader.transfer_deadline) {
+    Say(FactKind::kTransferGivenUp, leader.transfer_target);
+    leader.transfer_target = ServerId{};
+    leader.timeout_now_sent = false;
+  }
+  if (now_ >= leader.heartbeat_at) leader.broadcast_due = true;
+}
+
+// Acks of this round and later ones prove that leadership still held after now. All reads that wait
+// for a round get this one.
+void Core::BeginRound() {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  leader.round.value += 1;
+  leader.rounds.push_back({leader.round, now_});
+  leader.broadcast_due = false;
+  leader.heartbeat_at = now_ + Scaled(options_.heartbeat_interval);
+  for (auto read = leader.reads.rbegin(); read != leader.reads.rend(); ++read) {
+    if (read->round.has_value()) break;
+    read->round = leader.round;
+  }
+  for (auto& [id, peer] : leader.peers) {
+    const Index commit = std::min(commit_, peer.match());
+    Send(id, hard_state_.term, Heartbeat{commit, leader.round}, /*after_persist=*/false);
+  }
+  CountRounds();
+}
+
+void Core::Heard(const ServerId& from, Round round) {
+  Progress* peer = FindPeer(from);
+  if (peer == nullptr || round > std::get<LeaderState>(state_).round) return;
+  peer->Heard(round, now_);
+  CountRounds();
+}
+
+// Finds the newest round that a quorum has acknowledged; it renews the lease and confirms reads.
+void Core::CountRounds() {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  const Configuration& members = configuration().configuration;
+  if (members.voters_count() == 0) return;
+  std::vector<Round> rounds;
+  for (const Member& member : members.members()) {
+    if (member.kind != MemberKind::kVoter) continue;
+    rounds.push_back(member.id == options_.self ? leader.round
+                                                : leader.peers.at(member.id).acked_round());
+  }
+  std::sort(rounds.begin(), rounds.end(), std::greater<>());
+  const Round agreed = rounds[members.quorum() - 1];
+  while (!leader.rounds.empty() && leader.rounds.front().round <= agreed) {
+    leader.quorum_heard_at = std::max(leader.quorum_heard_at, leader.rounds.front().at);
+    leader.lease_from = leader.rounds.front().at;
+    leader.rounds.pop_front();
+  }
+  while (!leader.reads.empty() && leader.reads.front().round.has_value() &&
+         *leader.reads.front().round <= agreed) {
+    leader.confirmed.push_back(leader.reads.front());
+    leader.reads.pop_front();
+  }
+}
+
+void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply) {
+  Progress* peer = FindPeer(message.from);
+  if (peer == nullptr) return;
+  Heard(message.from, reply.round);
+  const Duration overdue = Scaled(options_.heartbeat_interval) * kOverdueHeartbeats;
+  const Duration silence = now_ - peer->moved_at();
+  switch (peer->mode()) {
+    case Progress::Mode::kProbe:
+      if (silence >= overdue) peer->ProbeAgain();
+      break;
+    case Progress::Mode::kReplicate:
+      // Nothing follows the last request, so only a question shows whether it was lost.
+      if (silence >= overdue && peer->match().Next() < peer->next()) {
+        SendAppend(message.from, *peer, {});
+      }
+      break;
+    case Progress::Mode::kSnapshot:
+      if (silence >= Scaled(options_.election_timeout_max)) peer->snapshot().sent = false;
+      break;
+  }
+}
+
+// ---- Follower.
+
+void Core::HandleHeartbeat(const Message& message, const Heartbeat& heartbeat) {
+  if (role() == Role::kLeader) return;
+  LeaderSpoke(message.from);
+  SetCommit(std::min(heartbeat.commit, log_.last_index()));
+  Send(message.from, hard_state_.term, HeartbeatReply{heartbeat.round}, /*after_persist=*/false);
+}
+
+// ---- Reads.
+
+Time Core::LeaseUntil() const {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr || leader->lease_ended || applied_ < leader->first_index) {
+    return Time::min();
+  }
+  if (configuration().configuration.IsSoleVoter(options_.self)) return Time::max();
+  if (!leader->lease_from.has_value()) return Time::min();
+  const Duration min = Scaled(options_.election_timeout_min);
+  return *leader->lease_from + min * (100 - kClockDriftPercent) / 100;
+}
+
+ReadRequestStatus Core::ReadRequest(Time now, ReadId id, ReadMode mode) {
+  Advance(now);
+  auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr) return ReadRequestStatus::kNotLeader;
+  if (leader->reads.size() + leader->confirmed.size() >= options_.reads_waiting_max) {
+    return ReadRequestStatus::kBusy;
+  }
+  // What earlier leaders committed is before this term's first entry, though this one may not know
+  // yet how much of it is committed.
+  const Index index = std::max(commit_, leader->first_index);
+  if (mode == ReadMode::kLease && now_ < LeaseUntil()) {
+    leader->confirmed.push_back({id, index, std::nullopt});
+  } else {
+    leader->reads.push_back({id, index, std::nullopt});
+  }
+  return ReadRequestStatus::kWaiting;
+}
+
+void Core::PumpReads() {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  const bool reads_wait = !leader.reads.empty() && !leader.reads.back().round.has_value();
+  if (leader.broadcast_due || (reads_wait && leader.rounds.size() < kReadRoundsMax)) BeginRound();
+}
+
+// ---- Handing over.
+
+ServerId Core::BestTransferTarget() const {
+  const LeaderState& leader = std::get<LeaderState>(state_);
+  ServerId best;
+  Index best_match;
+  for (const auto& [id, peer] : leader.peers) {
+    if (!configuration().configuration.IsVoter(id)) continue;
+    if (best.empty() || peer.match() > best_match) {
+      best = id;
+      best_match = peer.match();
+    }
+  }
+  return best;
+}
+
+TransferStatus Core::TransferLeadership(Time now, const ServerId& target) {
+  Advance(now);
+  auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr) return TransferStatus::kNotLeader;
+  if (!leader->transfer_target.empty()) return TransferStatus::kInProgress;
+  const ServerId chosen = target.empty() ? BestTransferTarget() : target;
+  if (chosen == options_.self || !configuration().configuration.IsVoter(chosen)) {
+    return TransferStatus::kNoTarget;
+  }
+  leader->transfer_target = chosen;
+  leader->transfer_deadline = now_ + Scaled(options_.election_timeout_max);
+  // For the rest of the term: a TimeoutNow may arrive late, and the votes that it asks for are not
+  // withheld.
+  leader->lease_ended = true;
+  Say(FactKind::kTransferStarted, chosen);
+  return TransferStatus::kStarted;
+}
+
+void Core::PumpTransfer() {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  if (leader.transfer_target.empty() || leader.timeout_now_sent) return;
+  const Progress* peer = FindPeer(leader.transfer_target);
+  if (peer == nullptr || peer->match() != log_.last_index()) return;
+  leader.timeout_now_sent = true;
+  Send(leader.transfer_target, hard_state_.term, TimeoutNow{}, /*after_persist=*/false);
+}
+
+// A leader that removed itself leads until that is committed, then asks the voter that is furthest
+// on to take over, which spares the others an election timeout.
+void Core::StepDownIfRemoved() {
+  if (configuration().configuration.IsVoter(options_.self)) return;
+  if (commit_ < configuration().index) return;
+  const ServerId heir = BestTransferTarget();
+  Say(FactKind::kSteppedDownRemoved);
+  if (!heir.empty()) Send(heir, hard_state_.term, TimeoutNow{}, /*after_persist=*/false);
+  BecomeFollower(hard_state_.term, ServerId{});
+}
+
+}  // namespace consul::raft

@@ -1,0 +1,186 @@
+// Entries from the leader to its followers, and what counts as committed.
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/raft/core.h"
+
+namespace consul::raft {
+namespace {
+
+// Whether a request's entries are what a log could hold after its position: anything else is a
+// broken peer's and is dropped before it does harm.
+bool IsWellFormed(const Message& message, const AppendRequest& request) {
+  LogPosition before{request.prev_index, request.prev_term};
+  if (before.term > message.term) return false;
+  for (const Entry& entry : request.entries) {
+    if (entry.index != before.index.Next()) return false;
+    if (entry.term < before.term || entry.term > message.term) return false;
+    if (entry.kind == EntryKind::kConfiguration) {
+      if (entry.payload == nullptr || !Configuration::Decode(*entry.payload)) return false;
+    }
+    before = LogPosition{entry.index, entry.term};
+  }
+  return true;
+}
+
+}  // namespace
+
+// ---- Follower.
+
+void Core::HandleAppendRequest(const Message& message, AppendRequest& request) {
+  if (role() == Role::kLeader || !IsWellFormed(message, request)) return;
+  LeaderSpoke(message.from);
+  const Index last_sent = request.prev_index + request.entries.size();
+  AppendReply reply{.accepted = true, .round = request.round};
+  if (last_sent <= commit_) {
+    // An old request: committed entries are equal in both logs.
+    reply.match = commit_;
+    Send(message.from, hard_state_.term, reply, /*after_persist=*/true);
+    return;
+  }
+  if (request.prev_index >= commit_ &&
+      !log_.Matches(LogPosition{request.prev_index, request.prev_term})) {
+    Refuse(message, request);
+    return;
+  }
+  for (Entry& entry : request.entries) {
+    if (entry.index <= commit_) continue;
+    const std::optional<Term> ours = log_.TermAt(entry.index);
+    if (ours == entry.term) continue;
+    if (ours.has_value()) TruncateLog(entry.index);
+    AppendToLog(std::move(entry));
+  }
+  SetCommit(std::min(request.commit, last_sent));
+  reply.match = last_sent;
+  Send(message.from, hard_state_.term, reply, /*after_persist=*/true);
+}
+
+void Core::Refuse(const Message& message, const AppendRequest& request) {
+  const LogPosition hint = log_.LastAtMost(request.prev_index, request.prev_term);
+  AppendReply reply{.refused = request.prev_index, .round = request.round};
+  reply.hint_index = hint.index;
+  reply.hint_term = hint.term;
+  Send(message.from, hard_state_.term, reply, /*after_persist=*/false);
+}
+
+// ---- Leader.
+
+Progress* Core::FindPeer(const ServerId& id) {
+  auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr) return nullptr;
+  auto found = leader->peers.find(id);
+  return found == leader->peers.end() ? nullptr : &found->second;
+}
+
+void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
+  Progress* peer = FindPeer(message.from);
+  if (peer == nullptr) return;
+  Heard(message.from, reply.round);
+  if (reply.accepted) {
+    if (reply.match > log_.last_index()) return;
+    if (peer->Accepted(reply.match, now_)) AdvanceCommit();
+    return;
+  }
+  const Index retry = reply.hint_index < log_.base().index
+                          ? reply.hint_index.Next()
+                          : log_.LastAtMost(reply.hint_index, reply.hint_term).index.Next();
+  peer->Refused(reply.refused, retry, now_);
+}
+
+void Core::PumpPeers() {
+  auto* leader = std::get_if<LeaderState>(&state_);
+  for (auto& [id, peer] : leader->peers) PumpPeer(id, peer);
+  DropLeaving();
+}
+
+void Core::PumpPeer(const ServerId& id, Progress& peer) {
+  while (peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max)) {
+    if (!SendEntries(id, peer)) break;
+  }
+  if (peer.mode() == Progress::Mode::kSnapshot) {
+    PumpSnapshot(id, peer);
+  } else if (peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_) {
+    SendAppend(id, peer, {});
+  }
+}
+
+// Sends the next request if there is anything to say; returns whether it did.
+bool Core::SendEntries(const ServerId& id, Progress& peer) {
+  if (peer.next().Previous() < log_.base().index) {
+    StartSnapshotTransfer(id, peer);
+    return false;
+  }
+  const bool probing = peer.mode() == Progress::Mode::kProbe;
+  if (peer.next() > log_.last_index() || peer.next() < log_.memory_first()) {
+    if (probing) {
+      SendAppend(id, peer, {});
+      return true;
+    }
+    if (peer.next() <= log_.last_index() && !peer.loading()) {
+      peer.set_loading(true);
+      output_.loads.push_back(LoadRequest{id, peer.next(), log_.memory_first().Previous(),
+                                          options_.append_bytes_max});
+    }
+    return false;
+  }
+  std::vector<Entry> entries;
+  log_.Copy(peer.next(), log_.last_index(), options_.append_bytes_max, &entries);
+  SendAppend(id, peer, std::move(entries));
+  return true;
+}
+
+// The entries, which may be none, follow peer.next() - 1.
+void Core::SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> entries) {
+  const LeaderState& leader = std::get<LeaderState>(state_);
+  AppendRequest request;
+  request.prev_index = peer.next().Previous();
+  request.prev_term = *log_.TermAt(request.prev_index);
+  request.commit = commit_;
+  request.round = leader.round;
+  request.entries = std::move(entries);
+  if (!request.entries.empty() || peer.mode() == Progress::Mode::kProbe) {
+    uint64_t bytes = 0;
+    for (const Entry& entry : request.entries) bytes += entry.bytes();
+    peer.Sent(request.prev_index + request.entries.size(), bytes, now_);
+  } else {
+    peer.touch(now_);
+  }
+  peer.set_commit_told(commit_);
+  Send(id, hard_state_.term, std::move(request), /*after_persist=*/false);
+}
+
+// Only entries of the leader's own term are committed by counting; earlier ones follow with them
+// (figure 8 of the Raft paper). The leader counts itself up to what its disk has.
+void Core::AdvanceCommit() {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr) return;
+  const Configuration& members = configuration().configuration;
+  if (members.IsSoleVoter(options_.self)) {
+    if (durable_ > commit_ && durable_ >= leader->first_index) SetCommit(durable_);
+    return;
+  }
+  std::vector<Index> matches;
+  for (const Member& member : members.members()) {
+    if (member.kind != MemberKind::kVoter) continue;
+    matches.push_back(member.id == options_.self ? durable_
+                                                 : leader->peers.at(member.id).match());
+  }
+  std::sort(matches.begin(), matches.end(), std::greater<>());
+  const Index agreed = matches[members.quorum() - 1];
+  if (agreed > commit_ && agreed >= leader->first_index) SetCommit(agreed);
+}
+
+void Core::SetCommit(Index commit) {
+  CONSUL_CHECK(commit <= log_.last_index());
+  commit_ = std::max(commit_, commit);
+  auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr) return;
+  while (!leader->uncommitted.empty() && leader->uncommitted.front().last <= commit_) {
+    leader->uncommitted_bytes -= leader->uncommitted.front().bytes;
+    leader->uncommitted.pop_front();
+  }
+}
+
+}  // namespace consul::raft
