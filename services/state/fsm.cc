@@ -141,15 +141,17 @@ void Fsm::Apply(const internal::raft::v1::CatalogRegister& registration, Command
   if (!registration.skip_node_update() || !known) {
     PutNode(registration.node(), ExistingNode(tables_, registration.node()));
   }
+  // As the node spells it.
+  const std::string node_name = tables_.nodes.Find(NodeKey(name), nullptr)->node();
   if (registration.has_service()) {
     catalog::v1::Service service = registration.service();
-    service.set_node(name);
+    service.set_node(node_name);
     if (service.id().empty()) service.set_id(service.service());
     PutService(service);
   }
   for (const health::v1::HealthCheck& each : registration.checks()) {
     health::v1::HealthCheck check = each;
-    check.set_node(name);
+    check.set_node(node_name);
     PutCheck(check);
   }
 }

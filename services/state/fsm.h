@@ -5,8 +5,7 @@
 // chance; time is the highest `proposed_at` of the commands seen. The same bytes give the same
 // tables on every server, so everyone applies the parsed bytes, the leader included.
 //
-// Rules that users see (docs/consul-surface in the brief, 5.3 and 5.5) and their tests stand in
-// testdata/*.txt.
+// The rules that users see stand in testdata/*.txt, each as a test.
 //
 // Threads: one, the owner of the tables.
 #ifndef CONSUL_SERVICES_STATE_FSM_H_
