@@ -2,7 +2,7 @@
 #include <memory>
 #include <utility>
 
-#include "boost/json.hpp"
+#include <boost/json.hpp>
 #include "services/agent/config/parse.h"
 #include "services/agent/config/parse_limits.h"
 #include "services/base/strings.h"
