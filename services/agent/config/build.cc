@@ -13,6 +13,7 @@
 #include "services/agent/config/settings.h"
 #include "services/base/duration.h"
 #include "services/base/strings.h"
+#include "services/base/uuid.h"
 
 namespace consul::agent::config {
 namespace {
@@ -102,7 +103,7 @@ class Builder {
   void ReadNodeId() {
     settings_.Read("node_id", &config_.node_id);
     std::string& id = config_.node_id;
-    if (!id.empty() && !IsUuid(id)) {
+    if (!id.empty() && !base::IsUuid(id)) {
       return Fault("node_id", base::StrCat("node_id ", Value(id).Describe(), " is not a UUID"));
     }
     std::transform(id.begin(), id.end(), id.begin(),

@@ -2,22 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cstring>
 
 #include "absl/status/status.h"
-#include "services/base/check.h"
 #include "services/base/strings.h"
+#include "services/base/uuid.h"
 
 namespace consul::agent::config {
 namespace {
-
-constexpr size_t kUuidSize = 36;
 
 std::string Lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -82,7 +78,7 @@ absl::StatusOr<std::string> ReadId(const std::string& path) {
   std::string text(buffer, static_cast<size_t>(size));
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.pop_back();
   if (text.empty()) return text;
-  if (!IsUuid(text)) {
+  if (!base::IsUuid(text)) {
     return absl::InvalidArgumentError(base::StrCat("node id: ", path, " does not hold a UUID"));
   }
   return Lower(std::move(text));
@@ -90,43 +86,17 @@ absl::StatusOr<std::string> ReadId(const std::string& path) {
 
 }  // namespace
 
-bool IsUuid(std::string_view text) {
-  if (text.size() != kUuidSize) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash ? text[i] != '-' : std::isxdigit(static_cast<unsigned char>(text[i])) == 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
-std::string MakeUuid() {
-  std::array<unsigned char, 16> bytes;
-  CONSUL_CHECK(getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0f) | 0x40);  // version 4
-  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3f) | 0x80);  // RFC 4122
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
-    text.push_back(kDigits[bytes[i] >> 4]);
-    text.push_back(kDigits[bytes[i] & 0x0f]);
-  }
-  return text;
-}
-
 absl::StatusOr<std::string> ResolveNodeId(const std::string& configured,
                                           const std::string& data_dir) {
   const std::string path = data_dir + "/node-id";
   std::string wanted = Lower(configured);
-  if (!wanted.empty() && !IsUuid(wanted)) {
+  if (!wanted.empty() && !base::IsUuid(wanted)) {
     return absl::InvalidArgumentError(base::StrCat("node_id \"", configured, "\" is not a UUID"));
   }
   absl::StatusOr<std::string> stored = ReadId(path);
   if (wanted.empty()) {
     if (!stored.ok()) return stored.status();
-    wanted = stored->empty() ? MakeUuid() : *stored;
+    wanted = stored->empty() ? base::MakeUuid() : *stored;
   }
   if (stored.ok() && *stored == wanted) return wanted;
   if (absl::Status status = WriteDurably(data_dir, path, wanted + "\n"); !status.ok()) {

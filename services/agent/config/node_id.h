@@ -8,17 +8,10 @@
 #define CONSUL_SERVICES_AGENT_CONFIG_NODE_ID_H_
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 
 namespace consul::agent::config {
-
-// 8-4-4-4-12 hexadecimal digits, in either case.
-bool IsUuid(std::string_view text);
-
-// A random UUID (version 4) in lower case.
-std::string MakeUuid();
 
 // Returns `configured` in lower case when it is not empty, else what data_dir/node-id holds, else a
 // new id. Whatever is returned is in the file afterwards, durably. `data_dir` must exist.

@@ -1,4 +1,5 @@
 #include "services/agent/config/node_id.h"
+#include "services/base/uuid.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -36,7 +37,7 @@ class NodeIdTest : public testing::Test {
 TEST_F(NodeIdTest, AFirstStartMakesOneAndKeepsIt) {
   const auto first = ResolveNodeId("", directory_);
   ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_TRUE(IsUuid(*first));
+  EXPECT_TRUE(base::IsUuid(*first));
   EXPECT_EQ(Stored(), *first + "\n");
   EXPECT_EQ(*ResolveNodeId("", directory_), *first);
   struct stat info;
@@ -45,7 +46,7 @@ TEST_F(NodeIdTest, AFirstStartMakesOneAndKeepsIt) {
 }
 
 TEST_F(NodeIdTest, TheConfiguredOneWinsAndIsKept) {
-  Store(MakeUuid());
+  Store(base::MakeUuid());
   EXPECT_EQ(*ResolveNodeId(kId, directory_), kId);
   EXPECT_EQ(*ResolveNodeId("", directory_), kId);
 }
@@ -58,7 +59,7 @@ TEST_F(NodeIdTest, CaseDoesNotMatter) {
 
 TEST_F(NodeIdTest, AnEmptyFileIsNone) {
   Store("");
-  EXPECT_TRUE(IsUuid(*ResolveNodeId("", directory_)));
+  EXPECT_TRUE(base::IsUuid(*ResolveNodeId("", directory_)));
 }
 
 TEST_F(NodeIdTest, ADamagedFileIsNamedAndNotReplaced) {
@@ -82,19 +83,19 @@ TEST_F(NodeIdTest, ADirectoryThatIsNotThereIsNamed) {
 }
 
 TEST(UuidTest, OnlyTheOneShape) {
-  EXPECT_TRUE(IsUuid(kId));
-  EXPECT_FALSE(IsUuid(""));
-  EXPECT_FALSE(IsUuid("5f1fc5fc5c6d44f49ee84a2a4c28b6d1"));
-  EXPECT_FALSE(IsUuid("5f1fc5fc-5c6d-44f4-9ee8-4a2a4c28b6d"));
-  EXPECT_FALSE(IsUuid("5f1fc5fc-5c6d-44f4-9ee8-4a2a4c28b6dg"));
-  EXPECT_FALSE(IsUuid("5f1fc5fc-5c6d-44f4-9ee8+4a2a4c28b6d1"));
+  EXPECT_TRUE(base::IsUuid(kId));
+  EXPECT_FALSE(base::IsUuid(""));
+  EXPECT_FALSE(base::IsUuid("5f1fc5fc5c6d44f49ee84a2a4c28b6d1"));
+  EXPECT_FALSE(base::IsUuid("5f1fc5fc-5c6d-44f4-9ee8-4a2a4c28b6d"));
+  EXPECT_FALSE(base::IsUuid("5f1fc5fc-5c6d-44f4-9ee8-4a2a4c28b6dg"));
+  EXPECT_FALSE(base::IsUuid("5f1fc5fc-5c6d-44f4-9ee8+4a2a4c28b6d1"));
 }
 
 TEST(UuidTest, MadeOnesAreOfVersionFourAndDiffer) {
   std::set<std::string> seen;
   for (int i = 0; i < 1000; ++i) {
-    const std::string id = MakeUuid();
-    EXPECT_TRUE(IsUuid(id));
+    const std::string id = base::MakeUuid();
+    EXPECT_TRUE(base::IsUuid(id));
     EXPECT_EQ(id[14], '4');
     EXPECT_NE(std::string("89ab").find(id[19]), std::string::npos);
     EXPECT_TRUE(seen.insert(id).second);
