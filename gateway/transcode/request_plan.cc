@@ -1,0 +1,269 @@
+#include "gateway/transcode/request_plan.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/message.h>
+
+#include <charconv>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include "gateway/transcode/json_text.h"
+#include "gateway/transcode/utf8.h"
+#include "services/base/check.h"
+#include "services/base/duration.h"
+#include "services/base/strings.h"
+#include "services/rpc/errors.h"
+
+namespace consul::gateway {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+absl::Status Invalid(std::string_view text, std::string_view subject) {
+  return rpc::Error(errors::v1::REASON_INVALID_FIELD, text, subject);
+}
+
+std::string Quoted(std::string_view text) {
+  std::string quoted;
+  AppendJsonString(text, &quoted);
+  return quoted;
+}
+
+// Digits only, as strconv.ParseUint in base 10; on failure `problem` says which.
+template <typename Number>
+bool ParseNumber(std::string_view text, Number* value, std::string_view* problem) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), *value, 10);
+  if (result.ec == std::errc() && result.ptr == text.data() + text.size()) return true;
+  const bool all_read = result.ptr == text.data() + text.size();
+  *problem = result.ec == std::errc::result_out_of_range && all_read ? "value out of range"
+                                                                      : "invalid syntax";
+  return false;
+}
+
+bool SetDuration(std::string_view text, const FieldDescriptor* field, Message* message) {
+  const auto duration = base::ParseDuration(text);
+  if (!duration.ok()) return false;
+  auto* const value = static_cast<google::protobuf::Duration*>(
+      message->GetReflection()->MutableMessage(message, field));
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*duration);
+  value->set_seconds(seconds.count());
+  value->set_nanos(static_cast<int32_t>((*duration - seconds).count()));
+  return true;
+}
+
+bool IsDuration(const FieldDescriptor* field) {
+  return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+         field->message_type()->full_name() == "google.protobuf.Duration";
+}
+
+const FieldDescriptor* FieldNamed(const Descriptor* type, const std::string& name) {
+  const FieldDescriptor* const field = type->FindFieldByName(name);
+  CONSUL_CHECK(field != nullptr);
+  return field;
+}
+
+}  // namespace
+
+RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& route,
+                         std::span<const std::string> captures)
+    : reflection_(method.request_prototype->GetReflection()) {
+  const Descriptor* const type = method.descriptor->input_type();
+  for (const std::string& name : captures) {
+    captures_.push_back(FieldNamed(type, name));
+    CONSUL_CHECK(captures_.back()->cpp_type() == FieldDescriptor::CPPTYPE_STRING);
+  }
+  AddFields(type, nullptr);
+  for (const auto& required : route.required()) {
+    required_.push_back({FieldNamed(type, required.field()), required.text()});
+  }
+  refused_.assign(route.refused().begin(), route.refused().end());
+  for (const auto& exclusive : route.exclusive()) {
+    exclusive_.emplace_back(exclusive.parameter().begin(), exclusive.parameter().end());
+  }
+  if (!route.body_field().empty()) {
+    body_ = FieldNamed(type, route.body_field());
+    CONSUL_CHECK(body_->type() == FieldDescriptor::TYPE_BYTES && !body_->is_repeated());
+    body_max_ = route.body_max();
+    CONSUL_CHECK(body_max_ > 0);
+    body_max_see_ = route.body_max_see();
+  }
+}
+
+// The fields of the request, and those of the messages in it (its QueryOptions or WriteOptions).
+void RequestPlan::AddFields(const Descriptor* type, const FieldDescriptor* parent) {
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor* const field = type->field(i);
+    const options::v1::Field& option = field->options().GetExtension(options::v1::field);
+    if (!option.query().empty()) {
+      parameters_.push_back(
+          {option.query(), option.invalid(), option.query_needs_value(), field, parent});
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+      Flags flags{{}, field, parent};
+      for (int v = 0; v < field->enum_type()->value_count(); ++v) {
+        const auto* const value = field->enum_type()->value(v);
+        const std::string& flag =
+            value->options().GetExtension(options::v1::value).query_flag();
+        if (!flag.empty()) flags.flags.push_back({flag, value->number()});
+      }
+      if (!flags.flags.empty()) flags_.push_back(std::move(flags));
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && parent == nullptr &&
+               !field->is_repeated()) {
+      AddFields(field->message_type(), field);
+    }
+  }
+}
+
+Message* RequestPlan::Owner(const FieldDescriptor* parent, Message* request) const {
+  return parent == nullptr ? request : reflection_->MutableMessage(request, parent);
+}
+
+absl::Status RequestPlan::Fill(std::span<const std::string_view> captures, const Query& query,
+                               Message* request) const {
+  CONSUL_CHECK(captures.size() == captures_.size());
+  for (size_t i = 0; i < captures.size(); ++i) {
+    const FieldDescriptor* const field = captures_[i];
+    if (field->type() == FieldDescriptor::TYPE_STRING && !IsUtf8(captures[i])) {
+      return Invalid(base::StrCat("Invalid UTF-8 in ", field->name(), " of the path"),
+                     field->name());
+    }
+    if (!captures[i].empty()) {
+      reflection_->SetString(request, field, std::string(captures[i]));
+    }
+  }
+  if (!query.parameters().empty()) {
+    if (absl::Status status = FillQuery(query, request); !status.ok()) return status;
+  }
+  for (const RequiredField& required : required_) {
+    if (!reflection_->HasField(*request, required.field)) {
+      return rpc::Error(errors::v1::REASON_MISSING_FIELD, required.text, required.field->name());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RequestPlan::FillQuery(const Query& query, Message* request) const {
+  if (absl::Status status = CheckQuery(query); !status.ok()) return status;
+  for (const Flags& flags : flags_) {
+    if (absl::Status status = SetFlags(flags, query, request); !status.ok()) return status;
+  }
+  for (const Parameter& parameter : parameters_) {
+    for (const gateway::Parameter& given : query.parameters()) {
+      if (given.name != parameter.name) continue;
+      Message* const owner = Owner(parameter.parent, request);
+      if (absl::Status status = SetParameter(parameter, given.value, owner); !status.ok()) {
+        return status;
+      }
+      // Of several values a single field takes the first.
+      if (!parameter.field->is_repeated()) break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RequestPlan::CheckQuery(const Query& query) const {
+  for (const std::vector<std::string>& exclusive : exclusive_) {
+    int given = 0;
+    for (const std::string& name : exclusive) given += query.Has(name) ? 1 : 0;
+    if (given > 1) {
+      return rpc::Error(errors::v1::REASON_CONFLICTING_FIELDS,
+                        base::StrCat("Conflicting flags: ", query.Encode()), exclusive[0]);
+    }
+  }
+  for (const std::string& name : refused_) {
+    if (query.Has(name)) {
+      return rpc::Error(errors::v1::REASON_UNSUPPORTED,
+                        base::StrCat("Query parameter \"", name, "\" is not supported"), name);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RequestPlan::SetFlags(const Flags& flags, const Query& query,
+                                   Message* request) const {
+  const Flags::Flag* chosen = nullptr;
+  for (const Flags::Flag& flag : flags.flags) {
+    if (!query.Has(flag.name)) continue;
+    if (chosen != nullptr) {
+      return rpc::Error(errors::v1::REASON_CONFLICTING_FIELDS,
+                        base::StrCat("Cannot specify ?", chosen->name, " with ?", flag.name,
+                                     ", conflicting semantics."),
+                        flag.name);
+    }
+    chosen = &flag;
+  }
+  if (chosen == nullptr) return absl::OkStatus();
+  Message* const owner = Owner(flags.parent, request);
+  owner->GetReflection()->SetEnumValue(owner, flags.field, chosen->number);
+  return absl::OkStatus();
+}
+
+absl::Status RequestPlan::SetParameter(const Parameter& parameter, std::string_view value,
+                                       Message* message) const {
+  const FieldDescriptor* const field = parameter.field;
+  const google::protobuf::Reflection* const write = message->GetReflection();
+  // A parameter with a text of its own may be empty and means nothing then, as in the reference.
+  if (value.empty() && !parameter.invalid.empty()) return absl::OkStatus();
+  std::string_view problem;
+  bool valid = true;
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      if (!parameter.needs_value || !value.empty()) write->SetBool(message, field, true);
+      break;
+    case FieldDescriptor::CPPTYPE_STRING:
+      if (field->type() == FieldDescriptor::TYPE_STRING && !IsUtf8(value)) {
+        return Invalid(base::StrCat("Invalid UTF-8 in parameter \"", parameter.name, "\""),
+                       parameter.name);
+      }
+      if (field->is_repeated()) {
+        write->AddString(message, field, std::string(value));
+      } else {
+        write->SetString(message, field, std::string(value));
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_UINT64: {
+      uint64_t number = 0;
+      valid = ParseNumber(value, &number, &problem);
+      if (valid) write->SetUInt64(message, field, number);
+      break;
+    }
+    case FieldDescriptor::CPPTYPE_UINT32: {
+      uint32_t number = 0;
+      valid = ParseNumber(value, &number, &problem);
+      if (valid) write->SetUInt32(message, field, number);
+      break;
+    }
+    default:
+      CONSUL_CHECK(IsDuration(field));
+      valid = SetDuration(value, field, message);
+      problem = "invalid duration";
+  }
+  if (valid) return absl::OkStatus();
+  if (parameter.invalid.empty()) {
+    return Invalid(base::StrCat("strconv.ParseUint: parsing ", Quoted(value), ": ", problem),
+                   parameter.name);
+  }
+  std::string text = parameter.invalid;
+  constexpr std::string_view kValue = "{value}";
+  if (const size_t at = text.find(kValue); at != std::string::npos) {
+    text.replace(at, kValue.size(), Quoted(value));
+  }
+  return Invalid(text, parameter.name);
+}
+
+void RequestPlan::SetBody(std::string body, Message* request) const {
+  CONSUL_CHECK(body_ != nullptr);
+  reflection_->SetString(request, body_, std::move(body));
+}
+
+absl::Status RequestPlan::BodyTooLarge(uint64_t size) const {
+  std::string text = base::StrCat("Request body(", size, " bytes) too large, max size: ",
+                                  body_max_, " bytes.");
+  if (!body_max_see_.empty()) base::StrAppend(&text, " See ", body_max_see_, ".");
+  return rpc::Error(errors::v1::REASON_TOO_LARGE, text, body_ == nullptr ? "" : body_->name());
+}
+
+}  // namespace consul::gateway

@@ -1,0 +1,98 @@
+// gateway/transcode/request_plan.h
+//
+// How an HTTP request of one route becomes the method's request: captured path, query parameters,
+// body. Worked out once from the .proto options.
+//
+// Threads: immutable once made.
+#ifndef CONSUL_GATEWAY_TRANSCODE_REQUEST_PLAN_H_
+#define CONSUL_GATEWAY_TRANSCODE_REQUEST_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "consul/options/v1/options.pb.h"
+#include "gateway/transcode/url.h"
+#include "services/rpc/method.h"
+
+namespace google::protobuf {
+class FieldDescriptor;
+class Message;
+class Reflection;
+}  // namespace google::protobuf
+
+namespace consul::gateway {
+
+class RequestPlan {
+ public:
+  // `captures` are the names of the path's fields in their order.
+  // REQUIRES: every field that the route names exists and has a fitting type.
+  RequestPlan(const rpc::Method& method, const options::v1::Route& route,
+              std::span<const std::string> captures);
+
+  // Fills `request` from the decoded captures and the query. INVALID_ARGUMENT with the reference's
+  // text for malformed, conflicting and missing values; UNIMPLEMENTED for refused parameters.
+  // REQUIRES: `request` is of the method's type, and empty.
+  absl::Status Fill(std::span<const std::string_view> captures, const Query& query,
+                    google::protobuf::Message* request) const;
+
+  bool takes_body() const { return body_ != nullptr; }
+  uint64_t body_max() const { return body_max_; }
+  void SetBody(std::string body, google::protobuf::Message* request) const;
+  // Of a body with `size` bytes, which are too many.
+  absl::Status BodyTooLarge(uint64_t size) const;
+
+ private:
+  // A query parameter and the field it fills.
+  struct Parameter {
+    std::string name;
+    std::string invalid;
+    bool needs_value = false;
+    const google::protobuf::FieldDescriptor* field = nullptr;
+    const google::protobuf::FieldDescriptor* parent = nullptr;  // null: the request itself
+  };
+  // Flags that select a value of an enum.
+  struct Flags {
+    struct Flag {
+      std::string name;
+      int number = 0;
+    };
+    std::vector<Flag> flags;
+    const google::protobuf::FieldDescriptor* field = nullptr;
+    const google::protobuf::FieldDescriptor* parent = nullptr;
+  };
+  struct RequiredField {
+    const google::protobuf::FieldDescriptor* field = nullptr;
+    std::string text;
+  };
+
+  void AddFields(const google::protobuf::Descriptor* type,
+                 const google::protobuf::FieldDescriptor* parent);
+  absl::Status FillQuery(const Query& query, google::protobuf::Message* request) const;
+  absl::Status SetFlags(const Flags& flags, const Query& query,
+                        google::protobuf::Message* request) const;
+  absl::Status SetParameter(const Parameter& parameter, std::string_view value,
+                            google::protobuf::Message* message) const;
+  absl::Status CheckQuery(const Query& query) const;
+  google::protobuf::Message* Owner(const google::protobuf::FieldDescriptor* parent,
+                                   google::protobuf::Message* request) const;
+
+  const google::protobuf::Reflection* reflection_;
+  std::vector<const google::protobuf::FieldDescriptor*> captures_;
+  std::vector<Parameter> parameters_;
+  std::vector<Flags> flags_;
+  std::vector<RequiredField> required_;
+  std::vector<std::string> refused_;
+  std::vector<std::vector<std::string>> exclusive_;
+  const google::protobuf::FieldDescriptor* body_ = nullptr;
+  uint64_t body_max_ = 0;
+  std::string body_max_see_;
+};
+
+}  // namespace consul::gateway
+
+#endif  // CONSUL_GATEWAY_TRANSCODE_REQUEST_PLAN_H_

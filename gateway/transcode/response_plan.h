@@ -1,0 +1,60 @@
+// gateway/transcode/response_plan.h
+//
+// How a method's response becomes the headers and the body of an HTTP reply on one route.
+//
+// Threads: immutable once made.
+#ifndef CONSUL_GATEWAY_TRANSCODE_RESPONSE_PLAN_H_
+#define CONSUL_GATEWAY_TRANSCODE_RESPONSE_PLAN_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "consul/options/v1/options.pb.h"
+#include "gateway/transcode/json_plan.h"
+#include "services/rpc/method.h"
+
+namespace consul::gateway {
+
+class ResponsePlan {
+ public:
+  // `plans` outlives the plan.
+  // REQUIRES: every field that the route names exists and has a fitting type.
+  ResponsePlan(const rpc::Method& method, const options::v1::Route& route, JsonPlans* plans);
+
+  // What became of a response.
+  enum class Result { kJson, kRaw, kEmpty, kNotFound };
+
+  // Appends the body to `out`; nothing with kEmpty and kNotFound.
+  Result AppendBody(const google::protobuf::Message& request,
+                    const google::protobuf::Message& response, bool pretty,
+                    std::string* out) const;
+
+  // Appends the header lines of a read, sorted by name; nothing where the method has no QueryMeta.
+  void AppendMeta(const google::protobuf::Message& response, std::string* out) const;
+  // The same for a read that failed, where the route wants that.
+  void AppendErrorMeta(std::string* out) const { out->append(error_meta_); }
+
+ private:
+  struct Header {
+    std::string name;  // with colon and space
+    JsonField field;
+  };
+  void AddHeaders(const rpc::Method& method, const options::v1::Route& route, JsonPlans* plans);
+  bool IsAbsent(const google::protobuf::Message& response) const;
+
+  options::v1::Form form_;
+  bool not_found_when_absent_;
+  const google::protobuf::FieldDescriptor* zero_while_empty_ = nullptr;
+  bool has_field_ = false;
+  JsonField field_;       // the response field, where the route names one
+  JsonType whole_;        // else the message without its QueryMeta
+  JsonField raw_;         // FORM_RAW: the bytes inside the response field
+  const google::protobuf::FieldDescriptor* meta_ = nullptr;
+  std::vector<Header> headers_;
+  std::string error_meta_;
+};
+
+}  // namespace consul::gateway
+
+#endif  // CONSUL_GATEWAY_TRANSCODE_RESPONSE_PLAN_H_
