@@ -1,0 +1,152 @@
+#include "gateway/dns/server.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "absl/status/statusor.h"
+#include "gateway/dns/loop.h"
+#include "services/base/check.h"
+#include "services/base/strings.h"
+
+namespace consul::gateway {
+namespace {
+
+constexpr int kThreadsMax = 64;
+// Tries to find a port that is free for TCP and UDP alike, when any will do.
+constexpr int kAnyPortTries = 20;
+
+absl::StatusOr<dns::Name> ParseDomain(std::string_view option, const std::string& text) {
+  std::optional<dns::Name> name = dns::Name::FromText(text);
+  if (!name || name->root()) {
+    return absl::InvalidArgumentError(
+        base::StrCat("dns: ", option, ": not a domain name: \"", text, "\""));
+  }
+  name->ToLower();
+  return *name;
+}
+
+absl::StatusOr<dns::ResponderOptions> ParseOptions(const DnsServer::Options& options) {
+  dns::ResponderOptions parsed;
+  absl::StatusOr<dns::Name> domain = ParseDomain("domain", options.domain);
+  if (!domain.ok()) return domain.status();
+  parsed.domain = *domain;
+  if (!options.alt_domain.empty()) {
+    domain = ParseDomain("alt_domain", options.alt_domain);
+    if (!domain.ok()) return domain.status();
+    parsed.alt_domain = *domain;
+  }
+  parsed.datacenter = options.datacenter;
+  std::transform(parsed.datacenter.begin(), parsed.datacenter.end(), parsed.datacenter.begin(),
+                 [](char c) { return static_cast<char>(dns::LowerOctet(c)); });
+  parsed.node_ttl_s = options.node_ttl_s;
+  parsed.soa_refresh_s = options.soa_refresh_s;
+  parsed.soa_retry_s = options.soa_retry_s;
+  parsed.soa_expire_s = options.soa_expire_s;
+  parsed.soa_min_ttl_s = options.soa_min_ttl_s;
+  return parsed;
+}
+
+// The IPv6 wildcard takes IPv4 as well, unless the IPv4 wildcard has the same port.
+dns::BindOptions BindOptionsFor(const std::vector<DnsServer::ListenAddress>& listen,
+                                const DnsServer::ListenAddress& one) {
+  const bool beside = std::any_of(listen.begin(), listen.end(), [&one](const auto& other) {
+    return other.ip == "0.0.0.0" && other.port == one.port;
+  });
+  return {.dual_stack = !beside};
+}
+
+}  // namespace
+
+struct DnsServer::Sockets {
+  explicit Sockets(int connections_max) : tcp_limit(connections_max) {}
+  dns::TcpConnections::Limit tcp_limit;
+  std::vector<dns::Fd> listeners;
+};
+
+DnsServer::DnsServer(dns::Resolver* resolver) : resolver_(resolver) {}
+
+DnsServer::~DnsServer() { Stop(); }
+
+absl::Status DnsServer::Start(const Options& options) {
+  CONSUL_CHECK(loops_.empty());
+  absl::StatusOr<dns::ResponderOptions> parsed = ParseOptions(options);
+  if (!parsed.ok()) return parsed.status();
+  if (options.listen.empty()) return absl::InvalidArgumentError("dns: no listen address");
+  responder_ = std::make_unique<dns::Responder>(*std::move(parsed));
+  absl::Status status = Bind(options);
+  if (!status.ok()) {
+    loops_.clear();
+    sockets_.reset();
+    ports_.clear();
+    return status;
+  }
+  for (size_t i = 0; i < loops_.size(); ++i) {
+    threads_.emplace_back(&dns::Loop::Run, loops_[i].get());
+    const std::string name = base::StrCat("dns/", i);
+    pthread_setname_np(threads_.back().native_handle(), name.c_str());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DnsServer::Bind(const Options& options) {
+  sockets_ = std::make_unique<Sockets>(options.tcp_connections_max);
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = std::clamp(options.threads > 0 ? options.threads : cores, 1, kThreadsMax);
+  for (int i = 0; i < threads; ++i) {
+    loops_.push_back(
+        std::make_unique<dns::Loop>(responder_.get(), resolver_, &sockets_->tcp_limit));
+    absl::Status status = loops_.back()->Open();
+    if (!status.ok()) return status;
+  }
+  for (const ListenAddress& listen : options.listen) {
+    absl::Status status = BindOne(listen, BindOptionsFor(options.listen, listen));
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DnsServer::BindOne(const ListenAddress& listen, dns::BindOptions bind_options) {
+  absl::StatusOr<dns::SocketAddress> address = dns::ParseSocketAddress(listen.ip, listen.port);
+  if (!address.ok()) return address.status();
+  absl::Status status;
+  for (int tries = listen.port == 0 ? kAnyPortTries : 1; tries > 0; --tries) {
+    address->set_port(listen.port);
+    absl::StatusOr<dns::Fd> listener = dns::ListenTcp(*address, bind_options);
+    if (!listener.ok()) return listener.status();
+    address->set_port(dns::BoundPort(*listener));
+    std::vector<dns::Fd> udp;
+    status = absl::OkStatus();
+    while (status.ok() && udp.size() < loops_.size()) {
+      absl::StatusOr<dns::Fd> fd = dns::BindUdp(*address, bind_options);
+      status = fd.status();
+      if (fd.ok()) udp.push_back(*std::move(fd));
+    }
+    if (!status.ok()) continue;
+    for (size_t i = 0; i < loops_.size(); ++i) {
+      loops_[i]->AddUdp(std::move(udp[i]), address->wildcard());
+      loops_[i]->AddListener(listener->get());
+    }
+    ports_.push_back(address->port());
+    sockets_->listeners.push_back(*std::move(listener));
+    return absl::OkStatus();
+  }
+  return status;
+}
+
+void DnsServer::Stop() {
+  for (const auto& loop : loops_) loop->Stop();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  // Connections before the limit that counts them; the listeners last: they are the lock.
+  loops_.clear();
+  sockets_.reset();
+}
+
+dns::Stats DnsServer::stats() const {
+  dns::Stats stats;
+  for (const auto& loop : loops_) loop->counters().AddTo(&stats);
+  return stats;
+}
+
+}  // namespace consul::gateway
