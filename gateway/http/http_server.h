@@ -1,0 +1,100 @@
+// gateway/http/http_server.h
+//
+// The HTTP/1.1 face: every method of the API that has a route, as JSON. Event loops on threads of
+// their own carry the connections; a call that needs no wait is answered in the same turn of the
+// loop. A query that waits holds little more than its request.
+//
+// Threads: an HttpServer is started and stopped by one thread; the loops call the backend from
+// theirs, named http/0, http/1 and so on.
+// Background: docs/ARCHITECTURE.md (gateway).
+#ifndef CONSUL_GATEWAY_HTTP_HTTP_SERVER_H_
+#define CONSUL_GATEWAY_HTTP_HTTP_SERVER_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace consul::base {
+class Logger;
+}  // namespace consul::base
+
+namespace consul::rpc {
+class Backend;
+}  // namespace consul::rpc
+
+namespace consul::gateway {
+
+struct HttpAddress {
+  // An IPv4 or IPv6 address: "127.0.0.1", "::1".
+  std::string host;
+  // 0: any free one.
+  uint16_t port = 0;
+};
+
+// Every limit has a reply or an end of the connection that names it.
+struct HttpLimits {
+  // A client that goes over one of these gets 431, 414.
+  size_t header_bytes_max = 64 * 1024;
+  size_t url_bytes_max = 32 * 1024;
+  // Bodies that no route reads are passed over up to this size; longer ones end the connection.
+  size_t ignored_body_bytes_max = 256 * 1024;
+  // Connections of one IP address: 429 (`limits.http_max_conns_per_client`); 0: no limit.
+  size_t connections_per_client_max = 200;
+  // Connections in all: 503.
+  size_t connections_max = 50 * 1000;
+  // From the first byte of a request to the end of its header.
+  std::chrono::seconds header_timeout{10};
+  // Between two requests.
+  std::chrono::seconds idle_timeout{120};
+  // Without a byte of a body that is expected, or of a reply taken.
+  std::chrono::seconds stall_timeout{60};
+};
+
+struct HttpOptions {
+  std::vector<HttpAddress> addresses;
+  // Event loops; at least one.
+  int threads = 2;
+  HttpLimits limits;
+  // Optional; outlives the server.
+  base::Logger* log = nullptr;
+};
+
+class HttpServer {
+ public:
+  // `backend` outlives the server.
+  HttpServer(HttpOptions options, rpc::Backend* backend);
+  // Stops.
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  // Listens on every address and starts the loops. An error names the address and the port that
+  // could not be had, and nothing is left running: INVALID_ARGUMENT for what is no IP address,
+  // UNAVAILABLE otherwise.
+  // REQUIRES: not started before.
+  absl::Status Start();
+
+  // The port of each address, in the order of the options.
+  // REQUIRES: Start has returned ok.
+  const std::vector<uint16_t>& ports() const;
+
+  // Takes no more connections, cancels calls that wait, sends the replies that are due (for a second
+  // at most), closes everything and ends the threads. May be called again.
+  void Stop();
+
+  // Connections that are open now.
+  size_t connections() const;
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace consul::gateway
+
+#endif  // CONSUL_GATEWAY_HTTP_HTTP_SERVER_H_
