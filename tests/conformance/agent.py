@@ -96,6 +96,11 @@ class Agent:
     def get(self, target):
         return wire.request(self.address, "GET", target)
 
+    def put(self, target, body):
+        response = wire.request(self.address, "PUT", target, body)
+        if response.status != 200:
+            raise RuntimeError(f"PUT {target}: {response}")
+
     def wait_until_answers(self, target, wanted=lambda response: response.status == 200):
         """Waits until a GET of `target` gives what is wanted; returns seconds since the start."""
         deadline = self.started_at + START_TIMEOUT_S

@@ -1,4 +1,5 @@
-"""Turns the event file of one `bazel test` run into the line `N passed, N failed`.
+"""Turns the event file of one `bazel test` run into the logs of the tests that failed and the line
+`N passed, N failed`.
 
 The numbers are test cases: what the JUnit files of the run's own targets list, so that results
 of earlier runs and of other targets never count. A target that did not build, or that ended
@@ -12,6 +13,9 @@ import json
 import sys
 import urllib.parse
 import xml.etree.ElementTree
+
+# Of the log of a test that failed; the path of the whole one is printed above it.
+LOG_BYTES_MAX = 64 * 1024
 
 Cases = collections.namedtuple("Cases", "passed failed skipped")
 
@@ -33,17 +37,35 @@ def count_cases(path):
     return Cases(passed, failed, skipped)
 
 
+def output_path(result, name):
+    """The path of one of the files that a test left behind, or None."""
+    for output in result.get("testActionOutput", []):
+        if output["name"] == name:
+            return urllib.parse.unquote(urllib.parse.urlparse(output["uri"]).path)
+    return None
+
+
+def print_log(label, result):
+    path = output_path(result, "test.log")
+    print(f"==== {label}: {result.get('status')}: {path}")
+    try:
+        with open(path or "", "rb") as file:
+            log = file.read()
+    except OSError as error:
+        print(f"no log: {error}")
+        return
+    if len(log) > LOG_BYTES_MAX:
+        print(f"... the last {LOG_BYTES_MAX} of {len(log)} bytes")
+    print(log[-LOG_BYTES_MAX:].decode("utf-8", "replace").rstrip())
+
+
 def count_result(result):
     """Counts the cases of one testResult event; its status has the last word."""
     cases = Cases(0, 0, 0)
-    for output in result.get("testActionOutput", []):
-        if output["name"] != "test.xml":
-            continue
-        path = urllib.parse.unquote(urllib.parse.urlparse(output["uri"]).path)
-        try:
-            cases = count_cases(path)
-        except (OSError, xml.etree.ElementTree.ParseError):
-            pass
+    try:
+        cases = count_cases(output_path(result, "test.xml") or "")
+    except (OSError, xml.etree.ElementTree.ParseError):
+        pass
     if result.get("status") != "PASSED" and cases.failed == 0:
         cases = cases._replace(failed=1)
     return cases
@@ -65,7 +87,9 @@ def read_events(lines):
         elif "targetCompleted" in identity and not event.get("completed", {}).get("success"):
             unbuilt.add(identity["targetCompleted"]["label"])
     passed = failed = skipped = 0
-    for result in results.values():
+    for (label, _, _), result in sorted(results.items(), key=str):
+        if result.get("status") != "PASSED":
+            print_log(label, result)
         cases = count_result(result)
         passed += cases.passed
         failed += cases.failed

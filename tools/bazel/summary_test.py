@@ -1,5 +1,7 @@
 """Goal: no way of failing is counted as a success. Method: event files as Bazel writes them."""
 
+import contextlib
+import io
 import json
 import os
 import tempfile
@@ -22,9 +24,13 @@ class SummaryTest(unittest.TestCase):
                 file.write(xml)
         key = {"label": label, "run": 1, "shard": shard, "attempt": attempt}
         output = {"name": "test.xml", "uri": "file://" + path.replace(" ", "%20")}
+        log_path = os.path.join(self.folder.name, "test.log")
+        with open(log_path, "w", encoding="utf-8") as file:
+            file.write("what it printed\n" + "x" * summary.LOG_BYTES_MAX + "\nthe end\n")
+        log = {"name": "test.log", "uri": "file://" + log_path}
         return {
             "id": {"testResult": key},
-            "testResult": {"status": status, "testActionOutput": [output]},
+            "testResult": {"status": status, "testActionOutput": [log, output]},
         }
 
     def count(self, *events):
@@ -73,6 +79,18 @@ class SummaryTest(unittest.TestCase):
         broken = {"id": {"targetCompleted": {"label": "//a:broken"}}, "aborted": {}}
         built = {"id": {"targetCompleted": {"label": "//a:b"}}, "completed": {"success": True}}
         self.assertEqual(self.count(broken, built, self.result(self.TWO)), (2, 1, 0))
+
+    def test_the_log_of_a_failure_is_printed_and_of_a_success_not(self):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            self.count(self.result(self.TWO, "FAILED", label="//a:bad"))
+        self.assertIn("==== //a:bad: FAILED", printed.getvalue())
+        self.assertIn("the end", printed.getvalue())
+        self.assertNotIn("what it printed", printed.getvalue(), "the end of a long log")
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            self.count(self.result(self.TWO))
+        self.assertEqual(printed.getvalue(), "")
 
     def test_exit_status(self):
         good = self.result(self.TWO)
