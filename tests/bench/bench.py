@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Runs ours and the reference side by side; tools/bench is the way to call it.
 
 Each round starts a fresh server of the one, measures, ends it, and does the same with the other;

@@ -94,6 +94,7 @@ SAMPLES = {
             ("services/a/x.cc", 'Log("assert(x), rand() and std::cout");\n'),
             ("services/base/mutex.h", "std::mutex mutex_;\n"),
             ("cli/x.cc", "std::cout << x;\n"),
+            ("services/a/map_bench.cc", "std::printf(x);\n"),
         ],
         [
             ("services/a/x.cc", "using namespace std;\n"),
@@ -105,6 +106,7 @@ SAMPLES = {
             ("services/a/x.cc", "assert(x);\n"),
             ("services/a/x.cc", "int x = rand();\n"),
             ("services/a/x.cc", "std::cout << x;\n"),
+            ("services/a/x.cc", "std::printf(x);\n"),
             ("services/a/x.cc", "std::regex x;\n"),
         ],
     ),
