@@ -19,11 +19,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/file.h"
+#include "services/raft/configuration.h"
+#include "services/raft/message.h"
 #include "services/raft/options.h"
 #include "services/raft/output.h"
 #include "services/raft/state_machine.h"
@@ -130,9 +133,6 @@ class Node {
   virtual PlacedConfiguration configuration() const = 0;
   // The raft group of `consul info`.
   virtual std::map<std::string, std::string> Stats() const = 0;
-
-  // Entries before `index` are covered by a snapshot: gives back the disk space of whole segments.
-  virtual void ReleaseLog(Index index) = 0;
 
   // Answers every waiting callback with CANCELLED, makes what was written durable, ends the threads
   // and releases the directory. Later calls are answered with CANCELLED. Idempotent.

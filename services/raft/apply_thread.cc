@@ -1,0 +1,62 @@
+#include "services/raft/apply_thread.h"
+
+#include <utility>
+
+#include "services/base/check.h"
+
+namespace consul::raft {
+
+ApplyThread::ApplyThread(StateMachine* state_machine,
+                         std::function<void(Index, uint64_t)> applied)
+    : state_machine_(state_machine), applied_(std::move(applied)), thread_([this] { Run(); }) {}
+
+ApplyThread::~ApplyThread() { Stop(); }
+
+void ApplyThread::Push(ApplyBatch batch) {
+  CONSUL_CHECK(!batch.entries.empty());
+  pending_.fetch_add(batch.entries.size(), std::memory_order_relaxed);
+  base::MutexLock lock(&mutex_);
+  queue_.push_back(std::move(batch));
+  if (queue_.size() == 1) wake_.Signal();
+}
+
+void ApplyThread::Stop() {
+  {
+    base::MutexLock lock(&mutex_);
+    stopping_ = true;
+    wake_.Signal();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void ApplyThread::Run() {
+  for (;;) {
+    ApplyBatch batch;
+    {
+      base::MutexLock lock(&mutex_);
+      while (queue_.empty() && !stopping_) wake_.Wait(&mutex_);
+      if (queue_.empty()) return;
+      batch = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    Apply(&batch);
+  }
+}
+
+void ApplyThread::Apply(ApplyBatch* batch) {
+  const std::vector<Entry>& entries = batch->entries;
+  results_.clear();
+  state_machine_->ApplyBatch(entries, batch->waiters.empty() ? nullptr : &results_);
+  CONSUL_CHECK(batch->waiters.empty() || results_.size() == entries.size());
+  applied_index_.store(entries.back().index.value, std::memory_order_release);
+  pending_.fetch_sub(entries.size(), std::memory_order_relaxed);
+  uint64_t bytes = 0;
+  for (Waiter& waiter : batch->waiters) {
+    const size_t at = waiter.index - entries.front().index;
+    waiter.callback(Applied{waiter.index, std::move(results_[at])});
+    bytes += waiter.bytes;
+  }
+  applied_(entries.back().index, bytes);
+}
+
+}  // namespace consul::raft

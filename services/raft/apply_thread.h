@@ -1,0 +1,71 @@
+// services/raft/apply_thread.h
+//
+// The one thread that touches the state machine: takes committed entries in order, applies each batch, and
+// answers those who proposed them.
+//
+// Threads: Push by one thread, Stop by the owner; callbacks on the apply thread.
+#ifndef CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
+#define CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
+
+#include <atomic>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "services/base/mutex.h"
+#include "services/raft/node.h"
+#include "services/raft/state_machine.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+// Somebody who waits for the entry at `index`.
+struct Waiter {
+  Index index;
+  uint64_t bytes = 0;
+  ProposeCallback callback;
+};
+
+struct ApplyBatch {
+  std::vector<Entry> entries;   // contiguous, not empty
+  std::vector<Waiter> waiters;  // for some of them, ascending
+};
+
+class ApplyThread {
+ public:
+  // `applied` is told after each batch, once its waiters are answered: how far the state machine is and
+  // how many bytes of proposals that let go.
+  ApplyThread(StateMachine* state_machine, std::function<void(Index, uint64_t)> applied);
+  ~ApplyThread();
+
+  void Push(ApplyBatch batch);
+
+  // What the state machine has applied; readers see it before any waiter is answered.
+  Index applied() const { return Index{applied_index_.load(std::memory_order_acquire)}; }
+  // Entries that wait to be applied.
+  uint64_t pending() const { return pending_.load(std::memory_order_relaxed); }
+
+  // Applies what was pushed, then ends the thread. Idempotent.
+  void Stop();
+
+ private:
+  void Run();
+  void Apply(ApplyBatch* batch);
+
+  StateMachine* const state_machine_;
+  const std::function<void(Index, uint64_t)> applied_;
+  std::atomic<uint64_t> applied_index_{0};
+  std::atomic<uint64_t> pending_{0};
+  base::Mutex mutex_;
+  base::CondVar wake_;
+  std::deque<ApplyBatch> queue_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::vector<ApplyResult> results_;
+  std::thread thread_;
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_APPLY_THREAD_H_

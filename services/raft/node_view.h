@@ -1,0 +1,55 @@
+// services/raft/node_view.h
+//
+// What the raft thread publishes of its Core, for everybody else to read without waiting for it.
+//
+// Threads: Publish on the raft thread; the rest on any.
+#ifndef CONSUL_SERVICES_RAFT_NODE_VIEW_H_
+#define CONSUL_SERVICES_RAFT_NODE_VIEW_H_
+
+#include <atomic>
+
+#include "services/base/mutex.h"
+#include "services/raft/core.h"
+#include "services/raft/node.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+// CLOCK_BOOTTIME.
+Time BootNow();
+
+class NodeView {
+ public:
+  // `handed` is the last entry that was handed to the state machine. Returns true when the leader has
+  // become ready by it.
+  bool Publish(const Core& core, Index handed);
+
+  bool leads() const { return role_.load(std::memory_order_acquire) == Role::kLeader; }
+  // Consistent reads need nobody else.
+  bool alone() const { return alone_.load(std::memory_order_acquire); }
+  Term last_term() const { return Term{last_term_.load(std::memory_order_relaxed)}; }
+  // All but the applied index.
+  NodeStatus status() const;
+  ServerId leader() const;
+  PlacedConfiguration configuration() const;
+  SnapshotMeta snapshot() const;
+
+ private:
+  std::atomic<Role> role_{Role::kFollower};
+  std::atomic<uint64_t> term_{0};
+  std::atomic<bool> leader_known_{false};
+  std::atomic<bool> ready_{false};
+  std::atomic<bool> alone_{false};
+  std::atomic<uint64_t> last_index_{0};
+  std::atomic<uint64_t> last_term_{0};
+  std::atomic<uint64_t> commit_{0};
+  std::atomic<int64_t> heard_at_{0};
+  mutable base::Mutex mutex_;
+  ServerId leader_ GUARDED_BY(mutex_);
+  PlacedConfiguration configuration_ GUARDED_BY(mutex_);
+  SnapshotMeta snapshot_ GUARDED_BY(mutex_);
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_NODE_VIEW_H_
