@@ -35,8 +35,8 @@ void Watch(int epoll_fd, int fd, uint64_t tag, uint32_t events) {
 
 }  // namespace
 
-Loop::Loop(const Responder* responder, Resolver* resolver, TcpConnections::Limit* tcp_limit)
-    : answerer_(responder, resolver, this, this, &counters_), tcp_limit_(tcp_limit) {}
+Loop::Loop(const Responder* responder, Resolver* resolver, TcpConnections::Shared* tcp_shared)
+    : answerer_(responder, resolver, this, this, &counters_), tcp_shared_(tcp_shared) {}
 
 Loop::~Loop() = default;
 
@@ -48,7 +48,7 @@ absl::Status Loop::Open() {
         base::StrCat("dns: event loop: ", std::string_view(std::strerror(errno))));
   }
   Watch(epoll_.get(), wake_.get(), kWakeTag, EPOLLIN);
-  tcp_ = std::make_unique<TcpConnections>(epoll_.get(), kConnectionTag, &answerer_, tcp_limit_,
+  tcp_ = std::make_unique<TcpConnections>(epoll_.get(), kConnectionTag, &answerer_, tcp_shared_,
                                           &counters_);
   return absl::OkStatus();
 }

@@ -28,7 +28,7 @@ namespace consul::gateway::dns {
 class Loop final : public rpc::Executor, private Answerer::Sink {
  public:
   // All outlive the loop.
-  Loop(const Responder* responder, Resolver* resolver, TcpConnections::Limit* tcp_limit);
+  Loop(const Responder* responder, Resolver* resolver, TcpConnections::Shared* tcp_shared);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -82,7 +82,7 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   std::vector<size_t> resting_listeners_;
   UdpBatch batch_;
   Answerer answerer_;
-  TcpConnections::Limit* const tcp_limit_;
+  TcpConnections::Shared* const tcp_shared_;
   std::unique_ptr<TcpConnections> tcp_;
 };
 

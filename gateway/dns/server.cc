@@ -59,8 +59,7 @@ dns::BindOptions BindOptionsFor(const std::vector<DnsServer::ListenAddress>& lis
 }  // namespace
 
 struct DnsServer::Sockets {
-  explicit Sockets(int connections_max) : tcp_limit(connections_max) {}
-  dns::TcpConnections::Limit tcp_limit;
+  dns::TcpConnections::Shared tcp_shared;
   std::vector<dns::Fd> listeners;
 };
 
@@ -90,12 +89,14 @@ absl::Status DnsServer::Start(const Options& options) {
 }
 
 absl::Status DnsServer::Bind(const Options& options) {
-  sockets_ = std::make_unique<Sockets>(options.tcp_connections_max);
+  sockets_ = std::make_unique<Sockets>();
+  sockets_->tcp_shared.connections_max = options.tcp_connections_max;
+  sockets_->tcp_shared.idle_timeout = options.tcp_idle_timeout;
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const int threads = std::clamp(options.threads > 0 ? options.threads : cores, 1, kThreadsMax);
   for (int i = 0; i < threads; ++i) {
     loops_.push_back(
-        std::make_unique<dns::Loop>(responder_.get(), resolver_, &sockets_->tcp_limit));
+        std::make_unique<dns::Loop>(responder_.get(), resolver_, &sockets_->tcp_shared));
     absl::Status status = loops_.back()->Open();
     if (!status.ok()) return status;
   }
@@ -138,7 +139,7 @@ void DnsServer::Stop() {
   for (const auto& loop : loops_) loop->Stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  // Connections before the limit that counts them; the listeners last: they are the lock.
+  // Connections before what counts them; the listeners last: they are the lock.
   loops_.clear();
   sockets_.reset();
 }

@@ -7,6 +7,7 @@
 #ifndef CONSUL_GATEWAY_DNS_SERVER_H_
 #define CONSUL_GATEWAY_DNS_SERVER_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -46,6 +47,8 @@ class DnsServer {
     int threads = 0;  // event loops; 0: one a core, at most 64
     // Of all loops together; more are closed at once.
     int tcp_connections_max = 1000;
+    // A connection that says nothing, or takes nothing, for this long is closed.
+    std::chrono::milliseconds tcp_idle_timeout{10000};
   };
 
   // `resolver` outlives the server.

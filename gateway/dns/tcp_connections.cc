@@ -22,16 +22,16 @@ size_t LengthAt(const std::string& bytes, size_t at) {
 
 }  // namespace
 
-TcpConnections::TcpConnections(int epoll_fd, uint64_t tag, Answerer* answerer, Limit* limit,
+TcpConnections::TcpConnections(int epoll_fd, uint64_t tag, Answerer* answerer, Shared* shared,
                                LoopCounters* counters)
     : epoll_fd_(epoll_fd),
       tag_(tag),
       answerer_(answerer),
-      limit_(limit),
+      shared_(shared),
       counters_(counters) {}
 
 TcpConnections::~TcpConnections() {
-  limit_->open.fetch_sub(static_cast<int>(connections_.size()), std::memory_order_relaxed);
+  shared_->open.fetch_sub(static_cast<int>(connections_.size()), std::memory_order_relaxed);
 }
 
 bool TcpConnections::Accept(int listener_fd, Time now) {
@@ -41,8 +41,8 @@ bool TcpConnections::Accept(int listener_fd, Time now) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     }
-    if (limit_->open.fetch_add(1, std::memory_order_relaxed) >= limit_->connections_max) {
-      limit_->open.fetch_sub(1, std::memory_order_relaxed);
+    if (shared_->open.fetch_add(1, std::memory_order_relaxed) >= shared_->connections_max) {
+      shared_->open.fetch_sub(1, std::memory_order_relaxed);
       counters_->tcp_refused.Add();
       continue;
     }
@@ -97,7 +97,7 @@ void TcpConnections::Flush(uint32_t unix_s, Time now) {
 void TcpConnections::Tick(Time now) {
   std::vector<uint64_t> idle;
   for (const auto& [number, connection] : connections_) {
-    if (now - connection->active >= kTcpIdleTimeout) idle.push_back(number);
+    if (now - connection->active >= shared_->idle_timeout) idle.push_back(number);
   }
   counters_->tcp_closed_idle.Add(idle.size());
   for (const uint64_t number : idle) Close(number);
@@ -187,7 +187,7 @@ void TcpConnections::UpdateInterest(Connection* connection) {
 
 void TcpConnections::Close(uint64_t number) {
   connections_.erase(number);
-  limit_->open.fetch_sub(1, std::memory_order_relaxed);
+  shared_->open.fetch_sub(1, std::memory_order_relaxed);
 }
 
 bool TcpConnections::Full(const Connection& connection) {

@@ -24,8 +24,6 @@
 
 namespace consul::gateway::dns {
 
-// Without a whole message or a byte taken for this long, a connection is closed (RFC 7766 6.2.3).
-inline constexpr std::chrono::seconds kTcpIdleTimeout{10};
 // The longest query; a client that announces more is closed.
 inline constexpr size_t kTcpQueryBytesMax = 4096;
 // Answers that wait for a client to take them before its queries are left waiting too.
@@ -37,15 +35,17 @@ class TcpConnections {
  public:
   using Time = Answerer::Time;
 
-  // Counts open connections of all loops against one limit.
-  struct Limit {
-    explicit Limit(int connections_max) : connections_max(connections_max) {}
-    const int connections_max;
+  // What all loops share.
+  struct Shared {
+    int connections_max = 0;
+    // Without a whole message or a byte taken for this long, a connection is closed (RFC 7766
+    // 6.2.3).
+    std::chrono::milliseconds idle_timeout{0};
     std::atomic<int> open{0};
   };
 
   // Registers connections with `epoll_fd` as `tag` | their number. All outlive it.
-  TcpConnections(int epoll_fd, uint64_t tag, Answerer* answerer, Limit* limit,
+  TcpConnections(int epoll_fd, uint64_t tag, Answerer* answerer, Shared* shared,
                  LoopCounters* counters);
   ~TcpConnections();
 
@@ -92,7 +92,7 @@ class TcpConnections {
   const int epoll_fd_;
   const uint64_t tag_;
   Answerer* const answerer_;
-  Limit* const limit_;
+  Shared* const shared_;
   LoopCounters* const counters_;
   uint64_t next_number_ = 1;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
