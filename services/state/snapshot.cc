@@ -1,0 +1,276 @@
+#include "services/state/snapshot.h"
+
+#include <cstring>
+#include <utility>
+
+#include "services/base/crc32c.h"
+#include "services/base/strings.h"
+
+namespace consul::state {
+namespace {
+
+using base::StrCat;
+using base::ToAbsl;
+
+enum class Kind : uint8_t {
+  kHeader = 1,
+  kRow = 2,
+  kTombstone = 3,
+  kFloor = 4,
+  kLeftGeneration = 5,
+  kEnd = 6,
+};
+
+constexpr size_t kFrameHeadBytes = 8;
+constexpr size_t kRecordHeadBytes = 1 + 2 + 8 + 4 + 4;
+
+template <typename Number>
+void PutNumber(std::string* out, Number number) {
+  for (size_t i = 0; i < sizeof(Number); ++i) {
+    out->push_back(static_cast<char>(static_cast<uint64_t>(number) >> (8 * i)));
+  }
+}
+template <typename Number>
+Number GetNumber(const char* at) {
+  uint64_t number = 0;
+  for (size_t i = 0; i < sizeof(Number); ++i) {
+    number |= static_cast<uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
+  }
+  return static_cast<Number>(number);
+}
+
+// Collects records into frames.
+class FrameWriter {
+ public:
+  explicit FrameWriter(const std::function<absl::Status(std::string_view)>& sink) : sink_(sink) {
+    Begin();
+  }
+
+  // Returns false once the sink has failed.
+  bool Add(Kind kind, MapId map, uint64_t index, std::string_view key, std::string_view value) {
+    if (!status_.ok()) return false;
+    PutNumber(&frame_, static_cast<uint8_t>(kind));
+    PutNumber(&frame_, static_cast<uint16_t>(map));
+    PutNumber(&frame_, index);
+    PutNumber(&frame_, static_cast<uint32_t>(key.size()));
+    PutNumber(&frame_, static_cast<uint32_t>(value.size()));
+    frame_.append(key);
+    frame_.append(value);
+    ++records_;
+    if (frame_.size() >= kFrameHeadBytes + kSnapshotFrameBytes) Flush();
+    return status_.ok();
+  }
+
+  absl::Status Finish() {
+    Add(Kind::kEnd, MapId{0}, records_, {}, {});
+    if (status_.ok() && frame_.size() > kFrameHeadBytes) Flush();
+    return status_;
+  }
+
+ private:
+  void Begin() { frame_.assign(kFrameHeadBytes, '\0'); }
+  void Flush() {
+    const std::string_view payload = std::string_view(frame_).substr(kFrameHeadBytes);
+    std::string head;
+    PutNumber(&head, static_cast<uint32_t>(payload.size()));
+    PutNumber(&head, base::Crc32c(payload));
+    std::memcpy(frame_.data(), head.data(), kFrameHeadBytes);
+    status_ = sink_(frame_);
+    Begin();
+  }
+
+  const std::function<absl::Status(std::string_view)>& sink_;
+  std::string frame_;
+  uint64_t records_ = 0;
+  absl::Status status_;
+};
+
+template <typename Spec>
+void WriteTable(const Table<Spec>& table, FrameWriter* writer) {
+  std::string message;
+  for (auto it = table.rows().entries().Begin(); it.Valid(); it.Next()) {
+    message.clear();
+    it->message().AppendToString(&message);
+    if (!writer->Add(Kind::kRow, Spec::kMap, 0, {}, message)) return;
+  }
+  table.ForEachMap([writer](MapId map, const auto& indexed) {
+    for (auto it = indexed.tombstones().Begin(); it.Valid(); it.Next()) {
+      if (!writer->Add(Kind::kTombstone, map, it->modify_index(), it->key(), {})) return;
+    }
+    if (indexed.floor() > 0) writer->Add(Kind::kFloor, map, indexed.floor(), {}, {});
+  });
+}
+
+}  // namespace
+
+absl::Status WriteSnapshot(const Version& version,
+                           const std::function<absl::Status(std::string_view frame)>& sink) {
+  const Tables& tables = version.tables();
+  FrameWriter writer(sink);
+  std::string value;
+  PutNumber(&value, tables.time_ns);
+  PutNumber(&value, tables.cluster_id_index);
+  writer.Add(Kind::kHeader, MapId{kSnapshotFormat}, tables.applied_index, tables.cluster_id, value);
+  Tables::ForEachTable(tables, [&writer](const auto& table) { WriteTable(table, &writer); });
+  for (auto it = tables.left_generations.Begin(); it.Valid(); it.Next()) {
+    value.clear();
+    PutNumber(&value, it->left_at_ns());
+    writer.Add(Kind::kLeftGeneration, kLeftGenerationMap, it->modify_index(), it->key(), value);
+  }
+  return writer.Finish();
+}
+
+struct SnapshotReader::Record {
+  Kind kind;
+  MapId map;
+  uint64_t index;
+  std::string_view key;
+  std::string_view value;
+};
+
+absl::Status SnapshotReader::Damaged(std::string_view what) const {
+  return absl::DataLossError(
+      ToAbsl(StrCat("snapshot: frame ", frame_, " at byte ", offset_, ": ", what)));
+}
+
+absl::Status SnapshotReader::Add(std::string_view bytes) {
+  if (!failure_.ok()) return failure_;
+  pending_.append(bytes);
+  size_t at = 0;
+  while (failure_.ok() && pending_.size() - at >= kFrameHeadBytes) {
+    const uint32_t length = GetNumber<uint32_t>(pending_.data() + at);
+    if (length > kSnapshotFrameBytesMax) {
+      failure_ = Damaged(StrCat("length ", length, " is over the limit of ",
+                                kSnapshotFrameBytesMax));
+      break;
+    }
+    if (pending_.size() - at < kFrameHeadBytes + length) break;
+    const std::string_view payload =
+        std::string_view(pending_).substr(at + kFrameHeadBytes, length);
+    if (base::Crc32c(payload) != GetNumber<uint32_t>(pending_.data() + at + 4)) {
+      failure_ = Damaged("the checksum does not match");
+      break;
+    }
+    failure_ = Frame(payload);
+    at += kFrameHeadBytes + length;
+    offset_ += kFrameHeadBytes + length;
+    ++frame_;
+  }
+  pending_.erase(0, at);
+  return failure_;
+}
+
+absl::Status SnapshotReader::Frame(std::string_view payload) {
+  while (!payload.empty()) {
+    if (ended_) return Damaged("there are records behind the end");
+    if (payload.size() < kRecordHeadBytes) return Damaged("a record is cut off");
+    const uint64_t key_size = GetNumber<uint32_t>(payload.data() + 11);
+    const uint64_t value_size = GetNumber<uint32_t>(payload.data() + 15);
+    if (payload.size() - kRecordHeadBytes < key_size + value_size) {
+      return Damaged("a record is longer than its frame");
+    }
+    Record record;
+    record.kind = static_cast<Kind>(payload[0]);
+    record.map = MapId{GetNumber<uint16_t>(payload.data() + 1)};
+    record.index = GetNumber<uint64_t>(payload.data() + 3);
+    record.key = payload.substr(kRecordHeadBytes, key_size);
+    record.value = payload.substr(kRecordHeadBytes + key_size, value_size);
+    payload.remove_prefix(kRecordHeadBytes + key_size + value_size);
+    if (absl::Status status = Apply(record); !status.ok()) return status;
+    ++records_;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SnapshotReader::Apply(const Record& record) {
+  if ((records_ == 0) != (record.kind == Kind::kHeader)) {
+    return Damaged("the header is not the first record");
+  }
+  if (record.kind != Kind::kHeader && record.kind != Kind::kEnd &&
+      record.index > tables_.applied_index) {
+    return Damaged(StrCat("index ", record.index, " is above the snapshot's"));
+  }
+  switch (record.kind) {
+    case Kind::kHeader:
+      if (record.map != MapId{kSnapshotFormat}) {
+        return absl::FailedPreconditionError(
+            ToAbsl(StrCat("snapshot: format ", static_cast<int>(record.map),
+                          " is not known; this program reads format ", kSnapshotFormat)));
+      }
+      if (record.value.size() != 16) return Damaged("the header is malformed");
+      tables_.applied_index = record.index;
+      tables_.cluster_id = std::string(record.key);
+      tables_.time_ns = GetNumber<uint64_t>(record.value.data());
+      tables_.cluster_id_index = GetNumber<uint64_t>(record.value.data() + 8);
+      return absl::OkStatus();
+    case Kind::kRow:
+      return ApplyRow(record);
+    case Kind::kTombstone:
+    case Kind::kFloor: {
+      bool known = false;
+      Tables::ForEachTable(tables_, [&](auto& table) {
+        table.ForEachMap([&](MapId map, auto& indexed) {
+          if (map != record.map) return;
+          known = true;
+          if (record.kind == Kind::kFloor) {
+            indexed.RestoreFloor(record.index);
+          } else {
+            indexed.RestoreTombstone(record.key, record.index);
+          }
+        });
+      });
+      return known ? absl::OkStatus() : Damaged("a record is of an unknown map");
+    }
+    case Kind::kLeftGeneration:
+      if (record.value.size() != 8) return Damaged("a left generation is malformed");
+      tables_.left_generations.Insert(Held<const LeftGeneration>(new LeftGeneration(
+          record.key, GetNumber<uint64_t>(record.value.data()), record.index)));
+      return absl::OkStatus();
+    case Kind::kEnd:
+      if (record.index != records_) return Damaged("the number of records does not match");
+      ended_ = true;
+      return absl::OkStatus();
+  }
+  return Damaged(StrCat("a record is of unknown kind ", static_cast<int>(record.kind)));
+}
+
+absl::Status SnapshotReader::ApplyRow(const Record& record) {
+  absl::Status status = Damaged("a row is of an unknown map");
+  const auto put = [&]<typename Spec>(Table<Spec>& table) {
+    if (Spec::kMap != record.map) return;
+    typename Spec::Message message;
+    if (!message.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+      status = Damaged("a row does not parse");
+      return;
+    }
+    std::string key(Spec::Key(message));
+    if (row_map_ == record.map && key <= row_key_) {
+      status = Damaged("the rows are not in order");
+    } else if (message.modify_index() > tables_.applied_index) {
+      status = Damaged(StrCat("index ", message.modify_index(), " is above the snapshot's"));
+    } else {
+      row_map_ = record.map;
+      row_key_ = std::move(key);
+      table.Put(std::move(message), nullptr);
+      status = absl::OkStatus();
+    }
+  };
+  Tables::ForEachTable(tables_, put);
+  return status;
+}
+
+absl::StatusOr<Tables> SnapshotReader::Finish() {
+  if (!failure_.ok()) return failure_;
+  if (!ended_) {
+    failure_ = Damaged(pending_.empty() ? "the stream ends before its end record"
+                                        : "the stream ends inside a frame");
+    return failure_;
+  }
+  if (!pending_.empty()) {
+    failure_ = Damaged("there are bytes behind the end");
+    return failure_;
+  }
+  return std::move(tables_);
+}
+
+}  // namespace consul::state

@@ -1,0 +1,82 @@
+// services/state/snapshot.h
+//
+// A version as a stream of bytes, and back: what raft keeps on disk and sends to a server that is
+// far behind. The stream is a sequence of frames, each with its length and checksum, so that a torn,
+// cut or flipped byte is found and named before anything of it is used.
+//
+// Format (on disk: frozen; numbers are little-endian):
+//   frame   = length u32, CRC-32C of the payload u32, payload of `length` bytes: whole records
+//   record  = kind u8, map u16, index u64, key length u32, value length u32, key, value
+//   kinds   1 header: map = format version, index = last index applied, key = cluster id,
+//             value = clock u64, index of the cluster id u64; the first record
+//           2 row: map = of the table, value = the message; in the order of the map
+//           3 tombstone: map, index, key; behind the rows of its map
+//           4 floor: map, index
+//           5 left generation: index, key, value = time u64
+//           6 end: index = number of records before it; the last record
+// Equal versions give equal bytes.
+//
+// Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that it
+// makes belong to one thread at a time (held.h).
+#ifndef CONSUL_SERVICES_STATE_SNAPSHOT_H_
+#define CONSUL_SERVICES_STATE_SNAPSHOT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/state/tables.h"
+#include "services/state/version.h"
+
+namespace consul::state {
+
+inline constexpr uint16_t kSnapshotFormat = 1;
+// A frame is closed when its payload reaches this.
+inline constexpr size_t kSnapshotFrameBytes = 128 << 10;
+// The longest payload that is read: one frame's worth and the largest row that a log entry can hold.
+inline constexpr size_t kSnapshotFrameBytesMax = 64 << 20;
+
+// Gives the frames of `version` to `sink`, in order, and stops at its first error, which it returns.
+absl::Status WriteSnapshot(const Version& version,
+                           const std::function<absl::Status(std::string_view frame)>& sink);
+
+// Reads a stream in pieces of any size.
+class SnapshotReader {
+ public:
+  SnapshotReader() = default;
+  SnapshotReader(const SnapshotReader&) = delete;
+  SnapshotReader& operator=(const SnapshotReader&) = delete;
+
+  // Takes the next piece. DATA_LOSS names the frame and the byte at which the stream is damaged;
+  // FAILED_PRECONDITION a format that is newer than this program. After an error nothing more is
+  // taken.
+  absl::Status Add(std::string_view bytes);
+
+  // Returns the tables once the whole stream was added; DATA_LOSS if it is not whole.
+  absl::StatusOr<Tables> Finish();
+
+ private:
+  struct Record;
+  absl::Status Frame(std::string_view payload);
+  absl::Status Apply(const Record& record);
+  absl::Status ApplyRow(const Record& record);
+  absl::Status Damaged(std::string_view what) const;
+
+  std::string pending_;  // the beginning of a frame that is not whole yet
+  uint64_t frame_ = 0;   // number of frames read
+  uint64_t offset_ = 0;  // of the frame being read
+  uint64_t records_ = 0;
+  bool ended_ = false;
+  absl::Status failure_;
+  MapId row_map_{0};
+  std::string row_key_;  // the last row's: rows rise
+  Tables tables_;
+};
+
+}  // namespace consul::state
+
+#endif  // CONSUL_SERVICES_STATE_SNAPSHOT_H_
