@@ -61,7 +61,10 @@ class NodeImpl final : public Node {
 
   ~NodeImpl() override { Stop(); }
 
-  void Start();
+  // Says what role it wakes up in. Before Start.
+  void WakeUp() { Pump(); }
+
+  void Start() override;
 
   void Propose(Buffer command, ProposeCallback callback) override;
   void ReadBarrier(ReadCallback callback) override;
@@ -544,7 +547,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(NodeOptions options,
                 StrCat("raft: cut an unfinished write from the log: ", (*log)->cut()));
   }
   auto node = std::make_unique<NodeImpl>(std::move(options), state_machine, std::move(*log));
-  node->Start();
+  node->WakeUp();
   return node;
 }
 

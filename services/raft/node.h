@@ -105,14 +105,17 @@ using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
 
 class Node {
  public:
-  // Takes the directory's lock, recovers the log, hands what it knows to be committed to
-  // `state_machine` and starts. Returns at once for an empty directory; a long log is read here, but
-  // applied beside. Errors: FAILED_PRECONDITION when another agent has the directory, DATA_LOSS naming
+  // Takes the directory's lock and recovers the log. Returns at once for an empty directory; a long
+  // log is read here, and applied once the Node has started. Errors: FAILED_PRECONDITION when another agent has the directory, DATA_LOSS naming
   // file and offset where the log is damaged, else what the file system said.
   // REQUIRES: `state_machine` is empty and outlives the Node.
   static absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options, StateMachine* state_machine);
 
   virtual ~Node() = default;
+
+  // Begins to take part: until here nobody is elected and nothing is applied or proposed.
+  // REQUIRES: called once, by the owner, before any other method but status() and leader().
+  virtual void Start() = 0;
 
   // Proposes a command. `callback` runs exactly once: on the apply thread when it was applied, on the
   // raft thread or in the caller when it was not. Costs a lock and, when the raft thread sleeps, a wake.

@@ -107,6 +107,7 @@ std::unique_ptr<Node> OpenReady(const std::string& directory, Counter* counter) 
     std::fprintf(stderr, "%s\n", node.status().ToString().c_str());
     std::exit(1);
   }
+  (*node)->Start();
   while (!(*node)->status().leader_ready) std::this_thread::yield();
   return std::move(*node);
 }
@@ -166,6 +167,7 @@ void MeasureStart(const std::string& directory, uint64_t entries) {
   const auto begin = Clock::now();
   Counter counter;
   auto node = Node::Open(OptionsFor(directory), &counter).value();
+  node->Start();
   const double opened = Seconds(Clock::now() - begin);
   while (!node->status().leader_ready) std::this_thread::yield();
   const double ready = Seconds(Clock::now() - begin);

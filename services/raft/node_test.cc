@@ -105,6 +105,7 @@ class NodeTest : public ::testing::Test {
     auto node = Node::Open(std::move(options), machine_.get());
     if (!node.ok()) return node.status();
     node_ = std::move(*node);
+    node_->Start();
     return absl::OkStatus();
   }
 
@@ -462,6 +463,7 @@ TEST_F(NodeTest, EveryAnsweredCommandSurvivesACrashAtEveryOperation) {
         options.log = nullptr;
         fs.CrashAtOperation(operation);
         auto node = Node::Open(std::move(options), &machine);
+        if (node.ok()) (*node)->Start();
         while (node.ok() && !fs.crashed() && !(*node)->status().leader_ready) {
           std::this_thread::yield();
         }
@@ -482,6 +484,7 @@ TEST_F(NodeTest, EveryAnsweredCommandSurvivesACrashAtEveryOperation) {
       options.log = nullptr;
       auto node = Node::Open(std::move(options), &machine);
       ASSERT_TRUE(node.ok()) << operation << ": " << node.status();
+      (*node)->Start();
       while (!(*node)->status().leader_ready) std::this_thread::yield();
       const std::vector<std::string> commands = machine.commands();
       ASSERT_GE(commands.size(), answered.size()) << operation;

@@ -1,0 +1,82 @@
+#include "services/server/raft_consensus.h"
+
+#include <memory>
+#include <utility>
+
+#include "services/rpc/errors.h"
+#include "services/state/fsm.h"
+
+namespace consul::server {
+namespace {
+
+absl::Status NoLeader() {
+  return rpc::Error(errors::v1::REASON_NO_LEADER, "No cluster leader");
+}
+
+// What raft says of a command or a read that it could not carry out, as callers know it.
+absl::Status FromRaft(const absl::Status& status) {
+  const std::string_view text(status.message().data(), status.message().size());
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return status;
+    case absl::StatusCode::kFailedPrecondition:
+      return NoLeader();
+    case absl::StatusCode::kResourceExhausted:
+      return rpc::Error(errors::v1::REASON_OVERLOADED, text);
+    case absl::StatusCode::kInvalidArgument:
+      return rpc::Error(errors::v1::REASON_TOO_LARGE, text);
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnknown:
+      return rpc::Error(errors::v1::REASON_OUTCOME_UNKNOWN, text);
+    default:
+      return status;
+  }
+}
+
+absl::StatusOr<rpc::Applied> FromResult(absl::StatusOr<raft::Applied> applied) {
+  if (!applied.ok()) return FromRaft(applied.status());
+  const auto* const result = static_cast<const state::CommandResult*>(applied->result.get());
+  if (result->reason != errors::v1::REASON_UNSPECIFIED) {
+    return rpc::Error(result->reason, result->text, result->subject);
+  }
+  return rpc::Applied{.index = result->index, .changed = result->applied};
+}
+
+}  // namespace
+
+void RaftConsensus::RoleChanged(const raft::ServerId& self) {
+  const raft::Node* const node = node_.load(std::memory_order_acquire);
+  alone_.store(node != nullptr && node->configuration().configuration.IsSoleVoter(self),
+               std::memory_order_release);
+}
+
+rpc::Consensus::View RaftConsensus::view() const {
+  const raft::Node* const node = node_.load(std::memory_order_acquire);
+  if (node == nullptr) return {};
+  const raft::NodeStatus status = node->status();
+  const bool leads = status.role == raft::Role::kLeader && status.leader_ready;
+  return {.leads = leads,
+          .alone = leads && alone_.load(std::memory_order_acquire),
+          .leader_known = status.leader_known,
+          .last_contact =
+              std::chrono::duration_cast<std::chrono::milliseconds>(status.last_contact)};
+}
+
+void RaftConsensus::Propose(std::string command,
+                            std::function<void(absl::StatusOr<rpc::Applied>)> done) {
+  raft::Node* const node = node_.load(std::memory_order_acquire);
+  if (node == nullptr) return done(NoLeader());
+  node->Propose(raft::MakeBuffer(std::move(command)),
+                [done = std::move(done)](absl::StatusOr<raft::Applied> applied) {
+                  done(FromResult(std::move(applied)));
+                });
+}
+
+void RaftConsensus::ReadBarrier(std::function<void(absl::Status)> done) {
+  raft::Node* const node = node_.load(std::memory_order_acquire);
+  if (node == nullptr) return done(NoLeader());
+  node->ReadBarrier(
+      [done = std::move(done)](absl::Status status) { done(FromRaft(status)); });
+}
+
+}  // namespace consul::server

@@ -1,0 +1,41 @@
+// services/server/replicated_state.h
+//
+// The state machine behind raft: parses entries into commands, applies them in batches, publishes a
+// version a batch, wakes who waits.
+//
+// Threads: ApplyBatch on raft's apply thread; source() from any.
+#ifndef CONSUL_SERVICES_SERVER_REPLICATED_STATE_H_
+#define CONSUL_SERVICES_SERVER_REPLICATED_STATE_H_
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "services/raft/state_machine.h"
+#include "services/state/fsm.h"
+#include "services/state/version_source.h"
+
+namespace consul::server {
+
+class ReplicatedState : public raft::StateMachine {
+ public:
+  // `fatal` is told what this server cannot apply, and does not return: to go on would part it from
+  // the other servers.
+  explicit ReplicatedState(std::function<void(const absl::Status&)> fatal);
+
+  void ApplyBatch(std::span<const raft::Entry> entries,
+                  std::vector<raft::ApplyResult>* results) override;
+
+  state::VersionSource& source() { return source_; }
+
+ private:
+  const std::function<void(const absl::Status&)> fatal_;
+  state::Fsm fsm_;
+  state::VersionSource source_;
+  std::vector<state::FsmEntry> entries_;  // of the batch; kept for its memory
+};
+
+}  // namespace consul::server
+
+#endif  // CONSUL_SERVICES_SERVER_REPLICATED_STATE_H_

@@ -1,0 +1,125 @@
+#include "services/server/server.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <utility>
+
+#include "services/base/strings.h"
+#include "services/raft/node.h"
+#include "services/server/leader_duties.h"
+#include "services/server/raft_consensus.h"
+#include "services/server/replicated_state.h"
+
+namespace consul::server {
+namespace {
+
+base::LogLevel FromRaft(raft::LogLevel level) {
+  switch (level) {
+    case raft::LogLevel::kDebug:
+      return base::LogLevel::kDebug;
+    case raft::LogLevel::kInfo:
+      return base::LogLevel::kInfo;
+    case raft::LogLevel::kWarn:
+      return base::LogLevel::kWarn;
+    case raft::LogLevel::kError:
+      return base::LogLevel::kError;
+  }
+  return base::LogLevel::kInfo;
+}
+
+LeaderDuties::Options DutiesOptions(const Server::Options& options) {
+  LeaderDuties::Options duties;
+  duties.node_name = options.node_name;
+  duties.datacenter = options.datacenter;
+  return duties;
+}
+
+}  // namespace
+
+Server::Server(Options options, const gossip::Pool* lan, base::Logger* logger)
+    : options_(std::move(options)),
+      logger_(logger),
+      state_(std::make_unique<ReplicatedState>([logger](const absl::Status& status) {
+        logger->Error("consul", base::StrCat("cannot go on: ", base::ToStd(status.message())));
+        logger->Release();
+        std::_Exit(1);
+      })),
+      consensus_(std::make_unique<RaftConsensus>()),
+      duties_(std::make_unique<LeaderDuties>(DutiesOptions(options_), lan, consensus_.get(),
+                                             &state_->source(), logger)) {}
+
+Server::~Server() { Stop(); }
+
+absl::Status Server::Open() {
+  raft::NodeOptions node;
+  node.directory = options_.data_dir + "/raft";
+  node.address = options_.address;
+  node.bootstrap = options_.bootstrap;
+  node.core.self = raft::ServerId{options_.node_id};
+  node.core.seed = std::random_device{}();
+  node.core.raft_multiplier = options_.raft_multiplier;
+  node.log = [this](raft::LogLevel level, std::string_view text) {
+    // Raft's lines name their component already.
+    constexpr std::string_view kComponent = "raft: ";
+    if (text.starts_with(kComponent)) text.remove_prefix(kComponent.size());
+    logger_->Log(FromRaft(level), "raft", text);
+  };
+  node.on_role_change = [this](const raft::RoleChange&) {
+    // The role it wakes up in is told inside Open, before anyone listens.
+    if (leader_changed_ != nullptr) RoleChanged();
+  };
+  absl::StatusOr<std::unique_ptr<raft::Node>> opened =
+      raft::Node::Open(std::move(node), state_.get());
+  if (!opened.ok()) return opened.status();
+  node_ = *std::move(opened);
+  return absl::OkStatus();
+}
+
+void Server::Start(std::function<void()> leader_changed) {
+  leader_changed_ = std::move(leader_changed);
+  consensus_->SetNode(node_.get());
+  node_->Start();
+}
+
+void Server::RoleChanged() {
+  consensus_->RoleChanged(raft::ServerId{options_.node_id});
+  if (consensus_->view().leads) {
+    duties_->Lead();
+  } else {
+    duties_->Follow();
+  }
+  leader_changed_();
+}
+
+void Server::StopDuties() { duties_->Stop(); }
+
+void Server::Stop() {
+  // A duty that waits for its write is answered when the node stops, if not before.
+  if (node_ != nullptr) node_->Stop();
+  duties_->Stop();
+}
+
+rpc::Consensus* Server::consensus() { return consensus_.get(); }
+
+rpc::Consensus::View Server::view() const { return consensus_->view(); }
+
+state::VersionSource* Server::state() { return &state_->source(); }
+
+std::string Server::leader() const { return node_ == nullptr ? "" : node_->leader().address; }
+
+std::vector<std::string> Server::peers() const {
+  std::vector<std::string> peers;
+  if (node_ == nullptr) return peers;
+  for (const raft::Member& member : node_->configuration().configuration.members()) {
+    // The addresses of others come from gossip; alone there is only one.
+    if (member.id.value == options_.node_id) peers.push_back(options_.address);
+  }
+  return peers;
+}
+
+std::map<std::string, std::string> Server::RaftStats() const {
+  return node_ == nullptr ? std::map<std::string, std::string>() : node_->Stats();
+}
+
+}  // namespace consul::server

@@ -1,0 +1,87 @@
+// services/server/server.h
+//
+// One server: consensus, the replicated state, and the duties of a leader, put together.
+//
+// Threads: Start, Stop and Leave by one owner; the rest from any.
+#ifndef CONSUL_SERVICES_SERVER_SERVER_H_
+#define CONSUL_SERVICES_SERVER_SERVER_H_
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/base/log.h"
+#include "services/gossip/pool.h"
+#include "services/rpc/consensus.h"
+#include "services/state/version_source.h"
+
+namespace consul::raft {
+class Node;
+}  // namespace consul::raft
+
+namespace consul::server {
+
+class LeaderDuties;
+class RaftConsensus;
+class ReplicatedState;
+
+class Server {
+ public:
+  struct Options {
+    // Of the agent; the log is in `data_dir`/raft.
+    std::string data_dir;
+    std::string node_name;
+    std::string node_id;
+    std::string datacenter;
+    // `ip:port` of the server port, as others are told.
+    std::string address;
+    bool bootstrap = false;
+    int raft_multiplier = 1;
+  };
+
+  // `lan` and `logger` outlive the server.
+  Server(Options options, const gossip::Pool* lan, base::Logger* logger);
+  ~Server();
+
+  // Recovers what is on disk. Errors: as raft::Node::Open.
+  absl::Status Open();
+  // Takes part. `leader_changed` is told on a thread of consensus, and must be short.
+  // REQUIRES: Open has succeeded.
+  void Start(std::function<void()> leader_changed);
+
+  // The leader's duties end; what they were writing is done when it returns.
+  void StopDuties();
+  // Ends; what waits is answered with an error. Idempotent.
+  void Stop();
+
+  rpc::Consensus* consensus();
+  rpc::Consensus::View view() const;
+  state::VersionSource* state();
+
+  // `ip:port` of the leader; empty: none known.
+  std::string leader() const;
+  // `ip:port` of each server of the configuration.
+  std::vector<std::string> peers() const;
+  // The raft group of `consul info`.
+  std::map<std::string, std::string> RaftStats() const;
+
+ private:
+  void RoleChanged();
+
+  const Options options_;
+  base::Logger* const logger_;
+  std::function<void()> leader_changed_;
+  const std::unique_ptr<ReplicatedState> state_;
+  const std::unique_ptr<RaftConsensus> consensus_;
+  const std::unique_ptr<LeaderDuties> duties_;
+  std::unique_ptr<raft::Node> node_;
+};
+
+}  // namespace consul::server
+
+#endif  // CONSUL_SERVICES_SERVER_SERVER_H_
