@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "services/agent": BASE | {"services/raft", "services/gossip", "services/state",
                               "services/rpc", "services/server", "services/api"},
     "gateway": BASE | {"services/rpc"},
-    "cli": BASE | {"services/agent", "services/rpc", "gateway"},
+    "cli": BASE | {"services/agent", "services/agent/config", "services/rpc", "gateway"},
 }
 
 

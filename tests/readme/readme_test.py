@@ -1,0 +1,99 @@
+"""Goal: what README.md shows is what happens.
+Method: its commands are run in order in a folder of their own, and their output compared with the
+page's, but for names, addresses, ids and times. The agent runs on until the page's ^C.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from tests.readme import transcript
+
+# The machine on which the page's transcript was made.
+PAGE_NAMES = (("atlas", "<node>"), ("10.1.10.38", "<address>"))
+DATA_DIR = "/tmp/consul"
+COMMAND_TIMEOUT_S = 20
+AGENT_TIMEOUT_S = 20
+
+
+class Terminal:
+    """Runs the steps of a page."""
+
+    def __init__(self, consul, folder):
+        self._consul = os.path.abspath(consul)
+        self._folder = folder
+        self._log = os.path.join(folder, "agent.log")
+        self._agent = None
+        self._shown = 0
+
+    def close(self):
+        if self._agent and self._agent.poll() is None:
+            self._agent.kill()
+            self._agent.wait()
+
+    def play(self, step):
+        """Runs one step; returns what is wrong, or None."""
+        if step.command == transcript.INTERRUPT:
+            self._agent.send_signal(signal.SIGINT)
+            status = self._agent.wait(AGENT_TIMEOUT_S)
+            wrong = self._compare(step, self._agent_lines()[self._shown :])
+            return wrong or (f"the agent exits with {status}" if status else None)
+        command = step.command.replace("tools/consul", self._consul)
+        command = command.replace(DATA_DIR, os.path.join(self._folder, "data"))
+        if " agent " in command:
+            return self._start_agent(step, command)
+        done = subprocess.run(
+            ["/bin/bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
+        )
+        wrong = self._compare(step, transcript.lines(done.stdout))
+        return wrong or (f"exits with {done.returncode}" if done.returncode else None)
+
+    def _start_agent(self, step, command):
+        with open(self._log, "wb") as log:
+            self._agent = subprocess.Popen(
+                ["/bin/bash", "-c", "exec " + command], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + AGENT_TIMEOUT_S
+        wrong = "nothing printed"
+        while wrong and time.monotonic() < deadline and self._agent.poll() is None:
+            time.sleep(0.05)
+            self._shown = len(step.output)
+            wrong = self._compare(step, self._agent_lines()[: self._shown])
+        return wrong
+
+    def _agent_lines(self):
+        with open(self._log, encoding="utf-8") as log:
+            return transcript.lines(log.read())
+
+    def _compare(self, step, lines):
+        return transcript.difference(step.output, lines, PAGE_NAMES, self._names())
+
+    def _names(self):
+        """How this machine is called, as the agent's own banner has it."""
+        names = [(socket.gethostname(), "<node>")]
+        if self._agent:
+            match = re.search(r"Advertise addr: '([^']+)'", "\n".join(self._agent_lines()))
+            if match:
+                names.append((match[1], "<address>"))
+        return names + [(os.path.join(self._folder, "data"), DATA_DIR)]
+
+
+class ReadmeTest(unittest.TestCase):
+    def test_the_tour(self):
+        with open("README.md", encoding="utf-8") as file:
+            steps = transcript.steps(file.read())
+        self.assertGreater(len(steps), 5)
+        with tempfile.TemporaryDirectory() as folder:
+            terminal = Terminal(sys.argv[1], folder)
+            self.addCleanup(terminal.close)
+            for step in steps:
+                with self.subTest(line=step.line, command=step.command):
+                    self.assertIsNone(terminal.play(step))
