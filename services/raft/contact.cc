@@ -100,7 +100,8 @@ void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& re
       break;
     case Progress::Mode::kReplicate:
       // Nothing follows the last request, so only a question shows whether it was lost.
-      if (silence >= overdue && peer->match().Next() < peer->next()) {
+      if (silence >= overdue && peer->match().Next() < peer->next() &&
+          peer->next().Previous() >= log_.base().index) {
         SendAppend(message.from, *peer, {});
       }
       break;

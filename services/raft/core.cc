@@ -267,6 +267,7 @@ void Core::LeaderSpoke(const ServerId& leader) {
     BecomeFollower(hard_state_.term, leader);
   }
   leader_heard_at_ = now_;
+  leader_heard_ = true;
   stream_broken_ = false;
   ArmElectionTimer();
 }
@@ -391,12 +392,12 @@ Time Core::NextDeadline() const {
   if (const auto* leader = std::get_if<LeaderState>(&state_)) {
     return leader->peers.empty() ? Time::max() : leader->heartbeat_at;
   }
-  const Configuration& members = configuration().configuration;
-  if (!members.IsVoter(options_.self)) return Time::max();
+  if (!MayCampaign()) return Time::max();
   const auto* candidate = std::get_if<CandidateState>(&state_);
-  if (members.IsSoleVoter(options_.self)) {
+  if (configuration().configuration.IsSoleVoter(options_.self)) {
     // A real candidate only waits for its own vote to be durable.
-    return candidate != nullptr && !candidate->pre_vote ? Time::max() : now_;
+    if (candidate != nullptr && !candidate->pre_vote) return Time::max();
+    return SoleVoterMayCampaign() ? now_ : vote_free_at();
   }
   if (candidate != nullptr) return candidate->campaign_at.value_or(election_deadline_);
   return election_deadline_;

@@ -238,6 +238,9 @@ class Core {
   Duration Scaled(Duration duration) const { return duration * options_.raft_multiplier; }
   Duration RandomBelow(Duration bound);
   void ArmElectionTimer();
+  bool MayCampaign() const;
+  bool SoleVoterMayCampaign() const;
+  size_t VotersAmongGranted(const CandidateState& candidate) const;
   Time vote_free_at() const { return leader_heard_at_ + Scaled(options_.election_timeout_min); }
   void TickElection();
   void StartPreVote();
@@ -312,6 +315,7 @@ class Core {
   RoleChange noted_;  // the last role told to the driver
   Time election_deadline_;
   Time leader_heard_at_;
+  bool leader_heard_ = false;   // since the start
   bool stream_broken_ = false;  // since the leader's last word
   std::optional<IncomingSnapshot> incoming_;
 

@@ -31,12 +31,36 @@ void Core::ArmElectionTimer() {
   election_deadline_ = now_ + min + RandomBelow(max - min);
 }
 
+// A server that its latest configuration leaves out still campaigns until that configuration is
+// known to be committed: it may be the only one whose log is long enough to commit it (thesis,
+// 4.2.2). It does not count its own vote.
+bool Core::MayCampaign() const {
+  const PlacedConfiguration& latest = configuration();
+  if (latest.configuration.IsVoter(options_.self)) return true;
+  if (latest.index <= commit_ || latest.configuration.voters_count() == 0) return false;
+  if (configurations_.size() < 2) return false;
+  return configurations_[configurations_.size() - 2].configuration.IsVoter(options_.self);
+}
+
+// A sole voter waits for nobody, but for one case: another server may still lead, under a lease,
+// the term in which it left this one as the sole voter. No such leader exists when none was heard
+// since the start and the configuration is the first, is in a snapshot (so it is committed, and
+// that leader is gone), or is older than a term that this server voted for itself in, since every
+// later leader needed that vote.
+bool Core::SoleVoterMayCampaign() const {
+  if (now_ >= vote_free_at()) return true;
+  if (leader_heard_) return false;
+  const Index placed = configuration().index;
+  if (placed <= Index{1} || placed <= snapshot_.index) return true;
+  return hard_state_.voted_for == options_.self && hard_state_.term > log_.TermAt(placed);
+}
+
 void Core::TickElection() {
-  const Configuration& members = configuration().configuration;
-  if (!members.IsVoter(options_.self)) return;
+  if (!MayCampaign()) return;
   const auto* candidate = std::get_if<CandidateState>(&state_);
-  if (members.IsSoleVoter(options_.self)) {
+  if (configuration().configuration.IsSoleVoter(options_.self)) {
     if (candidate != nullptr && !candidate->pre_vote) return;  // its vote is on its way to the disk
+    if (!SoleVoterMayCampaign()) return;
     Say(FactKind::kHeartbeatTimeout, leader());
     StartElection(/*transfer=*/false);
     return;
@@ -59,8 +83,7 @@ void Core::StreamBroken(Time now, const ServerId& leader) {
   if (role() != Role::kFollower || leader.empty() || this->leader() != leader) return;
   stream_broken_ = true;
   Say(FactKind::kStreamBroken, leader);
-  const Configuration& members = configuration().configuration;
-  if (members.IsVoter(options_.self) && !members.IsSoleVoter(options_.self)) StartPreVote();
+  if (MayCampaign() && !configuration().configuration.IsSoleVoter(options_.self)) StartPreVote();
 }
 
 void Core::StartPreVote() {
@@ -166,12 +189,15 @@ void Core::HandleVoteReply(const Message& message, const VoteReply& reply) {
 void Core::CountPreVotes() {
   CandidateState& candidate = std::get<CandidateState>(state_);
   const Configuration& members = configuration().configuration;
-  if (candidate.campaign_at.has_value() || candidate.granted.size() < members.quorum()) return;
+  const size_t tally = VotersAmongGranted(candidate);
+  if (candidate.campaign_at.has_value() || tally < members.quorum()) return;
   std::vector<Time> free_at;
-  for (const auto& [id, at] : candidate.granted) free_at.push_back(at);
+  for (const auto& [id, at] : candidate.granted) {
+    if (members.IsVoter(id)) free_at.push_back(at);
+  }
   std::sort(free_at.begin(), free_at.end());
   const Time at = std::max(free_at[members.quorum() - 1], candidate.granted.at(options_.self));
-  Say(FactKind::kPreVoteWon, ServerId{}, candidate.granted.size());
+  Say(FactKind::kPreVoteWon, ServerId{}, tally);
   if (at <= now_) {
     StartElection(/*transfer=*/false);
     return;
@@ -182,10 +208,17 @@ void Core::CountPreVotes() {
 
 void Core::CountVotes() {
   const CandidateState& candidate = std::get<CandidateState>(state_);
-  if (candidate.granted.size() < configuration().configuration.quorum()) return;
+  const size_t tally = VotersAmongGranted(candidate);
+  if (tally < configuration().configuration.quorum()) return;
   // Its own vote must be durable: the term must not be voted in again after a restart.
   if (!candidate.granted.contains(options_.self)) return;
-  BecomeLeader(candidate.granted.size());
+  BecomeLeader(tally);
+}
+
+size_t Core::VotersAmongGranted(const CandidateState& candidate) const {
+  const Configuration& members = configuration().configuration;
+  return std::count_if(candidate.granted.begin(), candidate.granted.end(),
+                       [&members](const auto& item) { return members.IsVoter(item.first); });
 }
 
 void Core::BecomeLeader(uint64_t tally) {
@@ -202,7 +235,7 @@ void Core::BecomeLeader(uint64_t tally) {
 }
 
 void Core::HandleTimeoutNow(const Message& message) {
-  if (role() == Role::kLeader || !configuration().configuration.IsVoter(options_.self)) return;
+  if (role() == Role::kLeader || !MayCampaign()) return;
   if (!leader().empty() && leader() != message.from) return;
   Say(FactKind::kTimeoutNowReceived, message.from);
   StartElection(/*transfer=*/true);

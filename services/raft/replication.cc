@@ -96,6 +96,10 @@ void Core::PumpPeers() {
 }
 
 void Core::PumpPeer(const ServerId& id, Progress& peer) {
+  // The log may have been cut below what this peer still needs, even with requests under way.
+  if (peer.mode() != Progress::Mode::kSnapshot && peer.next().Previous() < log_.base().index) {
+    StartSnapshotTransfer(id, peer);
+  }
   while (peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max)) {
     if (!SendEntries(id, peer)) break;
   }
@@ -108,10 +112,6 @@ void Core::PumpPeer(const ServerId& id, Progress& peer) {
 
 // Sends the next request if there is anything to say; returns whether it did.
 bool Core::SendEntries(const ServerId& id, Progress& peer) {
-  if (peer.next().Previous() < log_.base().index) {
-    StartSnapshotTransfer(id, peer);
-    return false;
-  }
   const bool probing = peer.mode() == Progress::Mode::kProbe;
   if (peer.next() > log_.last_index() || peer.next() < log_.memory_first()) {
     if (probing) {
@@ -131,11 +131,12 @@ bool Core::SendEntries(const ServerId& id, Progress& peer) {
   return true;
 }
 
-// The entries, which may be none, follow peer.next() - 1.
+// The entries, which may be none, follow peer.next() - 1. REQUIRES: the log reaches back to there.
 void Core::SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> entries) {
   const LeaderState& leader = std::get<LeaderState>(state_);
   AppendRequest request;
   request.prev_index = peer.next().Previous();
+  CONSUL_CHECK(request.prev_index >= log_.base().index);
   request.prev_term = *log_.TermAt(request.prev_index);
   request.commit = commit_;
   request.round = leader.round;
