@@ -1,6 +1,6 @@
 // gateway/dns/resolver.h
 //
-// The lookups that answers need, as the event loop sees them: started, told when done, or cancelled.
+// The lookups that answers need, as the event loop sees them: started, told when done, cancelled.
 // The seam between the DNS face and where the catalog is; backend_resolver.h is the real one.
 //
 // Threads: Start and Cancel on the loop's thread; Done comes on that thread too.

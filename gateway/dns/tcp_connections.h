@@ -1,8 +1,8 @@
 // gateway/dns/tcp_connections.h
 //
-// The TCP clients of one event loop (RFC 7766): messages with a length before each, several on their
-// way at once, answered in the order they are ready. A client that does not read its answers is
-// not read from; one that says nothing for a while is closed.
+// The TCP clients of one event loop (RFC 7766): messages with a length before each, several on
+// their way at once, answered in the order they are ready. A client that does not read its answers
+// is not read from; one that says nothing for a while is closed.
 //
 // Threads: one owner, an event loop.
 #ifndef CONSUL_GATEWAY_DNS_TCP_CONNECTIONS_H_
