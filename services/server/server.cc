@@ -111,7 +111,8 @@ std::string Server::leader() const { return node_ == nullptr ? "" : node_->leade
 std::vector<std::string> Server::peers() const {
   std::vector<std::string> peers;
   if (node_ == nullptr) return peers;
-  for (const raft::Member& member : node_->configuration().configuration.members()) {
+  const raft::PlacedConfiguration placed = node_->configuration();
+  for (const raft::Member& member : placed.configuration.members()) {
     // The addresses of others come from gossip; alone there is only one.
     if (member.id.value == options_.node_id) peers.push_back(options_.address);
   }
