@@ -1,0 +1,219 @@
+#include <google/protobuf/message.h>
+
+#include <string>
+#include <utility>
+
+#include "gateway/http/connection.h"
+#include "services/base/strings.h"
+#include "services/rpc/errors.h"
+
+namespace consul::gateway::http {
+namespace {
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::string_view kJsonHeaders =
+    "Content-Type: application/json\r\nVary: Accept-Encoding\r\n";
+// What a value holds is the writer's: a browser must not run it.
+constexpr std::string_view kRawHeaders =
+    "Content-Security-Policy: sandbox\r\nContent-Type: text/plain\r\nVary: Accept-Encoding\r\n";
+constexpr std::string_view kNoSniff = "X-Content-Type-Options: nosniff\r\n";
+
+}  // namespace
+
+// Refuses what the parser lets through.
+bool Connection::IsAcceptable() {
+  const RequestHead& head = parser_->head();
+  if (head.version == 11 && head.hosts == 0) {
+    Fail(400, "missing required Host header");
+  } else if (head.hosts > 1) {
+    Fail(400, "too many Host headers");
+  } else if (head.target.size() > loop_->limits().url_bytes_max) {
+    Fail(414, base::StrCat("the URL is larger than url_bytes_max (",
+                           loop_->limits().url_bytes_max, " bytes)"));
+  } else if (head.transfer_encoding && !parser_->chunked()) {
+    Fail(501, "unsupported transfer encoding");
+  } else if (head.expects_other) {
+    Fail(417, "");
+  }
+  return !close_after_;
+}
+
+void Connection::BeginRequest() {
+  keep_alive_ = parser_->keep_alive() && !loop_->stopping();
+  http10_ = parser_->head().version == 10;
+  if (!IsAcceptable()) return;
+  const Outcome outcome =
+      loop_->dispatcher().Dispatch(parser_->head().verb, parser_->head().target);
+  if (outcome.route != nullptr) {
+    BeginCall(outcome);
+  } else {
+    AnswerFixed(outcome);
+  }
+  if (close_after_) return;
+  if (parser_->is_done()) {
+    EndRequest();
+  } else {
+    ExpectBody();
+  }
+}
+
+// Makes the request's message. Afterwards there is a context, or the answer is given.
+void Connection::BeginCall(const Outcome& outcome) {
+  context_ = loop_->TakeContext();
+  CallContext& context = *context_;
+  context.route = outcome.route;
+  context.pretty = outcome.pretty;
+  const rpc::Method& method = *outcome.route->method;
+  context.request = method.request_prototype->New(&context.arena);
+  absl::Status status = outcome.route->request.Fill(outcome.match.captured(),
+                                                    loop_->dispatcher().query(), context.request);
+  const auto length = parser_->content_length();
+  const bool too_large = outcome.route->request.takes_body() && length.has_value() &&
+                         *length > outcome.route->request.body_max();
+  if (status.ok() && too_large) status = outcome.route->request.BodyTooLarge(*length);
+  if (status.ok()) {
+    context.token = parser_->head().token;
+    if (context.token.empty()) {
+      const Parameter* const token = loop_->dispatcher().query().Find("token");
+      if (token != nullptr) context.token = token->value;
+    }
+    return;
+  }
+  ReleaseContext();
+  Outcome error = TextReply(rpc::HttpStatus(status), kVary, base::ToStd(status.message()));
+  error.close = too_large;
+  AnswerFixed(error);
+}
+
+void Connection::ExpectBody() {
+  state_ = State::kBody;
+  parser_->eager(true);
+  body_.clear();
+  if (context_ != nullptr && context_->route->request.takes_body()) {
+    const auto length = parser_->content_length();
+    if (length.has_value()) body_.reserve(*length);
+    parser_->SetBody(&body_, context_->route->request.body_max());
+  } else {
+    const size_t max = loop_->limits().ignored_body_bytes_max;
+    parser_->SetBody(nullptr, max);
+    const auto length = parser_->content_length();
+    if (context_ == nullptr && length.has_value() && *length > max) close_after_ = true;
+  }
+  if (!parser_->head().expects_continue) return;
+  if (context_ != nullptr) {
+    out_.append(kContinue);
+  } else {
+    // It was told the answer instead, and may or may not send the body: where the next request
+    // begins cannot be known.
+    close_after_ = true;
+  }
+}
+
+// More body came than is taken. Where the next request begins is too far to go.
+void Connection::RefuseBody() {
+  keep_alive_ = false;
+  if (context_ == nullptr) {
+    close_after_ = true;  // the answer was given with the header
+    return;
+  }
+  const RequestPlan& plan = context_->route->request;
+  const absl::Status status = plan.BodyTooLarge(parser_->body_size());
+  const std::string text =
+      plan.takes_body()
+          ? std::string(base::ToStd(status.message()))
+          : base::StrCat("the body is larger than ignored_body_bytes_max (",
+                         loop_->limits().ignored_body_bytes_max, " bytes)");
+  ReleaseContext();
+  AnswerFixed(TextReply(413, kVary, text));
+}
+
+void Connection::EndRequest() {
+  state_ = State::kHeader;
+  if (context_ != nullptr) StartCall();
+}
+
+void Connection::StartCall() {
+  CallContext& context = *context_;
+  const rpc::Method& method = *context.route->method;
+  if (context.route->request.takes_body()) {
+    context.route->request.SetBody(std::exchange(body_, std::string()), context.request);
+  }
+  context.response = method.response_prototype->New(&context.arena);
+  context.call.emplace(this, method, loop_, context.request, context.response);
+  context.call->token = context.token;
+  state_ = State::kCall;
+  calling_ = true;
+  loop_->backend()->Start(&*context.call);
+}
+
+void Connection::AnswerCall() {
+  const CallContext& context = *context_;
+  const ResponsePlan& plan = context.route->response;
+  std::string& headers = loop_->header_scratch();
+  headers.clear();
+  Reply reply;
+  if (!context.call->status.ok()) {
+    headers.append(kVary);
+    plan.AppendErrorMeta(&headers);
+    reply.status = rpc::HttpStatus(context.call->status);
+    reply.headers = headers;
+    reply.body = base::ToStd(context.call->status.message());
+    if (!reply.body.empty()) reply.content_type = kTextPlain;
+    Append(reply);
+    return;
+  }
+  std::string& body = loop_->body_scratch();
+  body.clear();
+  const ResponsePlan::Result result =
+      plan.AppendBody(*context.request, *context.response, context.pretty, &body);
+  switch (result) {
+    case ResponsePlan::Result::kJson:
+      headers.append(kJsonHeaders);
+      break;
+    case ResponsePlan::Result::kRaw:
+      headers.append(kRawHeaders);
+      break;
+    case ResponsePlan::Result::kNotFound:
+      reply.status = 404;
+      headers.append(kVary);
+      break;
+    case ResponsePlan::Result::kEmpty:
+      headers.append(kVary);
+      break;
+  }
+  plan.AppendMeta(*context.response, &headers);
+  if (result == ResponsePlan::Result::kRaw) headers.append(kNoSniff);
+  reply.headers = headers;
+  reply.body = body;
+  Append(reply);
+  constexpr size_t kScratchMax = 1024 * 1024;
+  if (body.capacity() > kScratchMax) body = std::string();
+}
+
+void Connection::AnswerFixed(const Outcome& outcome) {
+  Reply reply;
+  reply.status = outcome.status;
+  reply.headers = outcome.headers;
+  reply.content_type = outcome.content_type;
+  reply.body = outcome.body;
+  reply.omit_body = outcome.omit_body;
+  if (outcome.close) keep_alive_ = false;
+  Append(reply);
+}
+
+void Connection::Fail(int status, std::string_view detail) {
+  ReleaseContext();
+  AnswerFixed(BadRequest(status, detail));
+}
+
+void Connection::Append(Reply reply) {
+  if (!keep_alive_ || loop_->stopping() || close_after_) {
+    reply.after = After::kClose;
+    close_after_ = true;
+  } else if (http10_) {
+    reply.after = After::kKeepAliveSaid;
+  }
+  AppendReply(reply, loop_->DateLine(), &out_);
+}
+
+}  // namespace consul::gateway::http

@@ -1,0 +1,131 @@
+// gateway/http/loop.h
+//
+// One event loop of the HTTP server: a thread, its io_context, the connections on it and what they
+// share: scratch buffers, contexts of calls, the clock. It is the executor of the calls that its
+// connections make; a burst of tasks wakes it once.
+//
+// Threads: Post, Add and the counters from any; everything else on the loop's own.
+#ifndef CONSUL_GATEWAY_HTTP_LOOP_H_
+#define CONSUL_GATEWAY_HTTP_LOOP_H_
+
+#include <array>
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/http/client_counts.h"
+#include "gateway/http/dispatch.h"
+#include "gateway/http/http_server.h"
+#include "gateway/http/reply.h"
+#include "gateway/transcode/router.h"
+#include "services/rpc/backend.h"
+#include "services/rpc/executor.h"
+#include "services/rpc/task_queue.h"
+
+namespace consul::gateway::http {
+
+class Connection;
+struct CallContext;
+
+// Without the type-erased executor: one indirection less in each operation.
+using Socket =
+    boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+class Loop final : public rpc::Executor {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // A read of an idle connection; most requests fit.
+  static constexpr size_t kSmallBuffer = 1024;
+  // A read of a connection in the middle of a large request.
+  static constexpr size_t kLargeBuffer = 64 * 1024;
+
+  Loop(int number, const HttpLimits& limits, const Router* router, rpc::Backend* backend,
+       ClientCounts* counts);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  void Start();
+  // Closes idle connections, cancels calls that wait, and all the rest after `grace`. The thread ends
+  // once no call is left.
+  void Shutdown(std::chrono::milliseconds grace);
+  // REQUIRES: Shutdown was called.
+  void Join();
+
+  void Post(rpc::Task* task) override;
+  // Serves a connection that counts in ClientCounts already.
+  void Add(Socket socket, const ClientKey& client);
+
+  boost::asio::io_context& io() { return io_; }
+  size_t load() const { return load_.load(std::memory_order_relaxed); }
+
+  // For connections, on this loop's thread.
+  const HttpLimits& limits() const { return limits_; }
+  rpc::Backend* backend() const { return backend_; }
+  Dispatcher& dispatcher() { return dispatcher_; }
+  std::string_view DateLine() { return clock_.DateLine(); }
+  bool stopping() const { return stopping_; }
+  // A second or so behind.
+  Clock::time_point now() const { return now_; }
+  char* large_buffer() { return large_buffer_.get(); }
+  std::string& body_scratch() { return body_scratch_; }
+  std::string& header_scratch() { return header_scratch_; }
+
+  std::unique_ptr<char[]> TakeBuffer();
+  void GiveBuffer(std::unique_ptr<char[]> buffer);
+  std::string TakeOut();
+  void GiveOut(std::string out);
+  std::unique_ptr<CallContext> TakeContext();
+  void GiveContext(std::unique_ptr<CallContext> context);
+  // Ends a connection that nothing refers to any more.
+  void Remove(Connection* connection);
+
+ private:
+  // What is kept for the next user; more is freed.
+  static constexpr size_t kKeptMax = 256;
+  static constexpr size_t kKeptOutBytesMax = 256 * 1024;
+
+  void Adopt(Socket socket, const ClientKey& client);
+  void ArmTick();
+  void Tick();
+  void BeginShutdown(std::chrono::milliseconds grace);
+  void EndIfEmpty();
+
+  const int number_;
+  const HttpLimits& limits_;
+  rpc::Backend* const backend_;
+  ClientCounts* const counts_;
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>,
+                                    boost::asio::io_context::executor_type>
+      tick_;
+  rpc::TaskQueue tasks_;
+  std::atomic<size_t> load_{0};
+  Dispatcher dispatcher_;
+  http::Clock clock_;
+  Clock::time_point now_;
+  Clock::time_point kill_at_ = Clock::time_point::max();
+  bool stopping_ = false;
+  std::vector<Connection*> connections_;
+  std::unique_ptr<char[]> large_buffer_;
+  std::string body_scratch_;
+  std::string header_scratch_;
+  std::vector<std::unique_ptr<char[]>> buffers_;
+  std::string spare_out_;
+  std::vector<std::unique_ptr<CallContext>> contexts_;
+  std::thread thread_;
+};
+
+}  // namespace consul::gateway::http
+
+#endif  // CONSUL_GATEWAY_HTTP_LOOP_H_
