@@ -85,7 +85,7 @@ class Reply {
 
   // REQUIRES: Complete().
   void CheckOk() const {
-    if (data_.rfind("HTTP/1.1 200 ", 0) != 0) Fail("not answered with 200: " + data_.substr(0, 300));
+    if (data_.rfind("HTTP/1.1 200 ", 0) != 0) Fail("not a 200: " + data_.substr(0, 300));
   }
 
   uint64_t Index() const { return Number("\r\nX-Consul-Index: "); }

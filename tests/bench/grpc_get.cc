@@ -104,8 +104,9 @@ class Load {
   void Print(std::chrono::duration<double> took) {
     std::sort(latencies_us_.begin(), latencies_us_.end());
     size_t count = latencies_us_.size();
-    std::printf("{\"requests\": %zu, \"seconds\": %.3f, \"p50_us\": %.0f, \"p99_us\": %.0f}\n", count,
-                took.count(), latencies_us_[count / 2], latencies_us_[count * 99 / 100]);
+    std::printf("{\"requests\": %zu, \"seconds\": %.3f, ", count, took.count());
+    std::printf("\"p50_us\": %.0f, \"p99_us\": %.0f}\n", latencies_us_[count / 2],
+                latencies_us_[count * 99 / 100]);
   }
 
   grpc::ByteBuffer request_;

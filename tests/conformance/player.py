@@ -62,7 +62,9 @@ class Player:
         return response, elapsed_s
 
     def _send(self, case, target):
-        return wire.request(self._address, case.method, target, case.body, case.headers)
+        return wire.request(
+            self._address, case.method, target, case.body, case.headers, case.version, case.chunked
+        )
 
     def _expand(self, target):
         def value(match):

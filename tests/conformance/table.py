@@ -15,6 +15,8 @@ Lines between the request and ---- say more about the request, or how the answer
     body-repeat x 524288          a body of that many of the character
     body-hex 00ff                 a body in hexadecimal
     header NAME: VALUE            one more header
+    version HTTP/1.0              another version of the protocol
+    chunked                       the body is sent in chunks, without its length
     takes 0.9..1.2                how many seconds the answer takes
     async NAME                    sent now; its answer stands at a later case `await NAME`
     differs ROW status [= 400]               our answer differs, as that row of
@@ -36,6 +38,8 @@ greater name a greater number. <uuid1> and <hex1> are bound in the same way with
 import dataclasses
 import hashlib
 import re
+
+from tests.conformance import wire
 
 SEPARATOR = "----"
 BODY_TEXT_MAX = 4096  # A longer body is kept by its hash.
@@ -70,6 +74,8 @@ class Case:
     target: str = ""
     body: bytes = None
     headers: list = dataclasses.field(default_factory=list)
+    version: str = wire.VERSION
+    chunked: bool = False
     takes: tuple = None
     start: str = None  # the name under which the answer is waited for later
     wait: str = None  # the name of the request whose answer this is
@@ -169,6 +175,10 @@ def _parse_option(case, line):
         if not colon:
             raise ValueError("a header is NAME: VALUE")
         case.headers.append((key, value))
+    elif word == "version":
+        case.version = rest
+    elif line == "chunked":
+        case.chunked = True
     elif word == "takes":
         case.takes = parse_takes(rest)
     elif word == "async":

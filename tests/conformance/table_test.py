@@ -259,6 +259,14 @@ class WireTest(unittest.TestCase):
         head = b"HTTP/1.1 405 x\r\nContent-Length: 9\r\n\r\n"
         self.assertEqual(self.read(head, "HEAD").body, b"")
 
+    def test_continue_comes_before_the_answer(self):
+        data = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
+        self.assertEqual(self.read(data), wire.Response(200, [("Content-Length", "1")], b"a"))
+
+    def test_bodies_are_cut_into_chunks(self):
+        self.assertEqual(wire.in_chunks(b"abcde"), b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        self.assertEqual(wire.in_chunks(b""), b"0\r\n\r\n")
+
     def test_a_reply_cut_short_is_an_error(self):
         for data in (b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"):
             with self.assertRaises(wire.ClosedEarly):

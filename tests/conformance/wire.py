@@ -14,14 +14,24 @@ class ClosedEarly(Exception):
     """The server closed the connection before the reply was whole."""
 
 
-def request(address, method, target, body=None, headers=(), timeout_s=30):
+# What a request is sent as, unless it says otherwise.
+VERSION = "HTTP/1.1"
+CHUNK_BYTES = 3
+
+
+def request(
+    address, method, target, body=None, headers=(), version=VERSION, chunked=False, timeout_s=30
+):
     """Sends one request on a connection of its own; returns the Response, unzipped.
 
     `headers` of the result is a list of (name, value) as sent, spelling and order kept.
     """
-    lines = [f"{method} {target} HTTP/1.1", "Host: consul.test"]
+    lines = [f"{method} {target} {version}", "Host: consul.test"]
     lines += [f"{name}: {value}" for name, value in headers]
-    if body is not None:
+    if chunked:
+        lines.append("Transfer-Encoding: chunked")
+        body = in_chunks(body or b"")
+    elif body is not None:
         lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join(lines).encode() + b"\r\n\r\n"
     with socket.create_connection(address, timeout=timeout_s) as connection:
@@ -33,13 +43,19 @@ def request(address, method, target, body=None, headers=(), timeout_s=30):
             return read_response(stream, method)
 
 
+def in_chunks(body):
+    parts = [body[at : at + CHUNK_BYTES] for at in range(0, len(body), CHUNK_BYTES)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts + [b""])
+
+
 def read_response(stream, method):
-    status_line = read_line(stream)
-    status = int(status_line.split()[1])
-    headers = []
-    while line := read_line(stream):
-        name, _, value = line.partition(":")
-        headers.append((name, value.strip()))
+    status = 100
+    while status == 100:  # "Continue" comes before the answer.
+        status = int(read_line(stream).split()[1])
+        headers = []
+        while line := read_line(stream):
+            name, _, value = line.partition(":")
+            headers.append((name, value.strip()))
     fields = {name.lower(): value for name, value in headers}
     body = b""
     if method != "HEAD" and status not in (204, 304):
