@@ -1,0 +1,77 @@
+#include "cli/command.h"
+
+#include <ostream>
+
+#include "services/base/strings.h"
+
+namespace consul::cli {
+
+int Command::Run(const std::vector<std::string>& args) {
+  const absl::StatusOr<std::vector<std::string>> rest = flags_.Parse(args);
+  if (rest.ok()) return Execute(*rest);
+  const std::string usage = Usage();
+  err() << base::ToStd(rest.status().message()) << "\nUsage: " << usage << "\nRun '"
+        << usage.substr(0, usage.find_first_of("[<") - 1) << " -h' for the list of options.\n";
+  return kExitError;
+}
+
+std::string Command::Help() const {
+  std::string help = base::StrCat("Usage: ", Usage(), "\n\n", Description(), "\n");
+  const std::string options = flags_.Help();
+  if (!options.empty()) base::StrAppend(&help, "\n", options);
+  return help;
+}
+
+int Command::Fail(std::string_view text) const {
+  err() << text << "\n";
+  return kExitError;
+}
+
+int Command::Fail(std::string_view what, const absl::Status& status) const {
+  if (!IsConnectFailure(status)) {
+    return Fail(base::StrCat(what, ": ", base::ToStd(status.message())));
+  }
+  return Fail(base::StrCat("Error connecting to Consul agent: ", base::ToStd(status.message()),
+                           "\nIs an agent running? -rpc-addr or CONSUL_RPC_ADDR say where."));
+}
+
+void ApiFlags::AddTo(FlagSet* flags, Extent extent) {
+  const auto set = [](std::string* out) {
+    return [out](std::string_view text) {
+      *out = std::string(text);
+      return absl::OkStatus();
+    };
+  };
+  flags->Add(FlagGroup::kApi, "rpc-addr", "address",
+             "Address and port of the agent's RPC. This can also be given by the "
+             "environment variable CONSUL_RPC_ADDR. The default is 127.0.0.1:8400.",
+             set(&rpc_address_));
+  flags->Add(FlagGroup::kApi, "token", "value",
+             "Token to send with the request. This can also be given by the environment "
+             "variable CONSUL_HTTP_TOKEN.",
+             set(&token_));
+  if (extent == kAgentOnly) return;
+  flags->Add(FlagGroup::kApi, "datacenter", "value",
+             "Name of the datacenter to ask. The default is the agent's own.", set(&datacenter_));
+  flags->AddBool(FlagGroup::kApi, "stale",
+                 "Let any server answer a read, not the leader alone: sooner, and also when there "
+                 "is no leader, but what it says may be old. The default is false.",
+                 [this](std::string_view text) {
+                   stale_ = text == "true";
+                   return absl::OkStatus();
+                 });
+}
+
+std::unique_ptr<Client> ApiFlags::Connect(const Context& context) const {
+  ClientOptions options;
+  const std::string from_environment = context.environment("CONSUL_RPC_ADDR");
+  if (!rpc_address_.empty()) {
+    options.address = rpc_address_;
+  } else if (!from_environment.empty()) {
+    options.address = from_environment;
+  }
+  options.token = token_.empty() ? context.environment("CONSUL_HTTP_TOKEN") : token_;
+  return context.connect(options);
+}
+
+}  // namespace consul::cli

@@ -1,0 +1,86 @@
+#include "cli/gateway_command.h"
+
+#include <limits>
+#include <ostream>
+
+#include "cli/commands.h"
+#include "services/agent/config/addresses.h"
+#include "services/base/strings.h"
+
+namespace consul::cli {
+namespace {
+
+using agent::config::Endpoint;
+
+// "IP:PORT", "[IP]:PORT", or "off".
+absl::Status ParseListen(std::string_view text, std::optional<Endpoint>* out) {
+  out->reset();
+  if (text == "off") return absl::OkStatus();
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return absl::InvalidArgumentError("missing port in address");
+  std::string_view address = text.substr(0, colon);
+  if (address.size() > 2 && address.front() == '[' && address.back() == ']') {
+    address = address.substr(1, address.size() - 2);
+  }
+  if (!agent::config::IsIpAddress(address)) {
+    return absl::InvalidArgumentError(base::StrCat("invalid ip address: ", address));
+  }
+  const absl::StatusOr<uint64_t> port = ParseUint(text.substr(colon + 1));
+  if (!port.ok() || *port == 0 || *port > std::numeric_limits<uint16_t>::max()) {
+    return absl::InvalidArgumentError(base::StrCat("invalid port: ", text.substr(colon + 1)));
+  }
+  *out = Endpoint{std::string(address), static_cast<uint16_t>(*port)};
+  return absl::OkStatus();
+}
+
+class GatewayCommand final : public Command {
+ public:
+  explicit GatewayCommand(const Context& context) : Command(context) {
+    options_.http_listen = Endpoint{"127.0.0.1", 8500};
+    options_.dns_listen = Endpoint{"127.0.0.1", 8600};
+    options_.datacenter = "dc1";
+    options_.domain = "consul";
+    flags().AddText("rpc-addr", "address", &options_.rpc_address,
+                    "Address and port of the RPC of the agent that is asked. This can also be "
+                    "given by the environment variable CONSUL_RPC_ADDR. The default is "
+                    "127.0.0.1:8400.");
+    flags().Add(FlagGroup::kCommand, "http-addr", "address",
+                "Address and port that HTTP listens on, or off. The default is 127.0.0.1:8500.",
+                [this](std::string_view text) { return ParseListen(text, &options_.http_listen); });
+    flags().Add(FlagGroup::kCommand, "dns-addr", "address",
+                "Address and port that DNS listens on, or off. The default is 127.0.0.1:8600.",
+                [this](std::string_view text) { return ParseListen(text, &options_.dns_listen); });
+    flags().AddText("datacenter", "value", &options_.datacenter,
+                    "Name of the agent's datacenter. The default is dc1.");
+    flags().AddText("domain", "value", &options_.domain,
+                    "The domain to answer DNS queries for. The default is consul.");
+  }
+
+ private:
+  std::string Usage() const override { return "consul gateway [options]"; }
+  std::string Description() const override {
+    return "  Serves HTTP and DNS as an agent does, from a process of its own that asks an\n"
+           "  agent over RPC. Any number of them may run beside one agent:\n\n"
+           "      $ consul gateway -rpc-addr 10.0.0.1:8400 -http-addr 0.0.0.0:8500";
+  }
+
+  int Execute(const std::vector<std::string>& args) override {
+    if (!args.empty()) return Fail(base::StrCat("==> Unexpected extra argument: ", args[0]));
+    if (options_.rpc_address.empty()) options_.rpc_address = context().environment("CONSUL_RPC_ADDR");
+    if (options_.rpc_address.empty()) options_.rpc_address = std::string(kRpcAddressDefault);
+    if (!options_.http_listen.has_value() && !options_.dns_listen.has_value()) {
+      return Fail("==> Nothing to serve: -http-addr and -dns-addr are both off");
+    }
+    return context().run_gateway(options_);
+  }
+
+  GatewayOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeGatewayCommand(const Context& context) {
+  return std::make_unique<GatewayCommand>(context);
+}
+
+}  // namespace consul::cli
