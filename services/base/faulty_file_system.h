@@ -2,12 +2,12 @@
 //
 // A file system in memory that does what real disks do at the worst moment: it loses writes that
 // were not synced, keeps some sectors of them and not others, stops in the middle of an operation,
-// flips bits, fails a sync, runs full. What it does is a function of its seed and of the calls made,
-// so that a failure found once is found again.
+// flips bits, fails a sync, runs full. What it does is a function of its seed and of the calls
+// made, so that a failure found once is found again.
 //
 // It keeps two states of everything: what the process sees, and what the disk holds. SyncData and
-// SyncDirectory carry the first over to the second; Restart throws away the difference, or a part of
-// it drawn by chance.
+// SyncDirectory carry the first over to the second; Restart throws away the difference, or a part
+// of it drawn by chance.
 //
 // Threads: any; one lock. Tests only.
 #ifndef CONSUL_SERVICES_BASE_FAULTY_FILE_SYSTEM_H_

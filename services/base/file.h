@@ -89,8 +89,8 @@ class FileSystem {
   // (or another owner in this one) holds it; the text names the path and the holder's process id.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(std::string_view path) = 0;
 
-  // The disk can no longer be trusted: the process ends here, with `why` on standard error. A test's
-  // file system records the call and returns; therefore callers return `why` right after.
+  // The disk can no longer be trusted: the process ends here, with `why` on standard error. A
+  // test's file system records the call and returns; therefore callers return `why` right after.
   virtual void Fatal(const absl::Status& why) = 0;
 };
 

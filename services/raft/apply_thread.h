@@ -1,7 +1,7 @@
 // services/raft/apply_thread.h
 //
-// The one thread that touches the state machine: takes committed entries in order, applies each batch, and
-// answers those who proposed them.
+// The one thread that touches the state machine: takes committed entries in order, applies each
+// batch, and answers those who proposed them.
 //
 // Threads: Push by one thread, Stop by the owner; callbacks on the apply thread.
 #ifndef CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
@@ -35,8 +35,8 @@ struct ApplyBatch {
 
 class ApplyThread {
  public:
-  // `applied` is told after each batch, once its waiters are answered: how far the state machine is and
-  // how many bytes of proposals that let go.
+  // `applied` is told after each batch, once its waiters are answered: how far the state machine is
+  // and how many bytes of proposals that let go.
   ApplyThread(StateMachine* state_machine, std::function<void(Index, uint64_t)> applied);
   ~ApplyThread();
 

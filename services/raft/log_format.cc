@@ -42,8 +42,8 @@ bool AllZero(std::string_view bytes) { return CountZeros(bytes) == bytes.size();
 
 }  // namespace
 
-// magic(8) crc(4) version(4) number(8) salt(8) size(8), zeros to the end of the page. The crc covers all
-// that follows it.
+// magic(8) crc(4) version(4) number(8) salt(8) size(8), zeros to the end of the page. The crc
+// covers all that follows it.
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
   std::string page(kSegmentMagic);
   Put<uint32_t>(&page, 0);
@@ -66,7 +66,8 @@ std::optional<SegmentHeader> DecodeSegmentHeader(std::string_view page) {
                        .size_bytes = Get<uint64_t>(page.data() + 32)};
 }
 
-// magic(4) crc(4) sequence(8) body_bytes(4) records_count(4). The crc covers salt and what follows it.
+// magic(4) crc(4) sequence(8) body_bytes(4) records_count(4). The crc covers salt and what follows
+// it.
 std::string EncodeGroupHeader(const GroupHeader& header, uint64_t salt) {
   std::string bytes;
   Put(&bytes, kGroupMagic);
@@ -94,8 +95,8 @@ void GroupBuilder::Clear() {
   records_count_ = 0;
 }
 
-// crc(4) length(3) kind(1) index(8) term(8) payload, zeros to the next multiple of kLogAlignment. The crc
-// covers salt and everything after it but the padding, which must be zero.
+// crc(4) length(3) kind(1) index(8) term(8) payload, zeros to the next multiple of kLogAlignment.
+// The crc covers salt and everything after it but the padding, which must be zero.
 void GroupBuilder::Add(const Record& record, uint64_t salt) {
   CONSUL_CHECK(record.payload.size() <= kRecordPayloadBytesMax);
   const size_t begin = bytes_.size();
@@ -142,7 +143,7 @@ std::string ParseGroupBody(const GroupHeader& header, std::string_view body, uin
     const std::string_view covered(at + 4, kRecordHeaderBytes - 4 + length);
     if (Get<uint32_t>(at) != SaltedCrc(salt, covered)) return "the record's checksum is wrong";
     const uint64_t used = kRecordHeaderBytes + length;
-    if (!AllZero({at + used, RecordBytes(length) - used})) return "the record's padding is not zero";
+    if (!AllZero({at + used, RecordBytes(length) - used})) return "the padding is not zero";
     const auto kind = static_cast<uint8_t>(word >> 24);
     if (!KnownKind(kind)) return "the record's kind is unknown";
     records->push_back({.kind = static_cast<RecordKind>(kind),

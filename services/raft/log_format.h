@@ -1,8 +1,8 @@
 // services/raft/log_format.h
 //
-// The bytes of the log on disk: segment headers, groups and records, encoded and checked. Nothing here
-// touches a file. The format, and the argument by which a torn tail is told from damage, stand in
-// log_format.md; numbers here are on disk and frozen.
+// The bytes of the log on disk: segment headers, groups and records, encoded and checked. Nothing
+// here touches a file. The format, and the argument by which a torn tail is told from damage, stand
+// in log_format.md; numbers here are on disk and frozen.
 //
 // Threads: pure functions and values.
 // Background: services/raft/log_format.md.
@@ -44,16 +44,16 @@ std::string EncodeSegmentHeader(const SegmentHeader& header);
 // Nothing unless `page` is exactly what EncodeSegmentHeader gives for some header.
 std::optional<SegmentHeader> DecodeSegmentHeader(std::string_view page);
 
-// Counts groups over the log's whole life, from 1. Two groups never carry one number, except that the
-// next one reuses that of a group which was never synced.
+// Counts groups over the log's whole life, from 1. Two groups never carry one number, except that
+// the next one reuses that of a group which was never synced.
 struct GroupSequence {
   uint64_t value = 0;
   friend constexpr auto operator<=>(GroupSequence, GroupSequence) = default;
   constexpr GroupSequence Next() const { return GroupSequence{value + 1}; }
 };
 
-// The begin of a group. With body_bytes 0 it is a mark: it says that all before it was synced, and the
-// group of this sequence will overwrite it.
+// The begin of a group. With body_bytes 0 it is a mark: it says that all before it was synced, and
+// the group of this sequence will overwrite it.
 struct GroupHeader {
   GroupSequence sequence;
   uint32_t body_bytes = 0;
@@ -108,13 +108,14 @@ class GroupBuilder {
   uint32_t records_count_ = 0;
 };
 
-// Replaces `records` by those of a group's body, whose payloads are views of `body`. Empty text when all
-// are sound and fill the body, else what is wrong, with `bad_offset` the record's offset in the body.
+// Replaces `records` by those of a group's body, whose payloads are views of `body`. Empty text
+// when all are sound and fill the body, else what is wrong, with `bad_offset` the record's offset
+// in the body.
 std::string ParseGroupBody(const GroupHeader& header, std::string_view body, uint64_t salt,
                            std::vector<Record>* records, uint64_t* bad_offset);
 
-// The least offset >= `begin`, a multiple of kLogAlignment, at which `bytes` holds a group header of this
-// salt with a sequence beyond `sequence`.
+// The least offset >= `begin`, a multiple of kLogAlignment, at which `bytes` holds a group header
+// of this salt with a sequence beyond `sequence`.
 std::optional<uint64_t> FindLaterGroup(std::string_view bytes, uint64_t begin,
                                        GroupSequence sequence, uint64_t salt);
 

@@ -1,10 +1,10 @@
 // services/raft/log_preparer.h
 //
-// Makes the log's next segment ahead of its use, so that going over to it costs the writer nothing: a
-// segment of 64 MB takes some 100 ms to be zeroed and synced.
+// Makes the log's next segment ahead of its use, so that going over to it costs the writer nothing:
+// a segment of 64 MB takes some 100 ms to be zeroed and synced.
 //
-// Threads: all methods on the log's thread; the work on a thread of its own, which lives only while there
-// is something to make.
+// Threads: all methods on the log's thread; the work on a thread of its own, which lives only while
+// there is something to make.
 #ifndef CONSUL_SERVICES_RAFT_LOG_PREPARER_H_
 #define CONSUL_SERVICES_RAFT_LOG_PREPARER_H_
 

@@ -158,7 +158,8 @@ class Recovery {
     return absl::OkStatus();
   }
 
-  // Zeros from the end of the sound part on, so that what is written next is followed by zeros again.
+  // Zeros from the end of the sound part on, so that what is written next is followed by zeros
+  // again.
   absl::Status CutTornTail() {
     log_.cut = base::StrCat(log_.segments[junk_->segment]->path(), " offset ",
                             junk_->problem_offset, ": ", junk_->problem);

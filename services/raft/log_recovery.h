@@ -1,7 +1,8 @@
 // services/raft/log_recovery.h
 //
-// Reads the log back after a start: replays every record, cuts a torn tail, and refuses a log that was
-// damaged after it had been synced. The argument by which the two are told apart is in log_format.md.
+// Reads the log back after a start: replays every record, cuts a torn tail, and refuses a log that
+// was damaged after it had been synced. The argument by which the two are told apart is in
+// log_format.md.
 //
 // Threads: one.
 // Background: services/raft/log_format.md (Recovery).
@@ -29,8 +30,8 @@ namespace consul::raft {
 // What the records say, taken one after the other; the same rules for recovery and for the writer.
 class LogState {
  public:
-  // Takes a group's records, which stand at `offset` in `segment`, and keeps its places. Empty text, or
-  // why the records cannot follow those before; then the state is of no further use.
+  // Takes a group's records, which stand at `offset` in `segment`, and keeps its places. Empty
+  // text, or why the records cannot follow those before; then the state is of no further use.
   std::string Take(std::span<const Record> records, uint64_t offset, size_t segment,
                    std::vector<std::unique_ptr<Segment>>* segments);
 
@@ -65,8 +66,8 @@ struct RecoveredLog {
   std::string cut;  // "PATH offset N: what" when a torn tail was cut
 };
 
-// Reads the segments in `directory`; with none, the log is empty and `segments` too. DATA_LOSS names
-// file and offset.
+// Reads the segments in `directory`; with none, the log is empty and `segments` too. DATA_LOSS
+// names file and offset.
 absl::StatusOr<RecoveredLog> RecoverLog(base::FileSystem* file_system, std::string_view directory);
 
 }  // namespace consul::raft

@@ -1,7 +1,7 @@
 // services/raft/log_segment.h
 //
-// One file of the log: how it is made (zeroed whole and durable under its name before the first group
-// goes in), opened, and read group by group.
+// One file of the log: how it is made (zeroed whole and durable under its name before the first
+// group goes in), opened, and read group by group.
 //
 // Threads: a Segment belongs to one thread at a time.
 // Background: services/raft/log_format.md.
@@ -26,8 +26,8 @@ namespace consul::raft {
 std::string SegmentName(uint64_t number);
 std::optional<uint64_t> SegmentNumber(std::string_view name);
 
-// Where entries from `first` on stand: in the group at `offset` and in those that follow, up to the next
-// place, whichever segment that is in.
+// Where entries from `first` on stand: in the group at `offset` and in those that follow, up to the
+// next place, whichever segment that is in.
 struct Place {
   Index first;
   uint64_t offset = 0;
@@ -35,8 +35,8 @@ struct Place {
 
 class Segment {
  public:
-  // Makes the file: under another name first, then renamed, so that a segment's name always stands for
-  // a whole one. RESOURCE_EXHAUSTED when the disk has no room for it; nothing remains then.
+  // Makes the file: under another name first, then renamed, so that a segment's name always stands
+  // for a whole one. RESOURCE_EXHAUSTED when the disk has no room for it; nothing remains then.
   static absl::StatusOr<std::unique_ptr<Segment>> Create(base::FileSystem* file_system,
                                                          std::string_view directory,
                                                          const SegmentHeader& header);

@@ -69,8 +69,8 @@ absl::StatusOr<std::unique_ptr<LogStore>> LogStore::Open(LogOptions options) {
   return store;
 }
 
-// What was read may be known to the system's cache alone: the process before this one may have ended
-// between a write and its sync. From here on it counts as durable, so it must be.
+// What was read may be known to the system's cache alone: the process before this one may have
+// ended between a write and its sync. From here on it counts as durable, so it must be.
 absl::Status LogStore::SecureRecovered() {
   absl::Status status = active()->file()->SyncData();
   if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
@@ -276,64 +276,74 @@ absl::Status LogStore::Settle() {
 
 // --- Reading and dropping. ---
 
-absl::StatusOr<std::vector<Entry>> LogStore::Read(Index first, Index last, uint64_t bytes_max) {
-  std::vector<Entry> entries;
-  last = std::min(last, state_.last());
-  uint64_t bytes = 0;
-  for (Index next = first; next >= state_.first() && next <= last && bytes < bytes_max;) {
-    // The place of `next`, and where the place after it begins.
-    const auto before = [](Index index, const Place& place) { return index < place.first; };
-    Index stop = last;
-    size_t s = segments_.size();
-    while (s > 0 && (segments_[s - 1]->places.empty() ||
-                     segments_[s - 1]->places.front().first > next)) {
-      --s;
-      if (!segments_[s]->places.empty()) {
-        stop = std::min(stop, segments_[s]->places.front().first.Previous());
+LogStore::Stretch LogStore::Locate(Index index) const {
+  Stretch stretch;
+  stretch.last = state_.last();
+  size_t s = segments_.size();
+  while (s > 0 && (segments_[s - 1]->places.empty() ||
+                   segments_[s - 1]->places.front().first > index)) {
+    --s;
+    if (!segments_[s]->places.empty()) {
+      stretch.last = segments_[s]->places.front().first.Previous();
+    }
+  }
+  CONSUL_CHECK(s > 0);
+  stretch.segment = segments_[s - 1].get();
+  const std::vector<Place>& places = stretch.segment->places;
+  const auto after = std::upper_bound(
+      places.begin(), places.end(), index,
+      [](Index wanted, const Place& place) { return wanted < place.first; });
+  if (after != places.end()) stretch.last = after->first.Previous();
+  stretch.offset = std::prev(after)->offset;
+  return stretch;
+}
+
+// Takes those of a group's entries that follow the ones in `loaded`. A group may cut what it holds
+// itself; entries that a later group cut are behind `last` and are not taken.
+void LogStore::TakeEntries(const std::vector<Record>& records, Index last, Loaded* loaded) {
+  const size_t begin = loaded->entries.size();
+  for (const Record& record : records) {
+    if (record.kind == RecordKind::kTruncate || record.kind == RecordKind::kReset) {
+      while (loaded->entries.size() > begin &&
+             (record.kind == RecordKind::kReset ||
+              loaded->entries.back().index >= record.index)) {
+        loaded->bytes -= loaded->entries.back().bytes();
+        loaded->entries.pop_back();
       }
     }
-    CONSUL_CHECK(s > 0);
-    const Segment& segment = *segments_[s - 1];
-    const auto after =
-        std::upper_bound(segment.places.begin(), segment.places.end(), next, before);
-    if (after != segment.places.end()) stop = std::min(stop, after->first.Previous());
-    SegmentReader reader(&segment, std::prev(after)->offset, kLoadBufferBytes);
-    while (next <= stop && bytes < bytes_max) {
+    if (!IsEntry(record.kind) || record.index != loaded->next() || record.index > last) continue;
+    if (loaded->bytes >= loaded->bytes_max) continue;
+    loaded->entries.push_back({.term = record.term,
+                               .index = record.index,
+                               .kind = static_cast<EntryKind>(record.kind),
+                               .payload = record.payload.empty()
+                                              ? nullptr
+                                              : MakeBuffer(std::string(record.payload))});
+    loaded->bytes += loaded->entries.back().bytes();
+  }
+}
+
+absl::StatusOr<std::vector<Entry>> LogStore::Read(Index first, Index last, uint64_t bytes_max) {
+  Loaded loaded{.first = first, .bytes_max = bytes_max, .bytes = 0, .entries = {}};
+  last = std::min(last, state_.last());
+  if (first < state_.first()) return std::move(loaded.entries);
+  while (loaded.next() <= last && loaded.bytes < bytes_max) {
+    const Stretch stretch = Locate(loaded.next());
+    const Index stop = std::min(last, stretch.last);
+    SegmentReader reader(stretch.segment, stretch.offset, kLoadBufferBytes);
+    while (loaded.next() <= stop && loaded.bytes < bytes_max) {
       const auto found = reader.Next();
       if (!found.ok()) return found.status();
       if (*found != SegmentReader::Found::kGroup) {
         return absl::DataLossError(base::StrCat(
-            "log ", segment.path(), " offset ", reader.problem_offset(), ": ", reader.problem(),
-            "; it holds entry ", next.value, " and was sound before"));
+            "log ", stretch.segment->path(), " offset ", reader.group_offset(), ": ",
+            reader.problem(), "; the group was sound before, with entry ", loaded.next().value));
       }
-      size_t begin = entries.size();
-      for (const Record& record : reader.records()) {
-        if (record.kind == RecordKind::kTruncate || record.kind == RecordKind::kReset) {
-          while (entries.size() > begin && (record.kind == RecordKind::kReset ||
-                                            entries.back().index >= record.index)) {
-            bytes -= entries.back().bytes();
-            entries.pop_back();
-          }
-          next = entries.empty() ? first : entries.back().index.Next();
-        }
-        if (!IsEntry(record.kind) || record.index != next || next > stop) continue;
-        if (bytes >= bytes_max) continue;
-        entries.push_back({.term = record.term,
-                           .index = record.index,
-                           .kind = static_cast<EntryKind>(record.kind),
-                           .payload = record.payload.empty()
-                                          ? nullptr
-                                          : MakeBuffer(std::string(record.payload))});
-        bytes += entries.back().bytes();
-        next = next.Next();
-      }
+      TakeEntries(reader.records(), stop, &loaded);
     }
   }
-  while (entries.size() > 1 && bytes > bytes_max) {
-    bytes -= entries.back().bytes();
-    entries.pop_back();
-  }
-  return entries;
+  if (loaded.entries.size() > 1 && loaded.bytes > bytes_max) loaded.entries.pop_back();
+  return std::move(loaded.entries);
 }
 
 absl::Status LogStore::DropBefore(Index index) {

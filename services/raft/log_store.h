@@ -1,12 +1,13 @@
 // services/raft/log_store.h
 //
-// The log on disk: entries, term and vote, made durable a group at a time. It is a sequence of segment
-// files in one directory, written at the end, read anywhere, cut at either end. It knows nothing of who
-// leads or what is committed.
+// The log on disk: entries, term and vote, made durable a group at a time. It is a sequence of
+// segment files in one directory, written at the end, read anywhere, cut at either end. It knows
+// nothing of who leads or what is committed.
 //
-// Disk space is taken before it is needed, segment by segment, so that a full disk is met in Reserve,
-// where nothing has been promised yet, and never in the middle of a write. Any other error of a write or a
-// sync ends the process through FileSystem::Fatal: what the disk then holds is not known.
+// Disk space is taken before it is needed, segment by segment, so that a full disk is met in
+// Reserve, where nothing has been promised yet, and never in the middle of a write. Any other error
+// of a write or a sync ends the process through FileSystem::Fatal: what the disk then holds is not
+// known.
 //
 // Threads: one thread at a time. Open may be called on another thread than the rest.
 // Background: services/raft/log_format.md.
@@ -36,12 +37,12 @@ namespace consul::raft {
 struct LogOptions {
   base::FileSystem* file_system = base::FileSystem::Posix();
   std::string directory;  // made where it is missing
-  // The first segment's size, and the greatest; each is twice the one before. A group that needs more
-  // gets a segment of its own size.
+  // The first segment's size, and the greatest; each is twice the one before. A group that needs
+  // more gets a segment of its own size.
   uint64_t segment_bytes_min = 1 << 20;
   uint64_t segment_bytes_max = 64 << 20;
-  // The next segment is made on another thread when the current one is half full; otherwise when it is
-  // needed, which keeps the order of all disk operations fixed.
+  // The next segment is made on another thread when the current one is half full; otherwise when it
+  // is needed, which keeps the order of all disk operations fixed.
   bool prepare_ahead = true;
   // Salts come from this. Must not be known to those who propose entries; see log_format.md.
   uint64_t salt_seed = 0;
@@ -61,26 +62,27 @@ class LogStore {
   // Where and why a torn tail was cut by Open; empty when there was none.
   const std::string& cut() const { return cut_; }
 
-  // Makes sure that a group of these records fits without more disk space. RESOURCE_EXHAUSTED: the disk
-  // is full; nothing has changed, and a later call may succeed.
+  // Makes sure that a group of these records fits without more disk space. RESOURCE_EXHAUSTED: the
+  // disk is full; nothing has changed, and a later call may succeed.
   absl::Status Reserve(uint64_t records_bytes);
 
   // What one Persist, or its entries, takes of a group at most.
   static uint64_t RecordsBytes(const Persist& persist);
 
-  // Makes all of `group` durable, in order, with one write and one sync. Reserves by itself; an error
-  // other than Reserve's was fatal, and every later call returns it.
+  // Makes all of `group` durable, in order, with one write and one sync. Reserves by itself; an
+  // error other than Reserve's was fatal, and every later call returns it.
   absl::Status Append(std::span<const Persist> group);
 
-  // Entries from `first` on up to `last`, until their Entry::bytes exceed `bytes_max`, but at least one.
-  // None when `first` is not in the log. DATA_LOSS when what was sound has become damaged.
+  // Entries from `first` on up to `last`, until their Entry::bytes exceed `bytes_max`, but at least
+  // one. None when `first` is not in the log. DATA_LOSS when what was sound has become damaged.
   absl::StatusOr<std::vector<Entry>> Read(Index first, Index last, uint64_t bytes_max);
 
-  // Syncs the mark behind the last group, for a quiet moment. Cheap when nothing was appended since.
+  // Syncs the mark behind the last group, for a quiet moment. Cheap when nothing was appended
+  // since.
   absl::Status Settle();
 
-  // Entries before `index` are no longer wanted: removes the segments that hold no others, oldest first.
-  // The last entry's segment stays. first() tells what remains.
+  // Entries before `index` are no longer wanted: removes the segments that hold no others, oldest
+  // first. The last entry's segment stays. first() tells what remains.
   absl::Status DropBefore(Index index);
 
   Index first() const { return state_.first(); }
@@ -89,8 +91,26 @@ class LogStore {
   uint64_t disk_bytes() const;
 
  private:
+  // Where to read an entry: from the group at `offset` on, up to the entry `last`.
+  struct Stretch {
+    const Segment* segment = nullptr;
+    uint64_t offset = 0;
+    Index last;
+  };
+  // What a Read has gathered.
+  struct Loaded {
+    Index first;
+    uint64_t bytes_max = 0;
+    uint64_t bytes = 0;
+    std::vector<Entry> entries;
+    Index next() const { return first + entries.size(); }
+  };
+
   explicit LogStore(LogOptions options);
 
+  // REQUIRES: `index` is in the log.
+  Stretch Locate(Index index) const;
+  static void TakeEntries(const std::vector<Record>& records, Index last, Loaded* loaded);
   absl::Status SecureRecovered();
   Segment* active() const { return segments_.back().get(); }
   uint64_t NextSalt();

@@ -25,8 +25,8 @@ namespace {
 
 using base::StrCat;
 
-// A log that was not written for so long gets its mark synced: until then, a bit that the disk flips in
-// the very last group after a power cut could be taken for a torn write.
+// A log that was not written for so long gets its mark synced: until then, a bit that the disk
+// flips in the very last group after a power cut could be taken for a torn write.
 constexpr Duration kSettleAfter = std::chrono::seconds(1);
 // How long after a full disk kept the core's own records from being written it is tried again.
 constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
@@ -151,7 +151,8 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
   const uint64_t bytes = size + Entry::kOverheadBytes;
   absl::Status refused;
   if (size > options_.proposal_bytes_max) {
-    refused = absl::InvalidArgumentError(StrCat("a command of ", size, " bytes exceeds the limit of ",
+    refused = absl::InvalidArgumentError(StrCat("a command of ", size,
+                                                " bytes exceeds the limit of ",
                                                 options_.proposal_bytes_max, " bytes"));
   } else if (!view_.leads()) {
     refused = absl::FailedPreconditionError("this server does not lead");

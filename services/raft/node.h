@@ -1,14 +1,15 @@
 // services/raft/node.h
 //
-// One server's consensus at work: the driver that owns raft::Core, its thread, its clock, the log on disk
-// and the thread that applies. It decides nothing about the protocol; what it adds is the order of things
-// (nothing is answered before it is durable and applied) and their price: all proposals that wait when
-// the disk is free share one write and one sync.
+// One server's consensus at work: the driver that owns raft::Core, its thread, its clock, the log
+// on disk and the thread that applies. It decides nothing about the protocol; what it adds is the
+// order of things (nothing is answered before it is durable and applied) and their price: all
+// proposals that wait when the disk is free share one write and one sync.
 //
-// Threads: Open and Stop belong to one owner; every other method may be called from any thread and never
-// waits for a disk. Inside there are two threads: `raft` owns Core and the log, `apply` owns the state
-// machine. Callbacks say on which of them, or in the caller, they run; they must be short, take no lock
-// that is held while calling into this class, and may call Propose and ReadBarrier.
+// Threads: Open and Stop belong to one owner; every other method may be called from any thread and
+// never waits for a disk. Inside there are two threads: `raft` owns Core and the log, `apply` owns
+// the state machine. Callbacks say on which of them, or in the caller, they run; they must be
+// short, take no lock that is held while calling into this class, and may call Propose and
+// ReadBarrier.
 // Background: services/raft/README.md, services/raft/log_format.md.
 #ifndef CONSUL_SERVICES_RAFT_NODE_H_
 #define CONSUL_SERVICES_RAFT_NODE_H_
@@ -47,7 +48,8 @@ struct NodeStatus {
   Index last_index;     // of the log
   Index commit_index;   // as far as it was handed to the state machine
   Index applied_index;
-  // Since the leader was last heard; 0 on the leader itself. Of no meaning while there is no leader.
+  // Since the leader was last heard; 0 on the leader itself. Of no meaning while there is no
+  // leader.
   Duration last_contact{0};
 };
 
@@ -74,8 +76,8 @@ struct NodeOptions {
   // status().leader_ready, when it has become ready.
   std::function<void(const RoleChange&)> on_role_change;
 
-  // Limits. Proposals that wait for the raft thread or for their commitment; above it Propose answers
-  // RESOURCE_EXHAUSTED.
+  // Limits. Proposals that wait for the raft thread or for their commitment; above it Propose
+  // answers RESOURCE_EXHAUSTED.
   uint64_t pending_bytes_max = 64 << 20;
   // Of one proposal. One entry must fit in one message between servers.
   uint64_t proposal_bytes_max = (1 << 20) - Entry::kOverheadBytes;
@@ -99,17 +101,20 @@ struct Applied {
 // CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
 
-// OK: what this server has applied now includes everything that was acknowledged anywhere before the
-// call. FAILED_PRECONDITION: does not lead, or lost the lead. RESOURCE_EXHAUSTED, CANCELLED as above.
+// OK: what this server has applied now includes everything that was acknowledged anywhere before
+// the call. FAILED_PRECONDITION: does not lead, or lost the lead. RESOURCE_EXHAUSTED, CANCELLED as
+// above.
 using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
 
 class Node {
  public:
   // Takes the directory's lock and recovers the log. Returns at once for an empty directory; a long
-  // log is read here, and applied once the Node has started. Errors: FAILED_PRECONDITION when another agent has the directory, DATA_LOSS naming
-  // file and offset where the log is damaged, else what the file system said.
+  // log is read here, and applied once the Node has started. Errors: FAILED_PRECONDITION when
+  // another agent has the directory, DATA_LOSS naming file and offset where the log is damaged,
+  // else what the file system said.
   // REQUIRES: `state_machine` is empty and outlives the Node.
-  static absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options, StateMachine* state_machine);
+  static absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options,
+                                                    StateMachine* state_machine);
 
   virtual ~Node() = default;
 
@@ -117,8 +122,9 @@ class Node {
   // REQUIRES: called once, by the owner, before any other method but status() and leader().
   virtual void Start() = 0;
 
-  // Proposes a command. `callback` runs exactly once: on the apply thread when it was applied, on the
-  // raft thread or in the caller when it was not. Costs a lock and, when the raft thread sleeps, a wake.
+  // Proposes a command. `callback` runs exactly once: on the apply thread when it was applied, on
+  // the raft thread or in the caller when it was not. Costs a lock and, when the raft thread
+  // sleeps, a wake.
   virtual void Propose(Buffer command, ProposeCallback callback) = 0;
   void Propose(std::string command, ProposeCallback callback) {
     Propose(MakeBuffer(std::move(command)), std::move(callback));

@@ -2,8 +2,9 @@
 //
 //   node_bench DIRECTORY [SECONDS]
 //
-// Each client proposes, waits for the answer on its loop's thread, and proposes again, as a connection
-// of an event loop does. "raw" is the bound of the disk: one write and one fdatasync at a time.
+// Each client proposes, waits for the answer on its loop's thread, and proposes again, as a
+// connection of an event loop does. "raw" is the bound of the disk: one write and one fdatasync at
+// a time.
 #include <sys/resource.h>
 
 #include <atomic>
@@ -145,13 +146,14 @@ void MeasureRaw(const std::string& directory) {
   if (!fs->CreateDirectories(directory).ok()) std::exit(1);
   auto file = fs->Create(base::JoinPath(directory, "raw"));
   if (!file.ok()) std::exit(1);
-  if (!(*file)->WriteAt(0, std::string(4 << 20, '\0')).ok() || !(*file)->SyncData().ok()) std::exit(1);
+  const auto write = [&file](uint64_t offset, const std::string& bytes) {
+    if (!(*file)->WriteAt(offset, bytes).ok() || !(*file)->SyncData().ok()) std::exit(1);
+  };
+  write(0, std::string(4 << 20, '\0'));
   const std::string bytes(160, 'x');
   const auto begin = Clock::now();
   constexpr int kWrites = 5000;
-  for (int i = 0; i < kWrites; ++i) {
-    if (!(*file)->WriteAt(uint64_t(i) * 160, bytes).ok() || !(*file)->SyncData().ok()) std::exit(1);
-  }
+  for (int i = 0; i < kWrites; ++i) write(uint64_t(i) * bytes.size(), bytes);
   std::printf("raw: %8.0f write+fdatasync/s\n", kWrites / Seconds(Clock::now() - begin));
 }
 
@@ -194,7 +196,8 @@ int main(int argc, char** argv) {
   const double seconds = argc > 2 ? std::atof(argv[2]) : 3;
   consul::raft::MeasureRaw(directory);
   consul::raft::MeasureFreshStart(directory + "/fresh");
-  for (const auto& [loops, clients] : {std::pair<size_t, size_t>{1, 1}, {1, 16}, {2, 64}, {2, 256}}) {
+  using LoopsClients = std::pair<size_t, size_t>;
+  for (const auto& [loops, clients] : {LoopsClients{1, 1}, {1, 16}, {2, 64}, {2, 256}}) {
     consul::raft::Measure(consul::base::StrCat(directory, "/", clients), loops, clients, seconds);
   }
   consul::raft::MeasureStart(directory + "/start", 1'000'000);

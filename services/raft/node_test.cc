@@ -228,8 +228,8 @@ TEST_F(NodeTest, ProposalsFromManyThreadsAreAllApplied) {
   EXPECT_EQ(machine_->commands().size(), size_t{kThreads * kEach});
 }
 
-// Goal: all who wait while the disk is busy share one sync. Method: the disk is held in a sync until
-// a hundred proposals wait.
+// Goal: all who wait while the disk is busy share one sync. Method: the disk is held in a sync
+// until a hundred proposals wait.
 TEST_F(NodeTest, ProposalsThatWaitShareOneSync) {
   OpenReady();
   ASSERT_TRUE(ProposeAndWait("warm").ok());

@@ -20,8 +20,8 @@ Time BootNow();
 
 class NodeView {
  public:
-  // `handed` is the last entry that was handed to the state machine. Returns true when the leader has
-  // become ready by it.
+  // `handed` is the last entry that was handed to the state machine. Returns true when the leader
+  // has become ready by it.
   bool Publish(const Core& core, Index handed);
 
   bool leads() const { return role_.load(std::memory_order_acquire) == Role::kLeader; }

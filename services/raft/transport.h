@@ -1,10 +1,10 @@
 // services/raft/transport.h
 //
-// How raft::Node's messages reach other servers. A single server has none; three have one over gRPC, and
-// a test has one in memory. What comes in is given to Node::Receive.
+// How raft::Node's messages reach other servers. A single server has none; three have one over
+// gRPC, and a test has one in memory. What comes in is given to Node::Receive.
 //
-// Threads: Send is called on the Node's raft thread and must not block: it queues, within limits of its
-// own, and may drop what does not fit; raft sends again.
+// Threads: Send is called on the Node's raft thread and must not block: it queues, within limits of
+// its own, and may drop what does not fit; raft sends again.
 #ifndef CONSUL_SERVICES_RAFT_TRANSPORT_H_
 #define CONSUL_SERVICES_RAFT_TRANSPORT_H_
 
