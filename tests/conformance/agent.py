@@ -34,6 +34,8 @@ class Agent:
 
     def __init__(self, binary, reference=False, ports=None, config=None):
         """`config` is merged into the configuration file; `reference` leaves our own keys out."""
+        self._binary = binary
+        self._reference = reference
         self.ports = dict(PORTS if ports is None else ports)
         self.address = ("127.0.0.1", self.ports["http"])
         self.process = None
@@ -41,7 +43,7 @@ class Agent:
         self._stack = contextlib.ExitStack()
         self._folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="consul-"))
         self._log_path = os.path.join(self._folder, "log")
-        listed = {k: v for k, v in self.ports.items() if not (reference and k == "rpc")}
+        listed = self._listed_ports()
         settings = {
             "node_name": NODE_NAME,
             "bind_addr": "127.0.0.1",
@@ -54,8 +56,6 @@ class Agent:
         self._config_path = os.path.join(self._folder, "config.json")
         with open(self._config_path, "w", encoding="utf-8") as file:
             json.dump(settings, file)
-        self._binary = binary
-        self._reference = reference
 
     def __enter__(self):
         try:
@@ -70,6 +70,9 @@ class Agent:
         self.stop()
         self._stack.close()
 
+    def _listed_ports(self):
+        return {k: v for k, v in self.ports.items() if not (self._reference and k == "rpc")}
+
     def start(self):
         """Starts the process; does not wait for it to answer."""
         self._check_ports_free()
@@ -77,17 +80,15 @@ class Agent:
         command = [self._binary, "agent", "-server", "-bootstrap", "-data-dir", data]
         command += ["-config-file", self._config_path]
         self.started_at = time.monotonic()
+        self.process = self._spawn(command)
+
+    def _spawn(self, command):
         with open(self._log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def stop(self):
         """Ends the process at once: nothing of it is needed any more."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(STOP_TIMEOUT_S)
+        _kill(self.process)
 
     def log(self):
         with open(self._log_path, encoding="utf-8", errors="replace") as file:
@@ -148,3 +149,31 @@ class Agent:
                     probe.bind(("127.0.0.1", port))
                 except OSError as error:
                     raise RuntimeError(f"{name} port {port} is taken: {error}") from error
+
+
+class AgentWithGateway(Agent):
+    """An agent of ours without HTTP and DNS, and a gateway process that serves both for it."""
+
+    def __init__(self, binary, ports=None, config=None):
+        self._gateway = None
+        super().__init__(binary, ports=ports, config=config)
+
+    def _listed_ports(self):
+        return {**super()._listed_ports(), "http": -1, "dns": -1}
+
+    def start(self):
+        super().start()
+        command = [self._binary, "gateway"]
+        for flag, name in (("-rpc-addr", "rpc"), ("-http-addr", "http"), ("-dns-addr", "dns")):
+            command += [flag, f"127.0.0.1:{self.ports[name]}"]
+        self._gateway = self._spawn(command)
+
+    def stop(self):
+        _kill(self._gateway)
+        super().stop()
+
+
+def _kill(process):
+    if process is not None and process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+        process.wait(STOP_TIMEOUT_S)

@@ -4,7 +4,8 @@
 Without --address it starts `--binary` (default: bazel-bin/cli/consul) anew for each table; the
 tables expect a fresh server, so one at an address is good for one table only.
 
-usage: tests/conformance/replay.py [--binary FILE [--reference] | --address HOST:PORT] [TABLE...]
+usage: tests/conformance/replay.py [--binary FILE] [--reference | --gateway] [TABLE...]
+       tests/conformance/replay.py --address HOST:PORT TABLE
 """
 
 import argparse
@@ -39,10 +40,17 @@ def play(path, address, ports, reference):
     return count, bad
 
 
+def start(options):
+    if options.gateway:
+        return agent.AgentWithGateway(options.binary, config=CONFIG)
+    return agent.Agent(options.binary, options.reference, config=CONFIG)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--binary", default=os.path.join(ROOT, "bazel-bin/cli/consul"))
     parser.add_argument("--reference", action="store_true", help="the binary is the reference")
+    parser.add_argument("--gateway", action="store_true", help="answered by a gateway process")
     parser.add_argument("--address", help="of the HTTP interface of a server that runs")
     parser.add_argument("tables", nargs="*")
     options = parser.parse_args()
@@ -53,7 +61,7 @@ def main():
             host, _, port = options.address.rpartition(":")
             counts = play(path, (host, int(port)), agent.PORTS, options.reference)
         else:
-            with agent.Agent(options.binary, options.reference, config=CONFIG) as server:
+            with start(options) as server:
                 server.wait_until_settled()
                 counts = play(path, server.address, server.ports, options.reference)
         count += counts[0]

@@ -1,5 +1,8 @@
 """Goal: our answers are the reference's, but for what docs/DIVERGENCE.md lists.
 Method: each table is played to a fresh server of ours; every case of it is a case here.
+With --gateway the server has no HTTP of its own, and a gateway process answers for it.
+
+usage: replay_test.py BINARY [--gateway]
 """
 
 import glob
@@ -20,7 +23,8 @@ class TableTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        with agent.Agent(sys.argv[1], config=CONFIG) as server:
+        kind = agent.AgentWithGateway if "--gateway" in sys.argv[2:] else agent.Agent
+        with kind(sys.argv[1], config=CONFIG) as server:
             server.wait_until_settled()
             cls.problems = {
                 case.line: problems

@@ -131,7 +131,7 @@ BANNED = (
     (r"\bassert\(", "CHECK, which is on in release too", "$"),
     (r"\b(std::)?(rand|srand)\(", "seeded chance, given as an argument", "$"),
     (r"std::cout\b|\bprintf\(", "the log, or the stream that a command was given",
-     r"(cli|tests)/|.*bench"),
+     r"(cli|tests)/|.*(bench|fake_)"),
     (r"\bstd::regex\b", "exponential on input from outside",
      r"(cli|tests)/|.*_test\.cc"),
 )
