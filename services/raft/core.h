@@ -247,6 +247,7 @@ class Core {
   void StartElection(bool transfer);
   void AskForVotes();
   void HandleVoteRequest(const Message& message, const VoteRequest& request);
+  void YieldTo(const ServerId& other, LogPosition last);
   void AnswerPreVote(const Message& message, const VoteRequest& request);
   void HandleVoteReply(const Message& message, const VoteReply& reply);
   void CountPreVotes();

@@ -30,6 +30,8 @@ struct CandidateState {
   std::map<ServerId, Time> granted;
   // A real candidate's own vote counts once it is durable.
   PersistId vote_durable_at;
+  // Granted a pre-vote to a better candidate, and lets it go first.
+  bool yields = false;
   // Pre-votes are won, and the withheld votes come free at this time.
   std::optional<Time> campaign_at;
 };

@@ -12,6 +12,10 @@ namespace {
 // timeout; a pre-vote that a broken stream caused is asked for again after as much, for others may
 // notice later.
 constexpr int kSpreadShare = 8;
+// The worse of two candidates that wait for each other's vote stands back by this share, so that
+// they do not split the votes. More than the spread, or it might still come first.
+constexpr int kYieldShare = 4;
+static_assert(kYieldShare < kSpreadShare);
 
 }  // namespace
 
@@ -164,8 +168,24 @@ void Core::AnswerPreVote(const Message& message, const VoteRequest& request) {
       std::pair(log_.last_term(), log_.last_index());
   const bool granted = message.term > hard_state_.term && up_to_date && !hears_leader;
   VoteReply reply{.pre_vote = true, .granted = granted};
-  if (granted) reply.vote_wait = std::max(Duration{0}, vote_free_at() - now_);
+  if (granted) {
+    reply.vote_wait = std::max(Duration{0}, vote_free_at() - now_);
+    YieldTo(message.from, LogPosition{request.last_index, request.last_term});
+  }
   Send(message.from, granted ? message.term : hard_state_.term, reply, /*after_persist=*/false);
+}
+
+// Two candidates that noticed a dead leader together would ask for votes together. The longer log
+// goes first, then the smaller id.
+void Core::YieldTo(const ServerId& other, LogPosition last) {
+  auto* candidate = std::get_if<CandidateState>(&state_);
+  if (candidate == nullptr || !candidate->pre_vote || candidate->yields) return;
+  const bool equal = last == LogPosition{log_.last_index(), log_.last_term()};
+  if (equal && options_.self < other) return;
+  candidate->yields = true;
+  if (candidate->campaign_at.has_value()) {
+    *candidate->campaign_at += Scaled(options_.election_timeout_min) / kYieldShare;
+  }
 }
 
 void Core::HandleVoteReply(const Message& message, const VoteReply& reply) {
@@ -202,8 +222,9 @@ void Core::CountPreVotes() {
     StartElection(/*transfer=*/false);
     return;
   }
-  candidate.campaign_at =
-      at + RandomBelow(Scaled(options_.election_timeout_min) / kSpreadShare);
+  const Duration min = Scaled(options_.election_timeout_min);
+  candidate.campaign_at = at + RandomBelow(min / kSpreadShare);
+  if (candidate.yields) *candidate.campaign_at += min / kYieldShare;
 }
 
 void Core::CountVotes() {

@@ -1,0 +1,129 @@
+#include "services/raft/progress.h"
+
+#include "gtest/gtest.h"
+
+namespace consul::raft {
+namespace {
+
+using Mode = Progress::Mode;
+
+constexpr uint64_t kBytesMax = 100;
+constexpr uint64_t kRequestsMax = 4;
+
+Time At(int ms) { return Time(std::chrono::milliseconds(ms)); }
+
+// A peer known to be equal up to 10, replicating.
+Progress Replicating() {
+  Progress peer(Index{11}, At(0));
+  peer.Sent(Index{10}, 0, At(0));
+  peer.Accepted(Index{10}, At(1));
+  return peer;
+}
+
+TEST(ProgressTest, AProbeIsOneRequestAtATime) {
+  Progress peer(Index{11}, At(0));
+  EXPECT_TRUE(peer.HasRoom(kBytesMax, kRequestsMax));
+  peer.Sent(Index{10}, 0, At(0));
+  EXPECT_FALSE(peer.HasRoom(kBytesMax, kRequestsMax));
+  peer.ProbeAgain();
+  EXPECT_TRUE(peer.HasRoom(kBytesMax, kRequestsMax));
+}
+
+TEST(ProgressTest, AnAcceptedProbeStartsReplicating) {
+  const Progress peer = Replicating();
+  EXPECT_EQ(peer.mode(), Mode::kReplicate);
+  EXPECT_EQ(peer.match(), Index{10});
+  EXPECT_EQ(peer.next(), Index{11});
+}
+
+TEST(ProgressTest, BytesInFlightAreLimited) {
+  Progress peer = Replicating();
+  peer.Sent(Index{11}, 60, At(2));
+  EXPECT_TRUE(peer.HasRoom(kBytesMax, kRequestsMax));
+  peer.Sent(Index{12}, 60, At(2));
+  EXPECT_FALSE(peer.HasRoom(kBytesMax, kRequestsMax));
+  peer.Accepted(Index{11}, At(3));
+  EXPECT_EQ(peer.in_flight_bytes(), 60u);
+  EXPECT_TRUE(peer.HasRoom(kBytesMax, kRequestsMax));
+}
+
+TEST(ProgressTest, RequestsInFlightAreLimited) {
+  Progress peer = Replicating();
+  for (uint64_t i = 0; i < kRequestsMax; ++i) peer.Sent(Index{11 + i}, 1, At(2));
+  EXPECT_FALSE(peer.HasRoom(kBytesMax, kRequestsMax));
+}
+
+TEST(ProgressTest, OneAckFreesAllBeforeIt) {
+  Progress peer = Replicating();
+  for (uint64_t i = 11; i <= 13; ++i) peer.Sent(Index{i}, 10, At(2));
+  peer.Accepted(Index{13}, At(3));
+  EXPECT_EQ(peer.in_flight_bytes(), 0u);
+  EXPECT_EQ(peer.in_flight_requests(), 0u);
+}
+
+TEST(ProgressTest, AnOldAckMovesNothingBack) {
+  Progress peer = Replicating();
+  EXPECT_FALSE(peer.Accepted(Index{7}, At(3)));
+  EXPECT_EQ(peer.match(), Index{10});
+  EXPECT_EQ(peer.next(), Index{11});
+}
+
+TEST(ProgressTest, ARefusalProbesFromTheHint) {
+  Progress peer = Replicating();
+  peer.Sent(Index{15}, 10, At(2));
+  EXPECT_TRUE(peer.Refused(Index{15}, Index{12}, At(3)));
+  EXPECT_EQ(peer.mode(), Mode::kProbe);
+  EXPECT_EQ(peer.next(), Index{12});
+  EXPECT_EQ(peer.in_flight_bytes(), 0u);
+}
+
+TEST(ProgressTest, ARefusalNeverProbesBeforeWhatIsKnown) {
+  Progress peer = Replicating();
+  peer.Sent(Index{15}, 10, At(2));
+  EXPECT_TRUE(peer.Refused(Index{15}, Index{3}, At(3)));
+  EXPECT_EQ(peer.next(), Index{11});
+}
+
+TEST(ProgressTest, AnOldRefusalIsIgnored) {
+  Progress peer = Replicating();
+  EXPECT_FALSE(peer.Refused(Index{7}, Index{3}, At(3)));
+  EXPECT_EQ(peer.mode(), Mode::kReplicate);
+}
+
+TEST(ProgressTest, ARefusalOfAnotherProbeIsIgnored) {
+  Progress peer(Index{11}, At(0));
+  EXPECT_FALSE(peer.Refused(Index{5}, Index{2}, At(0)));
+  EXPECT_TRUE(peer.Refused(Index{10}, Index{2}, At(0)));
+  EXPECT_EQ(peer.next(), Index{2});
+}
+
+TEST(ProgressTest, EachRefusedProbeGoesLower) {
+  Progress peer(Index{11}, At(0));
+  EXPECT_TRUE(peer.Refused(Index{10}, Index{99}, At(0)));
+  EXPECT_EQ(peer.next(), Index{10});
+}
+
+TEST(ProgressTest, APeerThatLostItsDiskIsFoundOut) {
+  Progress peer = Replicating();
+  EXPECT_TRUE(peer.Refused(Index{10}, Index{1}, At(1)));
+  EXPECT_EQ(peer.next(), Index{1});
+  peer.Sent(Index{10}, 10, At(2));
+  EXPECT_TRUE(peer.Accepted(Index{4}, At(3)));
+  EXPECT_EQ(peer.next(), Index{5});
+  EXPECT_EQ(peer.match(), Index{10}) << "what was acknowledged once is never taken back";
+}
+
+TEST(ProgressTest, ASnapshotEndsWithAProbeBehindIt) {
+  Progress peer(Index{2}, At(0));
+  SnapshotMeta meta;
+  meta.index = Index{50};
+  peer.StartSnapshot(meta, At(1));
+  EXPECT_FALSE(peer.HasRoom(kBytesMax, kRequestsMax));
+  EXPECT_FALSE(peer.Refused(Index{1}, Index{1}, At(1)));
+  peer.Accepted(Index{50}, At(2));
+  EXPECT_EQ(peer.mode(), Mode::kProbe);
+  EXPECT_EQ(peer.next(), Index{51});
+}
+
+}  // namespace
+}  // namespace consul::raft
