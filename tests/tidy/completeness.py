@@ -1,5 +1,6 @@
 """Rules over the tree as a whole: nothing is dead, nothing is missing."""
 
+import posixpath
 import re
 
 from tests.tidy import cpp
@@ -58,6 +59,37 @@ def missing_includes(files):
             if source not in paths:
                 found.append(f"{file.path}:{number}: {path} is not there")
     return found
+
+
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+NAMED_FILE = re.compile(
+    r"`((?:\.ci|cli|docs|gateway|proto|services|tests|third_party|tools)/[\w./-]+\.\w+)`"
+)
+
+
+def broken_links(files):
+    """Links and names of files, in pages and comments, with nothing behind them."""
+    paths = {file.path for file in files}
+    folders = {posixpath.dirname(path) for path in paths}
+    folders |= {parent for folder in folders for parent in _parents(folder)}
+    found = []
+    for file in files:
+        page = file.name.endswith(".md")
+        if not page and not file.is_code() or file.path.startswith("tests/tidy/"):
+            continue
+        for number, line in enumerate(file.lines, 1):
+            targets = [posixpath.normpath(posixpath.join(file.folder, link))
+                       for link in LINK.findall(line)] if page else []
+            for target in targets + NAMED_FILE.findall(line):
+                if target not in paths and target not in folders:
+                    found.append(f"{file.path}:{number}: {target} is not there")
+    return found
+
+
+def _parents(folder):
+    while folder:
+        folder = posixpath.dirname(folder)
+        yield folder
 
 
 def unfuzzed(files, parsers=None):

@@ -242,6 +242,20 @@ class CompletenessTest(unittest.TestCase):
         self.assertEqual(completeness.missing_includes(there), [])
         self.assertEqual(len(completeness.missing_includes(there[:1])), 2)
 
+    def test_a_link_with_nothing_behind_it(self):
+        def broken(text, path="docs/A.md"):
+            others = [source.File("docs/B.md", ""), source.File("services/a/x.h", "")]
+            return completeness.broken_links([source.File(path, text), *others])
+
+        for text in (
+            "[b](B.md) [b](B.md#part) [a](../services/a/) [o](https://example.org/x.md)",
+            "`services/a/x.h`, `services/a`, `x.h`, `services/a/x.h:12`",
+        ):
+            self.assertEqual(broken(text), [], text)
+        for text in ("[c](C.md)", "[c](C.md#part)", "`services/a/y.h`", "[a](services/a/x.h)"):
+            self.assertTrue(broken(text), text)
+        self.assertTrue(broken("// see `services/a/y.h`", "services/a/x.cc"))
+
     def test_a_parser_without_a_fuzz_target(self):
         parsers = {"a/new_parser.cc": "new_fuzz"}
         parser = source.File("a/new_parser.cc", "")

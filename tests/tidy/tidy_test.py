@@ -34,6 +34,9 @@ class TidyTest(unittest.TestCase):
     def test_every_include_of_ours_exists(self):
         self.report(completeness.missing_includes(self.files))
 
+    def test_every_file_that_a_page_names_is_there(self):
+        self.report(completeness.broken_links(self.files))
+
     def test_every_parser_is_fuzzed(self):
         self.report(completeness.unfuzzed(self.files))
 
