@@ -28,7 +28,7 @@ Refusal CheckNames(const internal::raft::v1::CatalogRegister& registration) {
   if (registration.has_service()) {
     const catalog::v1::Service& service = registration.service();
     if (service.service().empty()) {
-      return {errors::v1::REASON_MISSING_FIELD, "Must provide service name", "Service"};
+      return {errors::v1::REASON_MISSING_FIELD, "Must provide service name with ID", "Service"};
     }
     if (HasZeroByte(service.service())) return BadName("Service");
     if (HasZeroByte(service.id())) return BadName("ServiceID");
@@ -43,21 +43,24 @@ Refusal CheckNames(const internal::raft::v1::CatalogRegister& registration) {
   return {};
 }
 
-// A node name belongs to the node id that holds it. Another id may take it over only when the
-// holder is dead or, unless the other is being renamed, has no id.
+// A node name belongs to the node id that holds it while that node is in the pool and not dead: while
+// it has a serfHealth that is not critical. Who has no id gives its name to a new id, but not to a
+// known one that would be renamed.
 Refusal CheckNodeName(const Tables& tables, const catalog::v1::Node& node) {
   const catalog::v1::Node* holder = tables.nodes.Find(NodeKey(node.node()), nullptr);
   if (holder == nullptr || node.id().empty()) return {};
   if (NodeIdKey(holder->id()) == NodeIdKey(node.id())) return {};
   const health::v1::HealthCheck* alive =
       tables.checks.Find(OfNodeKey(holder->node(), kSerfCheckId), nullptr);
-  if (alive != nullptr && alive->status() == health::v1::CHECK_STATUS_CRITICAL) return {};
+  if (alive == nullptr || alive->status() == health::v1::CHECK_STATUS_CRITICAL) return {};
   const bool rename =
       tables.nodes.FindBy<NodeSpec::kById>(NodeIdKey(node.id()), nullptr) != nullptr;
   if (holder->id().empty() && !rename) return {};
+  const std::string renamed = rename ? StrCat(" (", node.address(), ")") : "";
   return {errors::v1::REASON_NODE_NAME_RESERVED,
-          StrCat("Node name ", node.node(), " is reserved by node ", holder->id(), " with name ",
-                 holder->node()),
+          StrCat("failed inserting node: Error while renaming Node ID: \"", node.id(), "\"",
+                 renamed, ": Node name ", node.node(), " is reserved by node ", holder->id(),
+                 " with name ", holder->node(), " (", holder->address(), ")"),
           node.node()};
 }
 
@@ -71,7 +74,9 @@ Refusal CheckServices(const Tables& tables,
     if (check.service_id().empty()) continue;
     if (registration.has_service() && check.service_id() == registered) continue;
     if (tables.services.Find(OfNodeKey(node, check.service_id()), nullptr) != nullptr) continue;
-    return {errors::v1::REASON_NOT_FOUND, "Missing service registration", check.service_id()};
+    return {errors::v1::REASON_NOT_FOUND,
+            StrCat("failed inserting check: Missing service registration on node \"", node, "\""),
+            check.service_id()};
   }
   return {};
 }

@@ -1,0 +1,167 @@
+// Measures the state machine, publishing, and waiting: what a write costs on the apply thread and
+// what a blocked query costs while it waits. Figures stand in docs/decisions/0001-persistent-map.md.
+#include <malloc.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benchmark/benchmark.h"
+#include "services/state/fsm.h"
+#include "services/state/snapshot.h"
+#include "services/state/version_source.h"
+
+namespace consul::state {
+namespace {
+
+using internal::raft::v1::Command;
+
+std::string KeyOf(uint64_t n) {
+  char text[128];
+  std::snprintf(text, sizeof(text),
+                "service/configuration/production/eu-central-1/team-%02d/application/%020llu/v",
+                static_cast<int>(n % 37), static_cast<unsigned long long>(n * 2654435761u));
+  std::string key(text);
+  key.resize(100, '.');
+  return key;
+}
+
+std::string PutBytes(uint64_t n, char value) {
+  Command command;
+  command.set_min_version(1);
+  command.set_proposed_at(1);
+  command.mutable_kv_put()->set_key(KeyOf(n));
+  command.mutable_kv_put()->set_value(std::string(100, value));
+  return command.SerializeAsString();
+}
+
+// A server's state: the state machine and its source.
+struct State {
+  Fsm fsm;
+  VersionSource source{fsm.MakeVersion()};
+  uint64_t index = 0;
+  void Apply(const std::vector<std::string>& commands, size_t from, size_t count) {
+    std::vector<FsmEntry> entries;
+    for (size_t i = 0; i < count; ++i) entries.push_back({++index, true, commands[from + i]});
+    Fsm::Batch batch;
+    if (!fsm.ApplyBatch(entries, &batch).ok()) std::abort();
+    for (const auto& waiter : source.Publish(std::move(batch.version), batch.touched)) {
+      waiter->Fire();
+    }
+    source.FreeRetired();
+  }
+};
+
+// Writes of changing values to 1,000 keys, range(0) to a batch; time is for each batch.
+void Put(benchmark::State& bench) {
+  State state;
+  std::vector<std::string> commands;
+  for (int i = 0; i < 4000; ++i) {
+    commands.push_back(PutBytes(i % 1000, static_cast<char>('a' + i / 1000)));
+  }
+  const size_t count = static_cast<size_t>(bench.range(0));
+  size_t at = 0;
+  for (auto _ : bench) {
+    state.Apply(commands, at, count);
+    at = at + 2 * count > commands.size() ? 0 : at + count;
+  }
+  bench.SetItemsProcessed(bench.iterations() * bench.range(0));
+}
+BENCHMARK(Put)->Arg(1)->Arg(64);
+
+// A million keys from the log, then their snapshot and the deletion of all of them.
+void MillionKeys(benchmark::State& bench) {
+  std::vector<std::string> commands;
+  for (uint64_t i = 0; i < 1'000'000; ++i) commands.push_back(PutBytes(i, 'v'));
+  Command tree;
+  tree.mutable_kv_delete_tree();
+  const std::vector<std::string> erase = {tree.SerializeAsString()};
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  const auto seconds = [](auto from, auto to) {
+    return std::chrono::duration<double>(to - from).count();
+  };
+  for (auto _ : bench) {
+    const size_t before = mallinfo2().uordblks;
+    State state;
+    const auto start = now();
+    for (size_t at = 0; at < commands.size(); at += 500) state.Apply(commands, at, 500);
+    const auto loaded = now();
+    bench.counters["bytes_a_key"] =
+        static_cast<double>(mallinfo2().uordblks - before) / static_cast<double>(commands.size());
+    size_t bytes = 0;
+    SnapshotReader reader;
+    double reading = 0;
+    const auto version = state.fsm.MakeVersion();
+    const absl::Status written = WriteSnapshot(*version, [&](std::string_view frame) {
+      bytes += frame.size();
+      const auto begin = now();
+      const absl::Status status = reader.Add(frame);
+      reading += seconds(begin, now());
+      return status;
+    });
+    if (!written.ok() || !reader.Finish().ok()) std::abort();
+    const auto snapshot = now();
+    state.Apply(erase, 0, 1);
+    bench.counters["load_s"] = seconds(start, loaded);
+    bench.counters["snapshot_write_s"] = seconds(loaded, snapshot) - reading;
+    bench.counters["snapshot_read_s"] = reading;
+    bench.counters["snapshot_MB"] = static_cast<double>(bytes) / 1e6;
+    bench.counters["delete_tree_s"] = seconds(snapshot, now());
+  }
+}
+BENCHMARK(MillionKeys)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+struct CountingWaiter : Waiter {
+  void Fire() override { ++fired; }
+  int fired = 0;
+};
+
+// 10,000 waiters parked on one key and fired by one write.
+void TenThousandWaiters(benchmark::State& bench) {
+  State state;
+  const std::vector<std::string> commands = {PutBytes(0, 'a'), PutBytes(0, 'b')};
+  WatchSet watch;
+  watch.AddKey(kKvMap, KeyOf(0));
+  size_t turn = 0;
+  for (auto _ : bench) {
+    bench.PauseTiming();
+    const size_t before = mallinfo2().uordblks;
+    const uint64_t index = state.source.Load()->IndexOf(watch);
+    for (int i = 0; i < 10'000; ++i) {
+      state.source.Park(std::make_shared<CountingWaiter>(), watch, index);
+    }
+    bench.counters["bytes_a_waiter"] = static_cast<double>(mallinfo2().uordblks - before) / 10'000;
+    bench.ResumeTiming();
+    state.Apply(commands, turn++ % 2, 1);
+  }
+}
+BENCHMARK(TenThousandWaiters)->Unit(benchmark::kMicrosecond);
+
+void ParkAndCancel(benchmark::State& bench) {
+  State state;
+  WatchSet watch;
+  watch.AddKey(kKvMap, KeyOf(0));
+  for (auto _ : bench) {
+    auto waiter = std::make_shared<CountingWaiter>();
+    state.source.Park(waiter, watch, 1);
+    state.source.registry().Cancel(waiter.get());
+  }
+}
+BENCHMARK(ParkAndCancel);
+
+void CacheGet(benchmark::State& bench) {
+  static State* const state = new State;
+  VersionCache cache(&state->source);
+  for (auto _ : bench) benchmark::DoNotOptimize(cache.Get().get());
+}
+BENCHMARK(CacheGet)->Threads(1)->Threads(2);
+
+void SourceLoad(benchmark::State& bench) {
+  static State* const state = new State;
+  for (auto _ : bench) benchmark::DoNotOptimize(state->source.Load().get());
+}
+BENCHMARK(SourceLoad)->Threads(1)->Threads(2);
+
+}  // namespace
+}  // namespace consul::state
