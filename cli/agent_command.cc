@@ -31,7 +31,8 @@ class AgentCommand final : public Command {
       return Fail(base::StrCat("==> Unexpected extra arguments: [", text, "]"));
     }
     if (dev_) {
-      return Fail("==> flag -dev is not supported yet: start with -server -bootstrap -data-dir DIR");
+      return Fail(
+          "==> flag -dev is not supported yet: start with -server -bootstrap -data-dir DIR");
     }
     absl::StatusOr<agent::config::Loaded> loaded =
         agent::config::Load(sources_, context().machine());

@@ -12,7 +12,8 @@
 
 namespace consul::cli {
 
-// Adds every flag of the agent; what they are given goes into `sources`, which must outlive `flags`.
+// Adds every flag of the agent; what they are given goes into `sources`, which must outlive
+// `flags`.
 void AddAgentFlags(FlagSet* flags, agent::config::Sources* sources);
 
 }  // namespace consul::cli

@@ -1,13 +1,13 @@
 // The whole program against an agent of the test's own. A case's input:
 //   env NAME=VALUE        a variable of the environment
-//   file NAME             the lines up to "end" are its content, in the directory that DIR stands for
+//   file NAME             the lines up to "end" are its content, in the directory named by DIR
 //   stdin TEXT            what standard input holds, without a line end
 //   reply METHOD {TEXT}   the next answer to METHOD, as a text proto; a stream gives all of them
 //   fail METHOD CODE TEXT what METHOD fails with
 //   refused CAUSE         no agent answers
 //   run WORDS             the command line; '...' and "..." keep spaces together
-// Its output: "call:" lines with the requests, standard output behind ">", standard error behind "!",
-// and the exit code.
+// Its output: "call:" lines with the requests, standard output behind ">", standard error behind
+// "!", and the exit code.
 #include <stdlib.h>
 
 #include <google/protobuf/message.h>
@@ -47,7 +47,8 @@ struct Script {
 
 class ScriptedClient final : public Client {
  public:
-  ScriptedClient(Script* script, const ClientOptions& options) : script_(script), options_(options) {}
+  ScriptedClient(Script* script, const ClientOptions& options)
+      : script_(script), options_(options) {}
 
   absl::Status Call(std::string_view method, const Message& request, Message* response) override {
     if (absl::Status status = Begin(method, request); !status.ok()) return status;

@@ -1,6 +1,7 @@
 // cli/command.h
 //
-// A command of the program: its help, its flags, what it does. One file each; commands.cc lists them.
+// A command of the program: its help, its flags, what it does. One file each; commands.cc lists
+// them.
 //
 // Threads: one; a command is made, run once and thrown away.
 #ifndef CONSUL_CLI_COMMAND_H_
@@ -41,7 +42,8 @@ struct Context {
   std::function<std::string(const char* name)> environment;
   std::function<std::unique_ptr<Client>(const ClientOptions&)> connect;
   std::function<agent::config::Machine()> machine;
-  // True once the user has interrupted the program.
+  // True once the user has interrupted the program. An interrupt before the first time that this is
+  // asked ends the process, as it does with any other.
   std::function<bool()> interrupted;
   // Run the two long-lived processes until they end; they return the exit code.
   std::function<int(agent::config::Loaded)> run_agent;

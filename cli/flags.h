@@ -1,7 +1,7 @@
 // cli/flags.h
 //
-// Flags as Go programs take them: -x, --x, -x=v and -x v, in front of the arguments; "--" or the first
-// argument ends them. Also the page of help that lists them.
+// Flags as Go programs take them: -x, --x, -x=v and -x v, in front of the arguments; "--" or the
+// first argument ends them. Also the page of help that lists them.
 //
 // Threads: one; a FlagSet belongs to its command.
 #ifndef CONSUL_CLI_FLAGS_H_
@@ -35,7 +35,8 @@ class FlagSet {
   // A flag that may stand alone for true. Its setter gets "true" or "false".
   void AddBool(FlagGroup group, std::string name, std::string help, Setter set);
 
-  // The same with a variable that is overwritten; lists append. Numbers may be decimal, 0x, 0o or 0.
+  // The same with a variable that is overwritten; lists append. Numbers may be decimal, 0x, 0o or
+  // 0.
   void AddBool(std::string name, bool* out, std::string help);
   void AddText(std::string name, std::string placeholder, std::string* out, std::string help);
   void AddUint(std::string name, uint64_t* out, std::string help);

@@ -66,8 +66,9 @@ class GatewayCommand final : public Command {
 
   int Execute(const std::vector<std::string>& args) override {
     if (!args.empty()) return Fail(base::StrCat("==> Unexpected extra argument: ", args[0]));
-    if (options_.rpc_address.empty()) options_.rpc_address = context().environment("CONSUL_RPC_ADDR");
-    if (options_.rpc_address.empty()) options_.rpc_address = std::string(kRpcAddressDefault);
+    std::string& rpc_address = options_.rpc_address;
+    if (rpc_address.empty()) rpc_address = context().environment("CONSUL_RPC_ADDR");
+    if (rpc_address.empty()) rpc_address = std::string(kRpcAddressDefault);
     if (!options_.http_listen.has_value() && !options_.dns_listen.has_value()) {
       return Fail("==> Nothing to serve: -http-addr and -dns-addr are both off");
     }

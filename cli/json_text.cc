@@ -5,7 +5,8 @@
 namespace consul::cli {
 
 std::string JsonString(std::string_view text) {
-  return boost::json::serialize(boost::json::value(boost::json::string_view(text.data(), text.size())));
+  const boost::json::string_view view(text.data(), text.size());
+  return boost::json::serialize(boost::json::value(view));
 }
 
 }  // namespace consul::cli

@@ -11,7 +11,8 @@ class KvCommand final : public Command {
  private:
   std::string Usage() const override { return "consul kv <subcommand> [options] [args]"; }
   std::string Description() const override {
-    return "  Works with the key-value store. Set the key \"redis/config/connections\" to \"5\":\n\n"
+    return "  Works with the key-value store. Set the key \"redis/config/connections\" to\n"
+           "  \"5\":\n\n"
            "      $ consul kv put redis/config/connections 5\n\n"
            "  Read it back, alone or with all that is known of it:\n\n"
            "      $ consul kv get redis/config/connections\n"

@@ -14,8 +14,8 @@ class KvGetCommand final : public Command {
     api_.AddTo(&flags(), ApiFlags::kServerToo);
     flags().AddBool("base64", &base64_, "Prints values encoded as base64. The default is false.");
     flags().AddBool("detailed", &detailed_,
-                    "Prints all that is known of a key: its flags, its lock, and the indexes of its "
-                    "making and its last change. The default is false.");
+                    "Prints all that is known of a key: its flags, its lock, and the indexes of "
+                    "its making and its last change. The default is false.");
     flags().AddBool("keys", &keys_,
                     "Lists the keys that start with the given prefix, without their values, cut at "
                     "the separator. The default is false.");
@@ -30,8 +30,8 @@ class KvGetCommand final : public Command {
  private:
   std::string Usage() const override { return "consul kv get [options] [KEY_OR_PREFIX]"; }
   std::string Description() const override {
-    return "  Prints the value of a key. It is an error if there is no such key; a key that has\n"
-           "  no value prints an empty line.\n\n"
+    return "  Prints the value of a key. It is an error if there is no such key; a key\n"
+           "  without a value prints an empty line.\n\n"
            "      $ consul kv get foo\n\n"
            "  All that is known of the key:\n\n"
            "      $ consul kv get -detailed foo\n\n"

@@ -14,8 +14,8 @@
 namespace consul::cli {
 namespace {
 
-// What is read of a file or of standard input: far above any value that a server takes (512 KiB unless
-// it is configured), so that the server's own limit is what a user meets.
+// What is read of a file or of standard input: far above any value that a server takes (512 KiB
+// unless it is configured), so that the server's own limit is what a user meets.
 constexpr size_t kDataBytesMax = size_t{64} << 20;
 
 class KvPutCommand final : public Command {

@@ -47,6 +47,7 @@ class MonitorCommand final : public Command {
     agent::v1::MonitorRequest request;
     request.set_log_level(*level);
     agent::v1::MonitorResponse response;
+    if (context().interrupted()) return kExitOk;  // the first question also begins the watch
     const absl::Status called = api_.Connect(context())->Stream(
         "consul.agent.v1.AgentService/Monitor", request, &response,
         [this, &response] { out() << response.line() << std::endl; }, context().interrupted);

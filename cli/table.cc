@@ -8,8 +8,10 @@ namespace {
 constexpr size_t kGap = 2;
 
 size_t Width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  const auto starts_character = [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  };
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), starts_character));
 }
 
 }  // namespace

@@ -80,10 +80,12 @@ TEST(ParseNumberTest, TakesTheBasesOfGo) {
 }
 
 TEST(ParseNumberTest, RefusesTheRest) {
-  for (const char* text : {"", "-", "+", "--1", "1x", " 1", "1 ", "0x", "08", "x", "1.0", "-1", "+1"}) {
+  for (const char* text :
+       {"", "-", "+", "--1", "1x", " 1", "1 ", "0x", "08", "x", "1.0", "-1", "+1"}) {
     EXPECT_EQ(std::string(ParseUint(text).status().message()), "parse error") << text;
   }
-  EXPECT_EQ(std::string(ParseUint("18446744073709551616").status().message()), "value out of range");
+  EXPECT_EQ(std::string(ParseUint("18446744073709551616").status().message()),
+            "value out of range");
   EXPECT_EQ(std::string(ParseInt("9223372036854775808").status().message()), "value out of range");
 }
 

@@ -22,15 +22,15 @@
 namespace consul::base {
 
 // Makes every case of every file (paths from the workspace's root) a test of suite `suite`, which
-// expects `run` of its input to be its output. A file without a case, a case without a name, and two
-// of one name end the process: a test that is not run must not pass.
+// expects `run` of its input to be its output. A file without a case, a case without a name, and
+// two of one name end the process: a test that is not run must not pass.
 //
 //   const bool registered = RegisterTextTests("ConfigTest", {"services/.../merge.txt"}, &RunCase);
 bool RegisterTextTests(const std::string& suite, const std::vector<std::string>& paths,
                        const std::function<std::string(const std::string& input)>& run);
 
-// `text` with `prefix` before each of its lines. A last line without its end is marked: "\ no newline"
-// follows. Empty text is empty.
+// `text` with `prefix` before each of its lines. A last line without its end is marked: "\ no
+// newline" follows. Empty text is empty.
 std::string PrefixLines(const std::string& prefix, const std::string& text);
 
 }  // namespace consul::base

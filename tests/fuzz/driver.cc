@@ -1,7 +1,7 @@
 // tests/fuzz/driver.cc
 //
-// Runs a fuzz target without libFuzzer (g++ has none), so that every test run gives each parser a few
-// seconds of hostile input. The inputs are the corpus folder's files and mutations of them; the
+// Runs a fuzz target without libFuzzer (g++ has none), so that every test run gives each parser a
+// few seconds of hostile input. The inputs are the corpus folder's files and mutations of them; the
 // mutations come from a seed that is printed and taken back:
 //   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_SECONDS (default 3)
 // The target file itself is what libFuzzer links as well. A crash prints the seed and the number of
@@ -38,7 +38,8 @@ uint64_t current_seed = 0;
 
 void OnCrash(int number) {
   char text[128];
-  const int size = std::snprintf(text, sizeof text, "signal %d at input %llu, FUZZ_SEED=%llu\n", number,
+  const int size = std::snprintf(text, sizeof text,
+                                 "signal %d at input %llu, FUZZ_SEED=%llu\n", number,
                                  static_cast<unsigned long long>(current_number),
                                  static_cast<unsigned long long>(current_seed));
   if (write(STDERR_FILENO, text, static_cast<size_t>(size)) < 0) _exit(3);
@@ -85,7 +86,7 @@ class Mutator {
 
   void Mutate(std::string* input) {
     const size_t at = Below(input->size() + 1);
-    const size_t size = Below(std::min<size_t>(input->size() - std::min(at, input->size()), 32) + 1);
+    const size_t size = Below(std::min<size_t>(input->size() - at, 32) + 1);
     switch (random_() % 8) {
       case 0: input->erase(at, size); break;
       case 1: input->insert(at, 1, static_cast<char>(random_())); break;
@@ -103,7 +104,9 @@ class Mutator {
         break;
       }
       default:
-        if (at < input->size()) (*input)[at] = static_cast<char>((*input)[at] ^ (1 << (random_() % 8)));
+        if (at < input->size()) {
+          (*input)[at] = static_cast<char>((*input)[at] ^ (1 << (random_() % 8)));
+        }
         break;
     }
   }

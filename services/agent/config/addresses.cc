@@ -62,8 +62,8 @@ std::string InterfaceAddress(const Machine& machine, std::string_view wanted) {
   return v6;
 }
 
-// The address that a template's text between the braces stands for; empty when there is none, nullopt
-// when we do not know the template.
+// The address that a template's text between the braces stands for; empty when there is none,
+// nullopt when we do not know the template.
 std::optional<std::string> Evaluate(std::string_view body, const Machine& machine) {
   if (body == "GetPrivateIP") {
     return FirstAddress(machine, [](const std::string& address) { return IsPrivate(address); });

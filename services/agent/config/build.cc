@@ -363,7 +363,9 @@ class Builder {
     bool valid = domain.size() <= kDnsNameBytesMax;
     for (std::string_view rest = domain; valid && !rest.empty();) {
       const std::string_view label = rest.substr(0, rest.find('.'));
-      valid = !label.empty() && label.size() <= kDnsLabelBytesMax && label.size() + 1 != rest.size() &&
+      // A dot at the end of `rest` would be a second final one.
+      valid = !label.empty() && label.size() <= kDnsLabelBytesMax &&
+              label.size() + 1 != rest.size() &&
               AllOf(label, [](char c) { return IsAlphanumeric(c) || c == '-' || c == '_'; });
       rest.remove_prefix(std::min(label.size() + 1, rest.size()));
     }

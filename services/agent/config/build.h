@@ -1,7 +1,7 @@
 // services/agent/config/build.h
 //
-// From a merged tree that agrees with the schema to a Config: defaults, ranges, and what one setting
-// means for another.
+// From a merged tree that agrees with the schema to a Config: defaults, ranges, and what one
+// setting means for another.
 //
 // Threads: pure function, but for looking whether data_dir is a directory.
 #ifndef CONSUL_SERVICES_AGENT_CONFIG_BUILD_H_

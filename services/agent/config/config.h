@@ -1,8 +1,8 @@
 // services/agent/config/config.h
 //
-// What an agent runs with: every setting that has an effect, checked and with its default filled in.
-// A Config is made by Load (load.h) from flags and files, or by hand in a test; nothing in it is
-// text that still has to be parsed, and nothing depends on the file system any more.
+// What an agent runs with: every setting that has an effect, checked and with its default filled
+// in. A Config is made by Load (load.h) from flags and files, or by hand in a test; nothing in it
+// is text that still has to be parsed, and nothing depends on the file system any more.
 //
 // Threads: a plain value; made once at the start and read by all.
 // Background: docs/ARCHITECTURE.md (agent), services/agent/config/README.md.
@@ -34,8 +34,8 @@ struct Endpoint {
 // Takes "TRACE", "DEBUG", "INFO", "WARN", "ERR" and "ERROR", in either case; nullopt for others.
 std::optional<base::LogLevel> ParseLogLevel(std::string_view name);
 
-// A port that is off is nullopt: -1 or 0 in a file or a flag. These are the numbers as asked for; the
-// listeners below are what to bind.
+// A port that is off is nullopt: -1 or 0 in a file or a flag. These are the numbers as asked for;
+// the listeners below are what to bind.
 struct Ports {
   std::optional<uint16_t> dns = 8600;
   std::optional<uint16_t> http = 8500;
@@ -108,8 +108,8 @@ struct Config {
   std::string advertise_address;
   std::string advertise_address_wan;
   Ports ports;
-  // What to bind; empty when the port is off. `rpc_port_asked` tells a port that the user named (taken
-  // by another: an error) from the default (taken: a loud warning).
+  // What to bind; empty when the port is off. `rpc_port_asked` tells a port that the user named
+  // (taken by another: an error) from the default (taken: a loud warning).
   std::vector<Endpoint> http_listen;
   std::vector<Endpoint> dns_listen;
   std::vector<Endpoint> rpc_listen;

@@ -202,7 +202,8 @@ absl::Status HclLexer::ReadString(Token* token) {
   }
 }
 
-// "${...}" is kept as it is written, to the brace that closes it; quotes and line ends are text there.
+// "${...}" is kept as it is written, to the brace that closes it; quotes and line ends are text
+// there.
 absl::Status HclLexer::ReadInterpolation(Token* token) {
   int braces = 0;
   do {

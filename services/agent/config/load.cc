@@ -43,8 +43,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   if (file.bad()) return OpenFailed(path, EIO);
   text.resize(static_cast<size_t>(file.gcount()));
   if (text.size() > kTextBytesMax) {
-    return absl::InvalidArgumentError(base::StrCat("config: ", path, " is larger than the limit of ",
-                                                   kTextBytesMax, " bytes"));
+    return absl::InvalidArgumentError(base::StrCat(
+        "config: ", path, " is larger than the limit of ", kTextBytesMax, " bytes"));
   }
   return text;
 }

@@ -1,8 +1,8 @@
 // services/agent/config/load.h
 //
 // From flags, files and directories to a Config. Sources are read in the order given and merged:
-// a later scalar replaces, a list appends, an object merges; flags come after files. Null, empty text, an
-// empty list, an empty object and an empty file count as absent.
+// a later scalar replaces, a list appends, an object merges; flags come after files. Null, empty
+// text, an empty list, an empty object and an empty file count as absent.
 //
 // Threads: call from one thread at a time; reads files, touches nothing else.
 // Background: services/agent/config/README.md.
@@ -23,9 +23,9 @@ namespace consul::agent::config {
 inline constexpr size_t kDirectoryFilesMax = 4096;
 
 // What the command line contributes. `paths` holds -config-file and -config-dir arguments in the
-// order in which they stood there: a directory gives its *.json and *.hcl in alphabetical order, and
-// is not searched below. `flags` holds the other flags as the keys that they set; the source of each
-// value is its flag ("flag -http-port").
+// order in which they stood there: a directory gives its *.json and *.hcl in alphabetical order,
+// and is not searched below. `flags` holds the other flags as the keys that they set; the source of
+// each value is its flag ("flag -http-port").
 struct Sources {
   std::vector<std::string> paths;
   // "", "json" or "hcl": for files whose name does not tell.

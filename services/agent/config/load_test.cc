@@ -5,8 +5,8 @@
 //   hcl TEXT        -hcl
 //   flag X K JSON   what flag -X sets key K to
 //   machine K=V...  host, route, route6, or INTERFACE=ADDRESS; the default is host=h route=10.0.0.1
-// The output is every setting that differs from that machine's agent with nothing but a data_dir, the
-// warnings and the error. A data_dir of "/data" is given unless the case says "no data_dir".
+// The output is every setting that differs from that machine's agent with nothing but a data_dir,
+// the warnings and the error. A data_dir of "/data" is given unless the case says "no data_dir".
 #include "services/agent/config/load.h"
 
 #include <stdlib.h>

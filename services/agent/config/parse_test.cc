@@ -38,7 +38,8 @@ std::string Repeat(const std::string& text, int times) {
 
 TEST(ParseLimitsTest, HclDepth) {
   EXPECT_TRUE(ParseHcl("a = " + Repeat("[", 63) + Repeat("]", 63), "f").ok());
-  EXPECT_EQ(ErrorOf(ParseHcl("a = " + Repeat("[", 64), "f")), "f:1:69: nested deeper than 64 levels");
+  EXPECT_EQ(ErrorOf(ParseHcl("a = " + Repeat("[", 64), "f")),
+            "f:1:69: nested deeper than 64 levels");
   EXPECT_EQ(ErrorOf(ParseHcl(Repeat("a {", 65), "f")), "f:1:193: nested deeper than 64 levels");
   EXPECT_EQ(ErrorOf(ParseHcl(Repeat("a ", 1000) + "{}", "f")),
             "f:1:129: nested deeper than 64 levels");
@@ -65,7 +66,8 @@ TEST(ParseLimitsTest, KeysOfAnObject) {
     json += "\"k" + std::to_string(i) + "\":1,";
   }
   EXPECT_TRUE(ParseHcl(hcl, "f").ok());
-  EXPECT_EQ(ErrorOf(ParseHcl(hcl + "last = 1", "f")), "f:4097:9: more than 4096 keys in one object");
+  EXPECT_EQ(ErrorOf(ParseHcl(hcl + "last = 1", "f")),
+            "f:4097:9: more than 4096 keys in one object");
   json.back() = '}';
   EXPECT_TRUE(ParseJson(json, "f").ok());
   json.back() = ',';
@@ -74,7 +76,8 @@ TEST(ParseLimitsTest, KeysOfAnObject) {
 }
 
 TEST(ParseTextTest, RefusesWhatIsNotUtf8) {
-  for (const char* bad : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) {
+  for (const char* bad :
+       {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) {
     EXPECT_EQ(ErrorOf(ParseHcl(std::string("a = 1\nb = \"") + bad + "\"", "f")),
               "f:2:6: not UTF-8 text");
     EXPECT_EQ(ErrorOf(ParseJson(std::string("{\"a\":\n\"") + bad + "\"}", "f")),
@@ -99,7 +102,8 @@ TEST(ParseTextTest, ValuesKnowWhereTheyStand) {
 }
 
 TEST(ParseTextTest, ACarriageReturnEndsLinesToo) {
-  EXPECT_EQ(ParseHcl("a = 1\r\nb = <<E\r\nx\r\nE\r\n", "f")->ToJson(), "{\"a\":1,\"b\":\"x\\u000a\"}");
+  EXPECT_EQ(ParseHcl("a = 1\r\nb = <<E\r\nx\r\nE\r\n", "f")->ToJson(),
+            "{\"a\":1,\"b\":\"x\\u000a\"}");
 }
 
 TEST(ParseTextTest, ZeroBytesAreNoText) {

@@ -34,8 +34,8 @@ class Settings {
   void Read(std::string_view path, bool* out) const;
   // Faults: negative.
   void Read(std::string_view path, std::chrono::nanoseconds* out);
-  // Faults: "PATH cannot be N. Must be between MIN and MAX", or, with no `max`, "Must be greater than
-  // or equal to MIN".
+  // Faults: "PATH cannot be N. Must be between MIN and MAX", or, with no `max`, "Must be greater
+  // than or equal to MIN".
   void ReadInteger(std::string_view path, int64_t min, std::optional<int64_t> max, int64_t* out);
 
   void Fault(std::string text) { faults_.push_back(std::move(text)); }
