@@ -8,6 +8,7 @@
 #ifndef CONSUL_SERVICES_RAFT_LOG_PREPARER_H_
 #define CONSUL_SERVICES_RAFT_LOG_PREPARER_H_
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@ class LogPreparer {
  public:
   LogPreparer(base::FileSystem* file_system, std::string directory)
       : file_system_(file_system), directory_(std::move(directory)) {}
-  // Waits for the segment that is being made.
+  // Gives up the segment that is being made: a server that ends must not wait for 64 MB of zeros.
   ~LogPreparer();
   LogPreparer(const LogPreparer&) = delete;
   LogPreparer& operator=(const LogPreparer&) = delete;
@@ -38,6 +39,7 @@ class LogPreparer {
  private:
   base::FileSystem* const file_system_;
   const std::string directory_;
+  std::atomic<bool> cancelled_{false};
   std::thread thread_;
   std::optional<absl::StatusOr<std::unique_ptr<Segment>>> made_;  // by thread_, read after its join
 };

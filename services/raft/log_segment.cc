@@ -15,7 +15,8 @@ constexpr size_t kNumberDigits = 16;
 // Zeros are synced in pieces, so that the log's own syncs never wait behind a whole segment.
 constexpr uint64_t kZeroedAtOnceBytes = 1 << 20;
 
-absl::Status WriteZeros(base::File* file, uint64_t size_bytes) {
+absl::Status WriteZeros(base::File* file, uint64_t size_bytes,
+                        const std::atomic<bool>* cancelled) {
   static constexpr std::array<char, 64 << 10> kZeros{};
   uint64_t unsynced = 0;
   for (uint64_t offset = kSegmentHeaderBytes; offset < size_bytes;) {
@@ -24,6 +25,7 @@ absl::Status WriteZeros(base::File* file, uint64_t size_bytes) {
     if (!status.ok()) return status;
     offset += size;
     unsynced += size;
+    if (cancelled != nullptr && cancelled->load()) return absl::CancelledError("not needed");
     if (unsynced >= kZeroedAtOnceBytes) {
       if (status = file->SyncData(); !status.ok()) return status;
       unsynced = 0;
@@ -54,19 +56,23 @@ std::optional<uint64_t> SegmentNumber(std::string_view name) {
 
 absl::StatusOr<std::unique_ptr<Segment>> Segment::Create(base::FileSystem* file_system,
                                                          std::string_view directory,
-                                                         const SegmentHeader& header) {
+                                                         const SegmentHeader& header,
+                                                         const std::atomic<bool>* cancelled) {
   const std::string path = base::JoinPath(directory, SegmentName(header.number));
   const std::string unfinished = base::StrCat(path, ".new");
   {
     auto file = file_system->Create(unfinished);
     if (!file.ok()) return file.status();
     absl::Status status = (*file)->WriteAt(0, EncodeSegmentHeader(header));
-    if (status.ok()) status = WriteZeros(file->get(), header.size_bytes);
+    if (status.ok()) status = WriteZeros(file->get(), header.size_bytes, cancelled);
     if (status.ok()) status = (*file)->SyncData();
     if (!status.ok()) {
       file->reset();
       file_system->Remove(unfinished).IgnoreError();  // the first error is the one to tell
-      if (status.code() != absl::StatusCode::kResourceExhausted) file_system->Fatal(status);
+      if (status.code() != absl::StatusCode::kResourceExhausted &&
+          status.code() != absl::StatusCode::kCancelled) {
+        file_system->Fatal(status);
+      }
       return absl::Status(status.code(), base::StrCat("make log segment ", path, " of ",
                                                       header.size_bytes, " bytes: ",
                                                       base::ToStd(status.message())));

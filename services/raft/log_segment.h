@@ -8,6 +8,7 @@
 #ifndef CONSUL_SERVICES_RAFT_LOG_SEGMENT_H_
 #define CONSUL_SERVICES_RAFT_LOG_SEGMENT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -37,9 +38,10 @@ class Segment {
  public:
   // Makes the file: under another name first, then renamed, so that a segment's name always stands
   // for a whole one. RESOURCE_EXHAUSTED when the disk has no room for it; nothing remains then.
-  static absl::StatusOr<std::unique_ptr<Segment>> Create(base::FileSystem* file_system,
-                                                         std::string_view directory,
-                                                         const SegmentHeader& header);
+  // CANCELLED when `cancelled` became true meanwhile; likewise.
+  static absl::StatusOr<std::unique_ptr<Segment>> Create(
+      base::FileSystem* file_system, std::string_view directory, const SegmentHeader& header,
+      const std::atomic<bool>* cancelled = nullptr);
 
   // DATA_LOSS when its header is damaged.
   static absl::StatusOr<std::unique_ptr<Segment>> Open(base::FileSystem* file_system,

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -390,6 +390,17 @@ TEST_F(LogStoreTest, ItGoesOnWhenThereIsRoomAgain) {
   EXPECT_TRUE(log_->Append(group).ok());
   Open();
   EXPECT_EQ(log_->last(), Index{11});
+}
+
+TEST_F(LogStoreTest, ASegmentThatIsNoLongerWantedIsGivenUp) {
+  const std::atomic<bool> cancelled{true};
+  const uint64_t before = fs_.bytes_written();
+  const auto segment = Segment::Create(
+      &fs_, kDirectory, {.number = 2, .salt = 1, .size_bytes = 64 << 20}, &cancelled);
+  EXPECT_EQ(segment.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_LT(fs_.bytes_written() - before, 1u << 20);
+  EXPECT_EQ(fs_.List(kDirectory)->size(), 1u);
+  EXPECT_FALSE(fs_.fatal().has_value());
 }
 
 TEST_F(LogStoreTest, AFullDiskWhilePreparingIsMetWhenItMatters) {
