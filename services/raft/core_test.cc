@@ -1,253 +1,19 @@
-// The obligations of Raft's thesis and of this project, each as a test of its own name. The
-// invariants look after every step; a test adds what it is about.
+// The thesis's and this project's obligations about the log, reads, membership and snapshots, each
+// as a test of its own name. Those about votes are in core_vote_test.cc.
 #include "services/raft/core.h"
 
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "services/raft/test_cluster.h"
-#include "services/raft/text.h"
+#include "services/raft/core_fixture.h"
 
 namespace consul::raft {
 namespace {
 
 using Kind = MembershipChange::Kind;
-
-class CoreTest : public testing::Test {
- protected:
-  void Start(TestCluster::Members members, const Options& options = {}) {
-    cluster_ = std::make_unique<TestCluster>(members, 1, options);
-  }
-  void StartThree() { Start({{"a", "b", "c"}}); }
-  void TearDown() override {
-    if (cluster_ == nullptr) return;
-    EXPECT_EQ(cluster_->Broken(), "");
-  }
-
-  TestCluster& cluster() { return *cluster_; }
-  Core& core(const std::string& name) { return cluster_->core(name); }
-  // Gives `to` a message as if `from` had sent it.
-  void Give(const std::string& from, const std::string& to, uint64_t term, Body body) {
-    core(to).Receive(cluster_->now(), Message{Id(from), Id(to), Term{term}, std::move(body)});
-    cluster_->Pump(cluster_->at(to));
-  }
-  // The texts of all messages on the wire from `from`.
-  std::vector<std::string> Sent(const std::string& from) {
-    std::vector<std::string> texts;
-    for (const Message& message : cluster_->wire()) {
-      if (message.from == Id(from)) texts.push_back(ToText(message));
-    }
-    return texts;
-  }
-  void Forget() { cluster_->wire().clear(); }
-  // Makes everybody's memory of a leader old enough to vote, without electing anybody.
-  void WaitOutVotes() {
-    cluster_->Advance(Ms(0));
-    for (int i = 0; i < 3; ++i) {
-      cluster_->Advance(Ms(100));
-      Forget();
-    }
-  }
-
-  std::unique_ptr<TestCluster> cluster_;
-};
-
-// ---- Votes.
-
-TEST_F(CoreTest, AVoterVotesOnceInATerm) {
-  StartThree();
-  WaitOutVotes();
-  Give("a", "c", 5, VoteRequest{Index{1}, Term{1}});
-  EXPECT_EQ(Sent("c").back(), "c>a t5 VoteReply granted");
-  Give("b", "c", 5, VoteRequest{Index{1}, Term{1}});
-  EXPECT_EQ(Sent("c").back(), "c>b t5 VoteReply refused");
-  Give("a", "c", 5, VoteRequest{Index{1}, Term{1}});
-  EXPECT_EQ(Sent("c").back(), "c>a t5 VoteReply granted") << "its reply may have been lost";
-}
-
-TEST_F(CoreTest, AVoteIsRememberedAcrossARestart) {
-  StartThree();
-  WaitOutVotes();
-  Give("a", "c", 5, VoteRequest{Index{1}, Term{1}});
-  cluster().Crash("c");
-  cluster().Restart("c");
-  WaitOutVotes();
-  Give("b", "c", 5, VoteRequest{Index{1}, Term{1}});
-  EXPECT_EQ(Sent("c").back(), "c>b t5 VoteReply refused");
-}
-
-TEST_F(CoreTest, AVoteLeavesOnlyWhenItIsDurable) {
-  StartThree();
-  WaitOutVotes();
-  cluster().at("c").hold_writes = true;
-  Give("a", "c", 5, VoteRequest{Index{1}, Term{1}});
-  EXPECT_TRUE(Sent("c").empty());
-  cluster().ReleaseWrites("c");
-  EXPECT_EQ(Sent("c").back(), "c>a t5 VoteReply granted");
-}
-
-TEST_F(CoreTest, ATermLeavesOnlyWhenItIsDurable) {
-  StartThree();
-  cluster().Elect("a");
-  cluster().at("c").hold_writes = true;
-  Give("b", "c", 9, Heartbeat{Index{0}, Round{1}});
-  EXPECT_TRUE(Sent("c").empty()) << "an ack in term 9 promises that term 9 is known";
-  cluster().ReleaseWrites("c");
-  EXPECT_EQ(Sent("c").back(), "c>b t9 HeartbeatReply round=1");
-}
-
-TEST_F(CoreTest, ACandidateAsksForVotesOnlyWhenItsOwnIsDurable) {
-  StartThree();
-  cluster().at("a").hold_writes = true;
-  cluster().Expire("a");
-  cluster().Settle();
-  EXPECT_EQ(core("a").role(), Role::kCandidate);
-  EXPECT_TRUE(Sent("a").empty());
-  cluster().ReleaseWrites("a");
-  EXPECT_EQ(Sent("a").size(), 2u);
-}
-
-TEST_F(CoreTest, ALogWithALaterLastTermWinsOverALongerOne) {
-  StartThree();
-  cluster().Elect("a");
-  cluster().Propose("a", "x");
-  cluster().Propose("a", "y");
-  cluster().Settle();
-  WaitOutVotes();
-  Give("b", "c", 9, VoteRequest{Index{2}, Term{7}, false, /*transfer=*/true});
-  EXPECT_EQ(Sent("c").back(), "c>b t9 VoteReply granted");
-}
-
-TEST_F(CoreTest, AShorterLogOfTheSameTermGetsNoVote) {
-  StartThree();
-  cluster().Elect("a");
-  cluster().Propose("a", "x");
-  cluster().Settle();
-  Give("b", "c", 9, VoteRequest{Index{2}, Term{2}, false, /*transfer=*/true});
-  EXPECT_EQ(Sent("c").back(), "c>b t9 VoteReply refused");
-  Give("b", "c", 10, VoteRequest{Index{9}, Term{1}, false, /*transfer=*/true});
-  EXPECT_EQ(Sent("c").back(), "c>b t10 VoteReply refused") << "longer, but of an earlier term";
-}
-
-TEST_F(CoreTest, NoVoteWithinTheMinimumElectionTimeoutOfALeadersWord) {
-  StartThree();
-  cluster().Elect("a");
-  Forget();
-  Give("b", "c", 9, VoteRequest{Index{9}, Term{8}});
-  EXPECT_TRUE(Sent("c").empty());
-  EXPECT_EQ(core("c").term(), Term{2}) << "it does not even adopt the term";
-  Give("b", "a", 9, VoteRequest{Index{9}, Term{8}});
-  EXPECT_EQ(core("a").role(), Role::kLeader) << "a leader hears itself";
-}
-
-TEST_F(CoreTest, NoVoteWithinTheMinimumElectionTimeoutOfARestart) {
-  StartThree();
-  cluster().Elect("a");
-  cluster().Crash("c");
-  cluster().Advance(Ms(250));
-  cluster().Restart("c");
-  cluster().Advance(Ms(299));
-  Forget();
-  Give("b", "c", 9, VoteRequest{Index{9}, Term{8}});
-  EXPECT_TRUE(Sent("c").empty());
-  cluster().Advance(Ms(1));
-  Forget();
-  Give("b", "c", 9, VoteRequest{Index{9}, Term{8}});
-  EXPECT_EQ(Sent("c").back(), "c>b t9 VoteReply granted");
-}
-
-TEST_F(CoreTest, TimeoutNowIsExemptFromTheWait) {
-  StartThree();
-  cluster().Elect("a");
-  Give("b", "c", 9, VoteRequest{Index{9}, Term{8}, false, /*transfer=*/true});
-  EXPECT_EQ(Sent("c").back(), "c>b t9 VoteReply granted");
-}
-
-TEST_F(CoreTest, ABrokenStreamEndsTheWaitForAPreVoteOnly) {
-  StartThree();
-  cluster().Elect("a");
-  core("c").StreamBroken(cluster().now(), Id("a"));
-  cluster().Pump(cluster().at("c"));
-  Forget();
-  Give("b", "c", 3, VoteRequest{Index{2}, Term{2}, /*pre_vote=*/true});
-  EXPECT_EQ(Sent("c").back(), "c>b t3 PreVoteReply granted wait=300ms");
-  Forget();
-  Give("b", "c", 3, VoteRequest{Index{2}, Term{2}});
-  EXPECT_TRUE(Sent("c").empty()) << "the leader may live, and hold a lease that c granted";
-}
-
-TEST_F(CoreTest, TheBrokenStreamOfAnotherThanTheLeaderMeansNothing) {
-  StartThree();
-  cluster().Elect("a");
-  core("c").StreamBroken(cluster().now(), Id("b"));
-  cluster().Pump(cluster().at("c"));
-  EXPECT_EQ(core("c").role(), Role::kFollower);
-}
-
-TEST_F(CoreTest, AKilledLeaderIsReplacedWithinHalfASecond) {
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
-    TestCluster cluster({{"a", "b", "c"}}, seed);
-    cluster.Elect("a");
-    cluster.Run(Ms(100), Ms(1));
-    cluster.Crash("a");
-    for (const char* name : {"b", "c"}) {
-      cluster.core(name).StreamBroken(cluster.now(), Id("a"));
-      cluster.Pump(cluster.at(name));
-    }
-    const Time killed = cluster.now();
-    while (cluster.leader().empty() && cluster.now() < killed + Ms(3000)) cluster.Run(Ms(1), Ms(1));
-    EXPECT_LE((cluster.now() - killed) / Ms(1), 450) << "seed " << seed;
-    EXPECT_EQ(cluster.Broken(), "");
-  }
-}
-
-TEST_F(CoreTest, ALeaderCutOffIsReplacedWithinTwoSecondsAndAHalf) {
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
-    TestCluster cluster({{"a", "b", "c", "d", "e"}}, seed);
-    cluster.Elect("a");
-    cluster.CutOff("a");
-    const Time cut = cluster.now();
-    while (cluster.leader() == "a" && cluster.now() < cut + Ms(5000)) cluster.Run(Ms(1), Ms(1));
-    EXPECT_LE((cluster.now() - cut) / Ms(1), 1500) << "seed " << seed;
-    EXPECT_EQ(cluster.Broken(), "");
-  }
-}
-
-TEST_F(CoreTest, TheMultiplierScalesTheElectionTimeout) {
-  Options options;
-  options.raft_multiplier = 5;
-  Start({{"a", "b", "c"}}, options);
-  for (const char* name : {"a", "b", "c"}) {
-    EXPECT_GE(core(name).NextDeadline(), cluster().now() + Ms(1500));
-    EXPECT_LT(core(name).NextDeadline(), cluster().now() + Ms(3000));
-  }
-}
-
-TEST_F(CoreTest, ARejoiningServerDisturbsNobody) {
-  StartThree();
-  cluster().Elect("a");
-  cluster().CutOff("c");
-  cluster().Run(Ms(5000));
-  cluster().Heal();
-  cluster().Run(Ms(2000));
-  EXPECT_EQ(cluster().leader(), "a");
-  EXPECT_EQ(core("a").term(), Term{2});
-}
-
-TEST_F(CoreTest, AServerThatKnowsNoConfigurationNeverCampaigns) {
-  Start({{"a"}, {}, {"x"}});
-  EXPECT_EQ(core("x").NextDeadline(), Time::max());
-  cluster().Advance(Ms(10'000));
-  EXPECT_EQ(core("x").role(), Role::kFollower);
-}
-
-TEST_F(CoreTest, BootstrapIsRefusedWhereThereIsState) {
-  Start({{"a"}});
-  EXPECT_FALSE(core("a").Bootstrap(cluster().now(), Configuration({{Id("z")}})));
-  EXPECT_EQ(ToText(core("a").configuration().configuration), "a");
-}
 
 // ---- The log.
 
@@ -551,6 +317,29 @@ TEST_F(CoreTest, AServerThatAnUncommittedChangeRemovesCanStillBeElected) {
   cluster().Run(Ms(3000));
   EXPECT_EQ(cluster().leader(), "b");
   EXPECT_EQ(ToText(core("b").configuration().configuration), "b");
+}
+
+TEST_F(CoreTest, AChangeThatIsTruncatedFallsBack) {
+  Start({{"a", "b", "c"}, {}, {"d"}});
+  cluster().Elect("a");
+  const Configuration four = core("c").configuration().configuration.With(Id("d"),
+                                                                          MemberKind::kVoter);
+  Give("a", "c", 2, AppendRequest{Index{2}, Term{2}, Index{2}, Round{1},
+                                  {{Term{2}, Index{3}, EntryKind::kConfiguration,
+                                    MakeBuffer(four.Encode())}}});
+  EXPECT_EQ(ToText(core("c").configuration().configuration), "a b c d");
+  Give("b", "c", 5, AppendRequest{Index{2}, Term{2}, Index{2}, Round{1},
+                                  {{Term{5}, Index{3}, EntryKind::kNoOp, nullptr}}});
+  EXPECT_EQ(ToText(core("c").configuration().configuration), "a b c");
+  EXPECT_EQ(core("c").configuration().index, Index{1});
+}
+
+TEST_F(CoreTest, NoChangeBeforeAnEntryOfTheTermIsCommitted) {
+  Start({{"a", "b", "c"}, {}, {"d"}});
+  cluster().Expire("a");
+  while (core("a").role() != Role::kLeader) cluster().Deliver(0);
+  EXPECT_EQ(cluster().Change("a", Kind::kAddLearner, "d").status,
+            MembershipStatus::kTermNotCommitted);
 }
 
 TEST_F(CoreTest, ASecondChangeIsRefusedWhileOneIsUncommitted) {
