@@ -127,7 +127,8 @@ void Core::SnapshotInstalled(Time now, const SnapshotMeta& meta) {
   incoming_.reset();
   CONSUL_CHECK(meta.index > emitted_);
   if (role() == Role::kPreCandidate || role() == Role::kCandidate) {
-    BecomeFollower(hard_state_.term, ServerId{});  // the votes it counts are of an old configuration
+    // The votes that it counts are of an older configuration.
+    BecomeFollower(hard_state_.term, ServerId{});
   }
   const LogPosition at{meta.index, meta.term};
   if (!log_.Matches(at)) {

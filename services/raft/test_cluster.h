@@ -111,7 +111,8 @@ class TestCluster {
   ProposeResult Propose(std::string_view name, std::string payload);
   ReadRequestStatus Read(std::string_view name, uint64_t id, ReadMode mode);
   MembershipResult Change(std::string_view name, MembershipChange::Kind kind, std::string_view id);
-  std::string Log(std::string_view name);  // "1/1 (a b) 2/2 noop 2/3 x": what was handed to the disk
+  // What was handed to the disk: "1/1 (a b) 2/2 noop 2/3 x".
+  std::string Log(std::string_view name);
 
   // Lines of what happened since the last call.
   std::string TakeTrace() { return std::exchange(trace_, std::string()); }
