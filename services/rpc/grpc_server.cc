@@ -1,97 +1,68 @@
 #include "services/rpc/grpc_server.h"
 
-#include <arpa/inet.h>
 #include <google/protobuf/descriptor.h>
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/codegen/service_type.h>
-#include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/codegen/service_type.h>
 
-#include <cerrno>
-#include <chrono>
-#include <cstring>
+#include <mutex>
 #include <utility>
 
+#include "services/base/check.h"
 #include "services/base/strings.h"
-#include "services/rpc/grpc_call.h"
-#include "services/rpc/grpc_status.h"
-#include "services/rpc/loop_executor.h"
+#include "services/rpc/grpc_calls.h"
+#include "services/rpc/listen_check.h"
 
 namespace consul::rpc {
 namespace {
 
-constexpr std::chrono::seconds kStopGrace{1};
-// Streams that one connection may have open at once: blocked queries, mostly.
-constexpr int kStreamsPerConnectionMax = 20'000;
+using grpc::ByteBuffer;
+using grpc::internal::RpcMethod;
+using grpc::internal::RpcServiceMethod;
 
-// A proto service as gRPC's server has one, its methods passing bytes.
-class DescribedService : public grpc::Service {
+// The methods of one proto service, each on bytes.
+class TableService final : public grpc::Service {
  public:
-  DescribedService(const google::protobuf::ServiceDescriptor* descriptor,
-                   const MethodTable& methods, Backend* backend, Executor* executor) {
-    using grpc::internal::RpcMethod;
-    for (int i = 0; i < descriptor->method_count(); ++i) {
-      const Method& method = methods.Get(
-          base::StrCat("/", descriptor->full_name(), "/", descriptor->method(i)->name()));
-      const auto type =
-          method.server_streaming ? RpcMethod::SERVER_STREAMING : RpcMethod::NORMAL_RPC;
-      AddMethod(new grpc::internal::RpcServiceMethod(method.path.c_str(), type, nullptr));
-      MarkMethodRawCallback(i, Handler(method, backend, executor));
+  TableService(GrpcCallContext* context, const MethodTable& methods,
+               const google::protobuf::ServiceDescriptor* descriptor) {
+    int index = 0;
+    for (const Method& method : methods.methods()) {
+      if (method.descriptor->service() != descriptor) continue;
+      // Requests come one a call in every method of ours.
+      CONSUL_CHECK(!method.descriptor->client_streaming());
+      AddMethod(new RpcServiceMethod(
+          method.path.c_str(),
+          method.server_streaming ? RpcMethod::SERVER_STREAMING : RpcMethod::NORMAL_RPC, nullptr));
+      MarkMethodRawCallback(index++, HandlerOf(context, method));
     }
   }
 
  private:
-  static grpc::internal::MethodHandler* Handler(const Method& method, Backend* backend,
-                                                Executor* executor) {
-    using grpc::ByteBuffer;
-    using grpc::CallbackServerContext;
+  static grpc::internal::MethodHandler* HandlerOf(GrpcCallContext* context, const Method& method) {
     if (method.server_streaming) {
       return new grpc::internal::CallbackServerStreamingHandler<ByteBuffer, ByteBuffer>(
-          [&method, backend, executor](CallbackServerContext* context, const ByteBuffer* request) {
-            return StartStream(method, backend, executor, context, request);
+          [context, &method](grpc::CallbackServerContext* grpc_context, const ByteBuffer* request) {
+            return BeginStream(context, method, grpc_context, request);
           });
     }
     return new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
-        [&method, backend, executor](CallbackServerContext* context, const ByteBuffer* request,
-                                     ByteBuffer* response) {
-          return StartUnary(method, backend, executor, context, request, response);
+        [context, &method](grpc::CallbackServerContext* grpc_context, const ByteBuffer* request,
+                           ByteBuffer* reply) {
+          return BeginUnary(context, method, grpc_context, request, reply);
         });
   }
 };
 
-// Why gRPC could not have an address: it does not say itself.
-absl::Status WhyNot(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  const uint16_t port = htons(static_cast<uint16_t>(std::stoul(address.substr(colon + 1))));
-  sockaddr_in v4{};
-  sockaddr_in6 v6{};
-  v4.sin_family = AF_INET;
-  v4.sin_port = port;
-  v6.sin6_family = AF_INET6;
-  v6.sin6_port = port;
-  const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1;
-  if (!is_v4 && inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1) {
-    return absl::InvalidArgumentError(base::StrCat("listen tcp ", address, ": not an IP address"));
-  }
-  const int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  // As gRPC sets it: a port whose last connections are still closing is free.
-  const int one = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-  const int bound = is_v4 ? bind(fd, reinterpret_cast<sockaddr*>(&v4), sizeof(v4))
-                          : bind(fd, reinterpret_cast<sockaddr*>(&v6), sizeof(v6));
-  const int error = bound == 0 ? 0 : errno;
-  close(fd);
-  if (error == EADDRINUSE) {
-    return absl::AlreadyExistsError(
-        base::StrCat("listen tcp ", address, ": address already in use"));
-  }
-  return absl::UnavailableError(base::StrCat("listen tcp ", address, ": ",
-                                             error == 0 ? "refused" : std::strerror(error)));
+// Both are settings of the process in gRPC.
+void EnableReflectionAndHealth() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
 }
 
 }  // namespace
@@ -99,69 +70,100 @@ absl::Status WhyNot(const std::string& address) {
 class GrpcServer::Impl {
  public:
   Impl(Options options, const MethodTable& methods, Backend* backend)
-      : options_(std::move(options)), executor_("rpc", [backend] { backend->Idle(); }) {
-    for (const auto* service : methods.services()) {
-      services_.push_back(
-          std::make_unique<DescribedService>(service, methods, backend, &executor_));
+      : options_(std::move(options)),
+        context_{backend, options_.limits, Strands([backend] { backend->Idle(); })} {
+    for (const auto* descriptor : methods.services()) {
+      services_.push_back(std::make_unique<TableService>(&context_, methods, descriptor));
+      names_.push_back(descriptor->full_name());
     }
   }
-  ~Impl() { Stop(); }
+
+  ~Impl() { CONSUL_CHECK(server_ == nullptr); }
 
   absl::Status Start() {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    CONSUL_CHECK(server_ == nullptr);
+    // gRPC would also say so, but without the reason.
+    for (const std::string& address : options_.addresses) {
+      const absl::Status free = CheckListen(address);
+      if (!free.ok()) return free;
+    }
+    EnableReflectionAndHealth();
     grpc::ServerBuilder builder;
-    // Two agents on one port would each get a share of the calls, and neither would know.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
-    builder.SetMaxReceiveMessageSize(kRequestBytesMax);
-    builder.SetMaxSendMessageSize(kReplyBytesMax);
-    ports_.resize(options_.addresses.size());
+    ports_.assign(options_.addresses.size(), 0);
     for (size_t i = 0; i < options_.addresses.size(); ++i) {
-      if (absl::Status status = Free(options_.addresses[i]); !status.ok()) return status;
       builder.AddListeningPort(options_.addresses[i], grpc::InsecureServerCredentials(),
                                &ports_[i]);
     }
+    Configure(&builder);
     for (const auto& service : services_) builder.RegisterService(service.get());
     server_ = builder.BuildAndStart();
-    for (size_t i = 0; i < ports_.size(); ++i) {
-      if (server_ == nullptr || ports_[i] == 0) return WhyNot(options_.addresses[i]);
+    if (server_ == nullptr) return WhyNot();
+    for (const std::string& name : names_) {
+      server_->GetHealthCheckService()->SetServingStatus(name, true);
     }
-    server_->GetHealthCheckService()->SetServingStatus(true);
+    for (size_t i = 0; i < ports_.size(); ++i) {
+      if (options_.addresses[i].starts_with("unix:")) ports_[i] = 0;
+    }
     return absl::OkStatus();
+  }
+
+  void Stop(std::chrono::milliseconds grace) {
+    if (server_ == nullptr) return;
+    server_->Shutdown(std::chrono::system_clock::now() + grace);
+    server_->Wait();
+    server_.reset();
   }
 
   const std::vector<int>& ports() const { return ports_; }
 
-  void Stop() {
-    if (server_ == nullptr) return;
-    server_->GetHealthCheckService()->SetServingStatus(false);
-    server_->Shutdown(std::chrono::system_clock::now() + kStopGrace);
-    server_->Wait();
-    server_.reset();
-    executor_.Stop();
+ private:
+  void Configure(grpc::ServerBuilder* builder) {
+    // Without this a second agent shares the port, silently.
+    builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                                options_.limits.calls_per_connection_max);
+    builder->SetMaxReceiveMessageSize(static_cast<int>(options_.limits.request_bytes_max));
+    builder->SetMaxSendMessageSize(static_cast<int>(options_.limits.reply_bytes_max));
+    // A client that has vanished without a word is found out, and its calls are freed.
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+    // Clients may do the same to us while a blocking read waits.
+    builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    // Reflection is the only service that uses gRPC's synchronous threads: one waits for it.
+    using SyncOption = grpc::ServerBuilder::SyncServerOption;
+    builder->SetSyncServerOption(SyncOption::NUM_CQS, 1);
+    builder->SetSyncServerOption(SyncOption::MIN_POLLERS, 1);
+    builder->SetSyncServerOption(SyncOption::MAX_POLLERS, 1);
   }
 
- private:
-  // Asked first, for gRPC writes an error of its own to standard error when it fails.
-  static absl::Status Free(const std::string& address) {
-    absl::Status status = WhyNot(address);
-    return absl::IsAlreadyExists(status) || absl::IsInvalidArgument(status) ? status
-                                                                            : absl::OkStatus();
+  absl::Status WhyNot() const {
+    for (const std::string& address : options_.addresses) {
+      const absl::Status free = CheckListen(address);
+      if (!free.ok()) return free;
+    }
+    std::string all;
+    for (const std::string& address : options_.addresses) base::StrAppend(&all, " ", address);
+    return absl::UnavailableError(base::StrCat("listen", all, ": refused by the system"));
   }
 
   const Options options_;
-  LoopExecutor executor_;
-  std::vector<std::unique_ptr<DescribedService>> services_;
+  GrpcCallContext context_;
+  std::vector<std::unique_ptr<TableService>> services_;
+  std::vector<std::string> names_;
   std::vector<int> ports_;
   std::unique_ptr<grpc::Server> server_;
 };
 
 GrpcServer::GrpcServer(Options options, const MethodTable& methods, Backend* backend)
     : impl_(std::make_unique<Impl>(std::move(options), methods, backend)) {}
+
 GrpcServer::~GrpcServer() = default;
+
 absl::Status GrpcServer::Start() { return impl_->Start(); }
+
 const std::vector<int>& GrpcServer::ports() const { return impl_->ports(); }
-void GrpcServer::Stop() { impl_->Stop(); }
+
+void GrpcServer::Stop(std::chrono::milliseconds grace) { impl_->Stop(grace); }
 
 }  // namespace consul::rpc

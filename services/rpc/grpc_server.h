@@ -1,13 +1,16 @@
 // services/rpc/grpc_server.h
 //
-// The gRPC face: a service for each service of the API, made from its descriptor, on a Backend. The
-// reflection and the health service list them all.
+// The gRPC face: every service of a method table, on a backend. Each proto service becomes one
+// grpc::Service made from its descriptor, so that server reflection and the health service list it;
+// no code is generated per service. Requests and replies are handled as bytes on gRPC's own threads
+// while they need no wait; a call that waits goes on on the server's one event thread.
 //
-// Threads: Start and Stop by one owner. Calls run on one thread of its own, `rpc`; gRPC's threads
-// only move bytes and never wait.
+// Threads: Start and Stop by one owner, the rest from any. Callbacks never block gRPC's threads.
 #ifndef CONSUL_SERVICES_RPC_GRPC_SERVER_H_
 #define CONSUL_SERVICES_RPC_GRPC_SERVER_H_
 
+#include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,22 +23,40 @@ namespace consul::rpc {
 
 class GrpcServer {
  public:
+  struct Limits {
+    // Bytes of a request; a larger one ends with RESOURCE_EXHAUSTED, which gives both sizes.
+    size_t request_bytes_max = 4 << 20;
+    // Bytes of a reply; a larger one ends with REASON_TOO_LARGE. A `?recurse` of a large store is
+    // one reply.
+    size_t reply_bytes_max = 512 << 20;
+    // Calls at once on a connection, blocked reads mostly; more wait in the client.
+    int calls_per_connection_max = 20'000;
+    // Messages of a stream that wait for a slow client; with more, Next is refused.
+    size_t stream_messages_max = 64;
+  };
   struct Options {
-    // `ip:port` each; port 0: any free one.
+    // "127.0.0.1:8400", "[::1]:8400" or "unix:///path"; port 0 takes a free one.
     std::vector<std::string> addresses;
+    Limits limits = {};
   };
 
   // `methods` and `backend` outlive the server.
   GrpcServer(Options options, const MethodTable& methods, Backend* backend);
+  // REQUIRES: stopped, or never started.
   ~GrpcServer();
+  GrpcServer(const GrpcServer&) = delete;
+  GrpcServer& operator=(const GrpcServer&) = delete;
 
-  // Listens. ALREADY_EXISTS: `listen tcp IP:PORT: address already in use`; UNAVAILABLE: another
-  // reason, with the address. All addresses or none.
+  // Listens on every address, or on none. ALREADY_EXISTS: another process has an address, "listen
+  // tcp 127.0.0.1:8400: address already in use". Other codes: the address is malformed or not ours.
   absl::Status Start();
-  // Of each address, as bound. REQUIRES: started.
+
+  // The port of each address, in their order; 0 for a socket in the file system. REQUIRES: started.
   const std::vector<int>& ports() const;
-  // Takes no more calls, gives those that are on their way a second, cancels the rest. Idempotent.
-  void Stop();
+
+  // Refuses new calls, gives those that run `grace` to end, cancels the rest, and returns when none
+  // is left. Idempotent.
+  void Stop(std::chrono::milliseconds grace = std::chrono::milliseconds(100));
 
  private:
   class Impl;

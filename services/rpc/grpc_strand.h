@@ -1,0 +1,85 @@
+// services/rpc/grpc_strand.h
+//
+// Executors for calls that begin on gRPC's threads. A call begins inside a strand on the thread that
+// gRPC gave it, so that one that needs no wait never changes threads; one that waits goes on in the
+// same strand on the event thread. A strand runs one thing at a time, which is what a call's contract
+// asks of its executor. Strands belong to the server rather than to calls, for an executor outlives
+// every wake of a call that is over.
+//
+// Threads: Post and Enter from any.
+#ifndef CONSUL_SERVICES_RPC_GRPC_STRAND_H_
+#define CONSUL_SERVICES_RPC_GRPC_STRAND_H_
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <thread>
+
+#include "services/base/mutex.h"
+#include "services/rpc/executor.h"
+#include "services/rpc/task_queue.h"
+
+namespace consul::rpc {
+
+// The thread "rpc", which runs tasks until it is stopped.
+class EventThread final : public Executor {
+ public:
+  // `idle` runs on the thread when it has had no task for a second.
+  explicit EventThread(std::function<void()> idle);
+  // Runs what was posted, then ends the thread. REQUIRES: nothing posts any more.
+  ~EventThread();
+
+  void Post(Task* task) override;
+
+ private:
+  void Run();
+
+  const std::function<void()> idle_;
+  TaskQueue queue_;
+  base::Mutex mutex_;
+  base::CondVar wake_;
+  bool woken_ GUARDED_BY(mutex_) = false;
+  bool stop_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+class Strand final : public Executor, private Task {
+ public:
+  void set_thread(EventThread* thread) { thread_ = thread; }
+
+  // Runs on the event thread.
+  void Post(Task* task) override;
+
+  // Runs `work` on this thread, after what runs in the strand at the moment.
+  template <typename Work>
+  void Enter(Work&& work) {
+    base::MutexLock lock(&mutex_);
+    work();
+  }
+
+ private:
+  void Run() override;
+
+  EventThread* thread_ = nullptr;
+  TaskQueue queue_;
+  base::Mutex mutex_;  // held by whoever runs in the strand
+};
+
+// A server's strands. A thread keeps to one of them, so that gRPC's threads do not meet in it.
+class Strands {
+ public:
+  explicit Strands(std::function<void()> idle);
+
+  Strand* OfThisThread();
+
+ private:
+  // More than gRPC has threads on any machine that we know: those are about one a core.
+  static constexpr size_t kStrands = 32;
+
+  std::array<Strand, kStrands> strands_;
+  EventThread thread_;
+};
+
+}  // namespace consul::rpc
+
+#endif  // CONSUL_SERVICES_RPC_GRPC_STRAND_H_
