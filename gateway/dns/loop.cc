@@ -73,16 +73,17 @@ void Loop::Run() {
     const int count = epoll_wait(epoll_.get(), events.data(), kEventsMax, SleepMs());
     CONSUL_CHECK(count >= 0 || errno == EINTR);
     SetTime();
+    // Before tasks and the stop are looked at: what comes after this wakes anew.
+    for (int i = 0; i < count; ++i) {
+      if (events[i].data.u64 == kWakeTag) DrainWake();
+    }
     RunTasks();
     if (!stopping && stop_.load(std::memory_order_acquire)) {
       stopping = true;
       answerer_.CancelAll();
     }
-    for (int i = 0; i < count; ++i) {
-      const uint64_t tag = events[i].data.u64;
-      if (!stopping || tag == kWakeTag) Handle(tag, events[i].events);
-    }
     if (stopping) continue;
+    for (int i = 0; i < count; ++i) Handle(events[i].data.u64, events[i].events);
     tcp_->Flush(unix_s_, now_);
     if (now_ - ticked_ >= kTickInterval) Tick();
   }
@@ -128,6 +129,12 @@ void Loop::SetTime() {
                         std::chrono::nanoseconds(time.tv_nsec));
 }
 
+void Loop::DrainWake() {
+  uint64_t count = 0;
+  const ssize_t bytes = read(wake_.get(), &count, sizeof(count));
+  CONSUL_CHECK(bytes == sizeof(count) || errno == EAGAIN);
+}
+
 int Loop::SleepMs() const {
   const bool idle = tcp_->empty() && answerer_.idle() && resting_listeners_.empty();
   return idle ? -1 : static_cast<int>(kTickInterval.count());
@@ -136,13 +143,7 @@ int Loop::SleepMs() const {
 void Loop::Handle(uint64_t tag, uint32_t events) {
   const uint64_t number = tag & ~kKindMask;
   switch (tag & kKindMask) {
-    case kWakeTag: {
-      uint64_t count = 0;
-      // Tasks that are posted from here on wake anew; those before it run in this round's end.
-      static_cast<void>(!read(wake_.get(), &count, sizeof(count)));
-      RunTasks();
-      return;
-    }
+    case kWakeTag: return;  // done with already
     case kUdpTag: return ServeUdp(number);
     case kListenerTag: return Accept(number);
     default: return tcp_->OnEvents(number, events, unix_s_, now_);

@@ -63,6 +63,8 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   void Tick();
   void RunTasks();
   void Wake();
+  // Makes the wake descriptor wait for the next Wake.
+  void DrainWake();
   // How long to sleep when nothing comes, in milliseconds; -1: for ever.
   int SleepMs() const;
 

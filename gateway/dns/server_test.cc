@@ -151,6 +151,23 @@ TEST_F(ServerTest, StopCancelsLookups) {
   EXPECT_EQ(resolver_.cancels(), 2);
 }
 
+// Goal: a stop is not lost when the loop is woken for something else at the same moment. Method: let
+// a held lookup go and stop at once, many times.
+TEST_F(ServerTest, StopRightAfterALateAnswerIsNotLost) {
+  for (int round = 0; round < 300; ++round) {
+    DnsServer server(&resolver_);
+    options_.threads = 1;
+    ASSERT_EQ(server.Start(options_).message(), "");
+    resolver_.Hold();
+    const int before = resolver_.lookups();
+    UdpClient client("127.0.0.1", server.port());
+    client.Send(QueryBytes("web.node.consul A"));
+    ASSERT_TRUE(Eventually([&] { return resolver_.lookups() > before; }));
+    resolver_.Release();
+    server.Stop();
+  }
+}
+
 TEST_F(ServerTest, StopsWithOpenConnectionsAndTwice) {
   Start();
   TcpClient tcp = Tcp();
