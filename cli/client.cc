@@ -20,6 +20,8 @@ namespace {
 
 // An agent on this machine accepts at once; one that does not within this time is not there.
 constexpr int kConnectTimeoutMs = 1000;
+// What has accepted gets this much longer to greet us as gRPC servers do.
+constexpr int kGreetingTimeoutMs = 2000;
 constexpr std::chrono::milliseconds kStopPoll(100);
 
 // Tries to connect in order to learn why gRPC could not: its own text is made for its authors.
@@ -151,17 +153,23 @@ class GrpcClient final : public Client {
 
   // A first call waits for the connection here, so that "nobody listens" is told from an answer.
   absl::Status EnsureConnected() {
-    const auto deadline =
-        std::chrono::system_clock::now() + std::chrono::milliseconds(kConnectTimeoutMs);
+    if (WaitForConnection(kConnectTimeoutMs)) return absl::OkStatus();
+    const std::string problem = ConnectProblem(options_.address);
+    if (!problem.empty()) return ConnectFailure(options_.address, problem);
+    // Somebody accepts: an agent that has much to do, or something else altogether.
+    if (WaitForConnection(kGreetingTimeoutMs)) return absl::OkStatus();
+    return ConnectFailure(options_.address, "it is no agent's RPC address");
+  }
+
+  // False when there is no connection after that time, or it failed before.
+  bool WaitForConnection(int timeout_ms) {
+    const auto deadline = std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms);
     grpc_connectivity_state state = channel_->GetState(true);
     while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
       if (!channel_->WaitForStateChange(state, deadline)) break;
       state = channel_->GetState(true);
     }
-    if (state == GRPC_CHANNEL_READY) return absl::OkStatus();
-    const std::string problem = ConnectProblem(options_.address);
-    return ConnectFailure(options_.address,
-                          problem.empty() ? "it is no agent's RPC address" : problem);
+    return state == GRPC_CHANNEL_READY;
   }
 
   // Waits for the one operation under way; its ok.

@@ -28,10 +28,15 @@ class VersionCommand final : public Command {
       return kExitOk;
     }
     if (format_ != "json") return Fail(base::StrCat("Unknown format: ", format_));
-    out() << "{\n   \"Version\": \"" << base::kVersion << "\",\n   \"Revision\": \"\",\n"
-          << "   \"Prerelease\": \"\",\n   \"RPC\": {\n      \"Default\": "
-          << base::kProtocolDefault << ",\n      \"Min\": " << base::kProtocolMin << ",\n      \"Max\": "
-          << base::kProtocolMax << "\n   }\n}\n";
+    out() << "{\n"
+          << "   \"Version\": \"" << base::kVersion << "\",\n"
+          << "   \"Revision\": \"\",\n"
+          << "   \"Prerelease\": \"\",\n"
+          << "   \"RPC\": {\n"
+          << "      \"Default\": " << base::kProtocolDefault << ",\n"
+          << "      \"Min\": " << base::kProtocolMin << ",\n"
+          << "      \"Max\": " << base::kProtocolMax << "\n"
+          << "   }\n}\n";
     return kExitOk;
   }
 
