@@ -1,5 +1,7 @@
 #include "gateway/dns/backend_resolver.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -25,11 +27,13 @@ std::string_view Tag(const agent::v1::Member& member, std::string_view key) {
   return "";
 }
 
-// Request and response, made before the call that refers to them.
+// Request and response, made before the call that refers to them; on an arena, for a reply may refer
+// to rows that it must not destroy.
 template <typename Request, typename Response>
 struct Messages {
-  Request asked;
-  Response reply;
+  google::protobuf::Arena arena;
+  Request& asked = *google::protobuf::Arena::CreateMessage<Request>(&arena);
+  Response& reply = *google::protobuf::Arena::CreateMessage<Response>(&arena);
 };
 
 // A call that is part of a lookup.

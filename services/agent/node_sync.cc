@@ -48,7 +48,7 @@ void NodeSync::TryNow() {
   });
   const absl::Status status = done->get_future().get();
   if (status.ok()) {
-    logger_->Info("agent", "Synced node info");
+    logger_->Log(base::LogLevel::kDebug, "agent", "Synced node info");
   } else {
     logger_->Error("agent", base::StrCat("failed to sync remote state: rpc error: ",
                                          base::ToStd(status.message())));

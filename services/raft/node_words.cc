@@ -81,7 +81,7 @@ LogLine WordFact(const Fact& fact) {
     case FactKind::kLogTruncated:
       return {LogLevel::kWarn, StrCat("raft: Clearing log suffix from ", number)};
     case FactKind::kConfigurationChanged:
-      return {LogLevel::kInfo, StrCat("raft: Configuration changed: index=", number)};
+      return {LogLevel::kDebug, StrCat("raft: Configuration changed: index=", number)};
     case FactKind::kConfigurationFellBack:
       return {LogLevel::kWarn, StrCat("raft: Configuration fell back: index=", number)};
     case FactKind::kTransferStarted:

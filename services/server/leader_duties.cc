@@ -168,8 +168,7 @@ void LeaderDuties::ReconcileAlive(const agent::v1::Member& member) {
 
   Command command;
   auto* const registration = command.mutable_catalog_register();
-  // Only address and id are the leader's; the rest is the agent's own.
-  if (have != nullptr) *registration->mutable_node() = *have;
+  registration->set_by_membership(true);
   registration->mutable_node()->set_node(member.name());
   registration->mutable_node()->set_id(std::string(TagOf(member, "id")));
   registration->mutable_node()->set_address(member.addr());

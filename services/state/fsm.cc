@@ -139,7 +139,13 @@ void Fsm::Apply(const internal::raft::v1::CatalogRegister& registration, Command
   const std::string& name = registration.node().node();
   const bool known = tables_.nodes.Find(NodeKey(name), nullptr) != nullptr;
   if (!registration.skip_node_update() || !known) {
-    PutNode(registration.node(), ExistingNode(tables_, registration.node()));
+    const catalog::v1::Node* const existing = ExistingNode(tables_, registration.node());
+    catalog::v1::Node node = registration.node();
+    if (registration.by_membership() && existing != nullptr) {
+      *node.mutable_tagged_addresses() = existing->tagged_addresses();
+      *node.mutable_meta() = existing->meta();
+    }
+    PutNode(node, existing);
   }
   // As the node spells it.
   const std::string node_name = tables_.nodes.Find(NodeKey(name), nullptr)->node();

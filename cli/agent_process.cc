@@ -1,0 +1,192 @@
+#include "cli/agent_process.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cli/faces.h"
+#include "cli/process.h"
+#include "cli/signals.h"
+#include "services/agent/agent.h"
+#include "services/base/log.h"
+#include "services/base/strings.h"
+#include "services/rpc/grpc_server.h"
+
+namespace consul::cli {
+namespace {
+
+using agent::config::Config;
+using agent::config::Endpoint;
+using namespace std::chrono_literals;
+
+// For a leave to end in: five seconds for a leader to be found, two for the rest.
+constexpr auto kLeaveLimit = 7s;
+
+std::string Listed(const std::vector<Endpoint>& endpoints) {
+  if (endpoints.empty()) return "off";
+  std::string list;
+  for (const Endpoint& endpoint : endpoints) {
+    if (!list.empty()) list += "', '";
+    list += endpoint.ToString();
+  }
+  return base::StrCat("'", list, "'");
+}
+
+// One agent's process, from the banner to the end.
+class AgentProcess {
+ public:
+  explicit AgentProcess(const agent::config::Loaded& loaded)
+      : config_(loaded.config), warnings_(loaded.warnings), logger_(config_.log_level) {}
+
+  int Run() {
+    if (absl::Status status = Start(); !status.ok()) {
+      Print(base::StrCat("==> Error starting agent: ", base::ToStd(status.message())));
+      Stop();
+      return 1;
+    }
+    PrintBanner();
+    logger_.Release();
+    const bool left = WaitForEnd();
+    Stop();
+    logger_.Info("agent", "shutdown complete");
+    return left ? 0 : 1;
+  }
+
+ private:
+  absl::Status Start() {
+    if (config_.bootstrap) {
+      Print("==> WARNING: Bootstrap mode enabled! Do not enable unless necessary");
+    }
+    for (const std::string& warning : warnings_) Print(base::StrCat("==> WARNING: ", warning));
+    Print("==> Starting Consul agent...");
+    auto agent = agent::Agent::Start(config_, &logger_, [this] { signals_.Request(); });
+    if (!agent.ok()) return agent.status();
+    agent_ = *std::move(agent);
+    Print("==> Starting Consul agent RPC...");
+    if (absl::Status status = StartRpc(); !status.ok()) return status;
+    FacesOptions faces;
+    faces.http_listen = config_.http_listen;
+    faces.dns_listen = config_.dns_listen;
+    faces.datacenter = config_.datacenter;
+    faces.limits = config_.limits;
+    faces.dns = config_.dns;
+    faces_ = std::make_unique<Faces>(agent_->backend(), &logger_);
+    return faces_->Start(faces);
+  }
+
+  // The default port taken by another agent must not keep this one from its other faces:
+  // configurations that were written for the reference never name this port.
+  absl::Status StartRpc() {
+    if (config_.rpc_listen.empty()) return absl::OkStatus();
+    rpc::GrpcServer::Options options;
+    for (const Endpoint& endpoint : config_.rpc_listen) {
+      options.addresses.push_back(endpoint.ToString());
+    }
+    grpc_ = std::make_unique<rpc::GrpcServer>(options, rpc::PublicApi(), agent_->backend());
+    const absl::Status status = grpc_->Start();
+    if (status.ok() || config_.rpc_port_asked || !absl::IsAlreadyExists(status)) return status;
+    grpc_.reset();
+    Print(base::StrCat("==> WARNING: RPC is off: ", base::ToStd(status.message()),
+                       ". Give this agent and its commands an address with -rpc-addr"));
+    config_.rpc_listen.clear();
+    return absl::OkStatus();
+  }
+
+  void PrintBanner() const {
+    Print("==> Consul agent running!");
+    Print(base::StrCat("         Node name: '", config_.node_name, "'"));
+    Print(base::StrCat("        Datacenter: '", config_.datacenter, "'"));
+    Print(base::StrCat("    Advertise addr: '", config_.advertise_address, "'"));
+    Print(base::StrCat("          RPC addr: ", Listed(config_.rpc_listen)));
+    Print(base::StrCat("         HTTP addr: ", Listed(config_.http_listen)));
+    Print(base::StrCat("          DNS addr: ", Listed(config_.dns_listen)));
+    // Gossip encryption is refused by the configuration as long as there is none.
+    Print("         Encrypted: false");
+    Print(base::StrCat("            Server: ", config_.server ? "true" : "false",
+                       " (bootstrap: ", config_.bootstrap ? "true" : "false", ")"));
+    Print("");
+    Print("==> Log data will now stream in as it occurs:");
+    Print("");
+  }
+
+  // Returns whether the agent has left gracefully.
+  bool WaitForEnd() {
+    for (;;) {
+      const Signals::Kind kind = *signals_.Wait();
+      switch (kind) {
+        case Signals::Kind::kHangUp:
+          logger_.Warn("agent", "Caught signal: hangup. Configuration is read at the start alone");
+          continue;
+        case Signals::Kind::kInterrupt:
+          Print("==> Caught signal: interrupt");
+          return config_.skip_leave_on_interrupt ? false : Leave();
+        case Signals::Kind::kTerminate:
+          Print("==> Caught signal: terminated");
+          return config_.leave_on_terminate && Leave();
+        case Signals::Kind::kRequest:
+          return Leave();
+      }
+    }
+  }
+
+  bool Leave() {
+    Print("==> Gracefully shutting down agent...");
+    auto left = std::make_shared<std::promise<absl::Status>>();
+    std::future<absl::Status> result = left->get_future();
+    std::thread leaving([this, left] { left->set_value(agent_->Leave()); });
+    absl::Status status = absl::DeadlineExceededError("the leave took too long");
+    // A second signal ends the wait.
+    const auto give_up = std::chrono::steady_clock::now() + kLeaveLimit;
+    bool again = false;
+    while (!again && std::chrono::steady_clock::now() < give_up) {
+      if (result.wait_for(5ms) == std::future_status::ready) {
+        status = result.get();
+        leaving.join();
+        agent_->AnswerLeave(status);
+        if (!status.ok()) {
+          logger_.Error("agent", base::StrCat("leave failed: ", base::ToStd(status.message())));
+        }
+        return status.ok();
+      }
+      again = signals_.Wait(0ms).has_value();
+    }
+    Print(base::StrCat("==> The agent did not leave: ",
+                       again ? "told to end at once" : base::ToStd(status.message())));
+    // Something waits for a disk or a lock that may never come: nothing here can be ended in order.
+    std::fflush(nullptr);
+    std::_Exit(1);
+  }
+
+  // Faces first, so that nothing new comes in; each answers what it has.
+  void Stop() {
+    logger_.Info("agent", "requesting shutdown");
+    if (faces_ != nullptr) faces_->Stop();
+    if (grpc_ != nullptr) grpc_->Stop();
+    if (agent_ != nullptr) agent_->Stop();
+    logger_.Release();
+  }
+
+  Config config_;
+  const std::vector<std::string> warnings_;
+  Signals signals_;
+  base::Logger logger_;
+  std::unique_ptr<agent::Agent> agent_;
+  std::unique_ptr<rpc::GrpcServer> grpc_;
+  std::unique_ptr<Faces> faces_;
+};
+
+}  // namespace
+
+int RunAgent(const agent::config::Loaded& loaded) {
+  RaiseFileLimit();
+  return AgentProcess(loaded).Run();
+}
+
+}  // namespace consul::cli

@@ -1,0 +1,46 @@
+// The program: the commands with the real world around them.
+#include <signal.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "cli/agent_process.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/gateway_process.h"
+#include "services/agent/config/machine.h"
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+// Commands that stream end in order at the first interrupt; the second ends them as it always does.
+void OnInterrupt(int) {
+  interrupted.store(true);
+  signal(SIGINT, SIG_DFL);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  signal(SIGINT, OnInterrupt);
+  consul::cli::Context context;
+  context.in = &std::cin;
+  context.out = &std::cout;
+  context.err = &std::cerr;
+  context.environment = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  context.connect = &consul::cli::Connect;
+  context.machine = &consul::agent::config::ThisMachine;
+  context.interrupted = [] { return interrupted.load(); };
+  context.run_agent = [](consul::agent::config::Loaded loaded) {
+    return consul::cli::RunAgent(loaded);
+  };
+  context.run_gateway = &consul::cli::RunGateway;
+  return consul::cli::Main(std::vector<std::string>(argv + 1, argv + argc), context);
+}
