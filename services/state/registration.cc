@@ -43,9 +43,9 @@ Refusal CheckNames(const internal::raft::v1::CatalogRegister& registration) {
   return {};
 }
 
-// A node name belongs to the node id that holds it while that node is in the pool and not dead: while
-// it has a serfHealth that is not critical. Who has no id gives its name to a new id, but not to a
-// known one that would be renamed.
+// A node name belongs to the node id that holds it while that node is in the pool and not dead:
+// while it has a serfHealth that is not critical. Who has no id gives its name to a new id, but not
+// to a known one that would be renamed.
 Refusal CheckNodeName(const Tables& tables, const catalog::v1::Node& node) {
   const catalog::v1::Node* holder = tables.nodes.Find(NodeKey(node.node()), nullptr);
   if (holder == nullptr || node.id().empty()) return {};

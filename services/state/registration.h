@@ -29,8 +29,8 @@ struct Refusal {
 Refusal CheckRegistration(const Tables& tables,
                           const internal::raft::v1::CatalogRegister& registration);
 
-// Returns the node that a registration of `node` changes: the one with its id, else the one with its
-// name; null when it is new.
+// Returns the node that a registration of `node` changes: the one with its id, else the one with
+// its name; null when it is new.
 const catalog::v1::Node* ExistingNode(const Tables& tables, const catalog::v1::Node& node);
 
 }  // namespace consul::state

@@ -1,8 +1,8 @@
 // services/state/snapshot.h
 //
 // A version as a stream of bytes, and back: what raft keeps on disk and sends to a server that is
-// far behind. The stream is a sequence of frames, each with its length and checksum, so that a torn,
-// cut or flipped byte is found and named before anything of it is used.
+// far behind. The stream is a sequence of frames, each with its length and checksum, so that a
+// torn, cut or flipped byte is found and named before anything of it is used.
 //
 // Format (on disk: frozen; numbers are little-endian):
 //   frame   = length u32, CRC-32C of the payload u32, payload of `length` bytes: whole records
@@ -16,8 +16,8 @@
 //           6 end: index = number of records before it; the last record
 // Equal versions give equal bytes.
 //
-// Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that it
-// makes belong to one thread at a time (held.h).
+// Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that
+// it makes belong to one thread at a time (held.h).
 #ifndef CONSUL_SERVICES_STATE_SNAPSHOT_H_
 #define CONSUL_SERVICES_STATE_SNAPSHOT_H_
 
@@ -37,10 +37,10 @@ namespace consul::state {
 inline constexpr uint16_t kSnapshotFormat = 1;
 // A frame is closed when its payload reaches this.
 inline constexpr size_t kSnapshotFrameBytes = 128 << 10;
-// The longest payload that is read: one frame's worth and the largest row that a log entry can hold.
+// The longest payload that is read: one frame's worth and the largest row that the log can hold.
 inline constexpr size_t kSnapshotFrameBytesMax = 64 << 20;
 
-// Gives the frames of `version` to `sink`, in order, and stops at its first error, which it returns.
+// Gives the frames of `version` to `sink`, in order. Stops at its first error and returns that.
 absl::Status WriteSnapshot(const Version& version,
                            const std::function<absl::Status(std::string_view frame)>& sink);
 
