@@ -51,9 +51,12 @@ class MonitorCommand final : public Command {
     const absl::Status called = api_.Connect(context())->Stream(
         "consul.agent.v1.AgentService/Monitor", request, &response,
         [this, &response] { out() << response.line() << std::endl; }, context().interrupted);
-    if (!called.ok()) return Fail("Error monitoring the agent", called);
-    if (!context().interrupted()) err() << "Remote side ended the monitor! This usually means "
-                                           "that the agent has shut down.\n";
+    // An agent that shuts down cuts its streams off.
+    const bool cut_off = absl::IsUnavailable(called) && !IsConnectFailure(called);
+    if (!called.ok() && !cut_off) return Fail("Error monitoring the agent", called);
+    if (!context().interrupted()) {
+      err() << "Remote side ended the monitor! This usually means that the agent has shut down.\n";
+    }
     return kExitOk;
   }
 
