@@ -13,8 +13,8 @@ constexpr size_t kOutMax = 256 * 1024;
 // Bytes taken from a client that sends ahead while its call is under way; the rest stays in the
 // kernel, which makes the client wait.
 constexpr size_t kAheadMax = 64 * 1024;
-// What a client may still send after the last reply, in bytes and time, before it is cut off. Closing
-// at once would reset the connection, and the reply with it.
+// What a client may still send after the last reply, in bytes and time, before it is cut off.
+// Closing at once would reset the connection, and the reply with it.
 constexpr size_t kDrainMax = 16 * 1024 * 1024;
 constexpr std::chrono::seconds kDrainTimeout{5};
 // Framing of a chunk: a size and its extensions.

@@ -3,9 +3,8 @@
 // One HTTP connection: takes requests off its socket, makes calls of them, writes the replies in
 // their order. Several requests that arrive together and are answered at once leave in one write.
 //
-// Life: made by its Loop; deletes itself through Loop::Remove once the socket is closed, no operation
-// is pending and no call is under way.
-// Threads: its loop's.
+// Life: made by its Loop; deletes itself through Loop::Remove once the socket is closed, no
+// operation is pending and no call is under way. Threads: its loop's.
 #ifndef CONSUL_GATEWAY_HTTP_CONNECTION_H_
 #define CONSUL_GATEWAY_HTTP_CONNECTION_H_
 
@@ -64,8 +63,8 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   void Start();
-  // The server stops: an idle connection ends, a call that waits is cancelled and answered. May delete
-  // the connection.
+  // The server stops: an idle connection ends, a call that waits is cancelled and answered. May
+  // delete the connection.
   void Shutdown();
   // Ends at once. May delete the connection.
   void Abort();
@@ -98,8 +97,8 @@ class Connection {
   void Feed(std::string_view bytes);
   void Discard(size_t size);
 
-  // A turn takes as many requests as it can off `data` (which may be stash_ itself), writes what they
-  // bring, and arms what comes next. May delete the connection.
+  // A turn takes as many requests as it can off `data` (which may be stash_ itself), writes what
+  // they bring, and arms what comes next. May delete the connection.
   void Turn(std::string_view data);
   bool Process(std::string_view data);
   bool CanTake() const;

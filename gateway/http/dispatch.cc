@@ -16,7 +16,13 @@ Outcome EmptyReply(int status, std::string_view headers = {}) {
 // http.Redirect of the reference: a body for those who look, for GET and HEAD alone.
 Outcome Redirect(std::string_view verb, std::string_view path, std::string_view query) {
   std::string location = EscapePath(path);
-  if (!query.empty()) base::StrAppend(&location, "?", query);
+  if (!query.empty()) {
+    location.push_back('?');
+    // The query stays as it came, but for what would end the header line.
+    for (const char c : query) {
+      if (c != '\r' && c != '\n') location.push_back(c);
+    }
+  }
   Outcome outcome;
   outcome.status = 301;
   const bool get = verb == "GET";

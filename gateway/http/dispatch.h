@@ -1,7 +1,8 @@
 // gateway/http/dispatch.h
 //
-// What is to be done with a request, from its verb and target alone: a call on some route, or a reply
-// that is fixed already. The rules are those of the reference's router, docs/DIVERGENCE.md apart.
+// What is to be done with a request, from its verb and target alone: a call on some route, or a
+// reply that is fixed already. The rules are those of the reference's router, docs/DIVERGENCE.md
+// apart.
 //
 // Threads: one dispatcher for each event loop; it keeps scratch buffers.
 #ifndef CONSUL_GATEWAY_HTTP_DISPATCH_H_
@@ -17,8 +18,8 @@
 namespace consul::gateway::http {
 
 struct Outcome {
-  // The route to call; null: the fixed reply below. Captures and the query stay valid until the next
-  // Dispatch.
+  // The route to call; null: the fixed reply below. Captures and the query stay valid until the
+  // next Dispatch.
   const RoutePlan* route = nullptr;
   Match match;
   bool pretty = false;

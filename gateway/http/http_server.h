@@ -83,8 +83,8 @@ class HttpServer {
   // REQUIRES: Start has returned ok.
   const std::vector<uint16_t>& ports() const;
 
-  // Takes no more connections, cancels calls that wait, sends the replies that are due (for a second
-  // at most), closes everything and ends the threads. May be called again.
+  // Takes no more connections, cancels calls that wait, sends the replies that are due (for a
+  // second at most), closes everything and ends the threads. May be called again.
   void Stop();
 
   // Connections that are open now.

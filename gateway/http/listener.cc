@@ -113,7 +113,8 @@ void Listener::Refuse(Socket socket, ClientCounts::Result result) {
   std::string text;
   if (result == ClientCounts::Result::kClientFull) {
     reply.status = 429;
-    text = base::StrCat("Too many connections from this address: limits.http_max_conns_per_client is ",
+    text = base::StrCat("Too many connections from this address: ",
+                        "limits.http_max_conns_per_client is ",
                         limits.connections_per_client_max, "\n");
   } else {
     reply.status = 503;

@@ -1,7 +1,7 @@
 // gateway/http/listener.h
 //
-// The one accepting socket of an address, which hands each connection to the loop that has fewest. One
-// socket, and no SO_REUSEPORT: a second agent on the same port must fail to start.
+// The one accepting socket of an address, which hands each connection to the loop that has fewest.
+// One socket, and no SO_REUSEPORT: a second agent on the same port must fail to start.
 //
 // Threads: Open and Close before the loops start and after; the rest on the first loop's thread.
 #ifndef CONSUL_GATEWAY_HTTP_LISTENER_H_

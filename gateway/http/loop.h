@@ -55,8 +55,8 @@ class Loop final : public rpc::Executor {
   Loop& operator=(const Loop&) = delete;
 
   void Start();
-  // Closes idle connections, cancels calls that wait, and all the rest after `grace`. The thread ends
-  // once no call is left.
+  // Closes idle connections, cancels calls that wait, and all the rest after `grace`. The thread
+  // ends once no call is left.
   void Shutdown(std::chrono::milliseconds grace);
   // REQUIRES: Shutdown was called.
   void Join();

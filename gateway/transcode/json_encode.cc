@@ -211,8 +211,8 @@ void AppendEntry(const JsonField& map, const Message& entry, std::string* out) {
   }
 }
 
-// Members stand in the order of their keys. Lists come sorted as a rule; those that do not are sorted
-// here.
+// Members stand in the order of their keys. Lists come sorted as a rule; those that do not are
+// sorted here.
 void AppendMap(const JsonField& field, const Message& message, int size, std::string* out) {
   const auto& read = *field.reflection;
   const auto key = [&](int i, std::string* scratch) {

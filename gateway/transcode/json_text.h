@@ -23,13 +23,13 @@ void AppendJsonBase64(std::string_view bytes, std::string* out);
 void AppendJsonInt(int64_t value, std::string* out);
 void AppendJsonUint(uint64_t value, std::string* out);
 
-// The shortest text that reads back as `value`; an exponent below 1e-6 and from 1e21 on. Values that
-// are not finite, which JSON cannot say, are `null`.
+// The shortest text that reads back as `value`; an exponent below 1e-6 and from 1e21 on. Values
+// that are not finite, which JSON cannot say, are `null`.
 void AppendJsonDouble(double value, std::string* out);
 
-// Appends `json` with four spaces for each level and no newline at the end: json.Indent. Members and
-// elements get a line each; `{}` and `[]` stay as they are.
-// REQUIRES: `json` is well-formed and without white space between tokens.
+// Appends `json` with four spaces for each level and no newline at the end: json.Indent. Members
+// and elements get a line each; `{}` and `[]` stay as they are. REQUIRES: `json` is well-formed and
+// without white space between tokens.
 void AppendIndented(std::string_view json, std::string* out);
 
 }  // namespace consul::gateway

@@ -1,7 +1,7 @@
 // gateway/transcode/router.h
 //
-// Which method an HTTP request reaches: a trie of paths, then the verb, then the query flag that the
-// route asks for. Built once from the routes in the .proto options.
+// Which method an HTTP request reaches: a trie of paths, then the verb, then the query flag that
+// the route asks for. Built once from the routes in the .proto options.
 //
 // Threads: immutable once made.
 #ifndef CONSUL_GATEWAY_TRANSCODE_ROUTER_H_

@@ -49,8 +49,8 @@ struct Parameter {
 // The parameters of a query, in their order.
 class Query {
  public:
-  // Replaces what was there. "&" and ";" separate, "+" is a space. INVALID_ARGUMENT with Go's text on a
-  // malformed escape: invalid URL escape "%ZZ".
+  // Replaces what was there. "&" and ";" separate, "+" is a space. INVALID_ARGUMENT with Go's text
+  // on a malformed escape: invalid URL escape "%ZZ".
   absl::Status Parse(std::string_view query);
 
   std::span<const Parameter> parameters() const { return parameters_; }

@@ -1,0 +1,62 @@
+// gateway/http/test_client.h
+//
+// A client of raw bytes for tests of the HTTP face. Every wait has a limit, so that a server that
+// does not answer fails the test instead of holding it.
+//
+// Threads: one.
+#ifndef CONSUL_GATEWAY_HTTP_TEST_CLIENT_H_
+#define CONSUL_GATEWAY_HTTP_TEST_CLIENT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace consul::gateway::http {
+
+struct Answer {
+  int status = 0;
+  // Lines as they came, Date and Content-Length left out.
+  std::vector<std::string> headers;
+  std::string body;
+
+  bool Has(std::string_view header) const;
+};
+
+class TestClient {
+ public:
+  // Connects. `host` is an IP address.
+  explicit TestClient(uint16_t port, const std::string& host = "127.0.0.1");
+  ~TestClient();
+  TestClient(const TestClient&) = delete;
+  TestClient& operator=(const TestClient&) = delete;
+
+  bool connected() const { return fd_ >= 0; }
+  // False when the server has closed.
+  bool Send(std::string_view bytes);
+  // "VERB TARGET" with a Host header and a body, where there is one.
+  bool Request(std::string_view verb, std::string_view target, std::string_view body = {},
+               std::string_view headers = {});
+  // The next answer; nothing when the connection ends first or 5 s pass.
+  std::optional<Answer> Read(bool without_body = false);
+  // What comes until the server closes.
+  std::string ReadToEnd();
+  // True when nothing comes within `ms`.
+  bool Silent(int ms);
+  // Sends no more.
+  void ShutdownSend();
+  // Resets the connection.
+  void Reset();
+  void Close();
+
+ private:
+  bool Fill();
+
+  int fd_ = -1;
+  std::string read_;
+};
+
+}  // namespace consul::gateway::http
+
+#endif  // CONSUL_GATEWAY_HTTP_TEST_CLIENT_H_
