@@ -83,7 +83,7 @@ class Bench:
         """Every start is one more measurement of it."""
         took = server.wait_until_answers(f"/v1/kv/{KEY}", lambda r: r.status in (200, 404))
         self._measure("start", side, lambda: took)
-        server.wait_until_settled()
+        server.wait_until_registered()
         if "memory_fresh" in self.names:
             time.sleep(SETTLE_S)
         self._measure("memory_fresh", side, lambda: server.resident_bytes() / MEGABYTE)

@@ -118,15 +118,19 @@ class Agent:
             time.sleep(0.005)
         raise RuntimeError(f"{target}: still {last} after {START_TIMEOUT_S} s: {self.log()}")
 
-    def wait_until_settled(self):
-        """Waits until the server leads, and has itself in the catalog with all that it will have.
-
-        From then on only requests change what the requests of a table see.
-        """
+    def wait_until_registered(self):
+        """Waits until the server leads and has entered itself into the catalog."""
         self.wait_until_answers("/v1/status/leader", lambda r: r.body not in (b'""', b"null"))
         self.wait_until_answers(
             f"/v1/health/node/{NODE_NAME}", lambda r: b'"Status":"passing"' in r.body
         )
+
+    def wait_until_settled(self):
+        """Waits until the server has itself in the catalog with all that it will have.
+
+        From then on only requests change what the requests of a table see.
+        """
+        self.wait_until_registered()
         # The reference writes its node twice, the second time with these.
         last = b"consul-network-segment" if self._reference else b'"lan"'
         self.wait_until_answers(
