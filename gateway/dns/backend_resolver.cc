@@ -27,8 +27,8 @@ std::string_view Tag(const agent::v1::Member& member, std::string_view key) {
   return "";
 }
 
-// Request and response, made before the call that refers to them; on an arena, for a reply may refer
-// to rows that it must not destroy.
+// Request and response, made before the call that refers to them; on an arena, for a reply may
+// refer to rows that it must not destroy.
 template <typename Request, typename Response>
 struct Messages {
   google::protobuf::Arena arena;

@@ -46,8 +46,8 @@ class Agent {
   const config::Config& config() const { return config_; }
   const std::string& node_id() const { return node_id_; }
 
-  // Leaves gracefully: ends the writes to the catalog, then tells the pools. Blocks for as long as a
-  // write takes. UNAVAILABLE: there was no leader for five seconds, and it did not leave.
+  // Leaves gracefully: ends the writes to the catalog, then tells the pools. Blocks for as long as
+  // a write takes. UNAVAILABLE: there was no leader for five seconds, and it did not leave.
   absl::Status Leave();
   // Tells those who asked for the leave how it went.
   void AnswerLeave(const absl::Status& status);

@@ -1,7 +1,7 @@
 // services/agent/self.h
 //
-// What an agent says of itself: its member in the pools, its entry in the catalog, its configuration
-// for people, the figures of its process.
+// What an agent says of itself: its member in the pools, its entry in the catalog, its
+// configuration for people, the figures of its process.
 //
 // Threads: pure functions of the configuration, but for RuntimeStats, which asks the kernel.
 #ifndef CONSUL_SERVICES_AGENT_SELF_H_

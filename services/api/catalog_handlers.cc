@@ -23,7 +23,8 @@ using google::protobuf::RepeatedPtrField;
 using state::NodeSpec;
 using state::ServiceSpec;
 
-// Whether `node` has each of the pairs, "key:value". A pair without a colon asks for the empty value.
+// Whether `node` has each of the pairs, "key:value". A pair without a colon asks for the empty
+// value.
 bool HasMeta(const Node& node, const RepeatedPtrField<std::string>& pairs) {
   return std::all_of(pairs.begin(), pairs.end(), [&node](std::string_view pair) {
     const size_t colon = pair.find(':');

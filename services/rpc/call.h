@@ -1,8 +1,8 @@
 // services/rpc/call.h
 //
-// One call of a method, from a face (HTTP, DNS, gRPC) through a Backend to its handler and back. The
-// face derives from Call, sets the request, and starts it; the backend fills the response and says
-// Done.
+// One call of a method, from a face (HTTP, DNS, gRPC) through a Backend to its handler and back.
+// The face derives from Call, sets the request, and starts it; the backend fills the response and
+// says Done.
 //
 // Life: Start(call) -> (Next)* -> Done, exactly one Done, on the call's executor; Next and Done may
 // run inside Start and inside Cancel. The face may destroy the call inside Done or after it, never
@@ -30,8 +30,8 @@ class Message;
 
 namespace consul::rpc {
 
-// Says whether a kept copy of a reply may still be given out. Cleared once, by the watch that covers
-// the reply; never set again.
+// Says whether a kept copy of a reply may still be given out. Cleared once, by the watch that
+// covers the reply; never set again.
 //
 // Threads: any.
 class Validity {

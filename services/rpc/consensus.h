@@ -43,9 +43,9 @@ class Consensus {
   // Cheap enough for every call: no lock.
   virtual View view() const = 0;
 
-  // Puts a command into the log. `done` runs on the apply thread once it is applied, or earlier with
-  // an error: REASON_NO_LEADER (it is not in the log), REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED,
-  // REASON_DISK_FULL, or the state machine's own refusal. It must be short.
+  // Puts a command into the log. `done` runs on the apply thread once it is applied, or earlier
+  // with an error: REASON_NO_LEADER (it is not in the log), REASON_OUTCOME_UNKNOWN,
+  // REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own refusal. It must be short.
   virtual void Propose(std::string command,
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 

@@ -1,8 +1,8 @@
 // services/rpc/local_backend.h
 //
-// Carries out calls in this process, without serialising anything. Around the handlers it does, once
-// for all methods: the datacenter check, consistency modes, holding a call until there is a leader,
-// the blocking loop, the meta of a read, and the validity of a reply.
+// Carries out calls in this process, without serialising anything. Around the handlers it does,
+// once for all methods: the datacenter check, consistency modes, holding a call until there is a
+// leader, the blocking loop, the meta of a read, and the validity of a reply.
 //
 // Threads: Start, Cancel and Idle on the executor's thread of each call; LeaderChanged from any.
 #ifndef CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_

@@ -82,7 +82,7 @@ class TestExecutor : public Executor {
   void RunUntil(const bool& done) {
     const auto end = std::chrono::steady_clock::now() + 5s;
     while (!done && std::chrono::steady_clock::now() < end) {
-      if (queue.RunAll() == 0) std::this_thread::sleep_for(1ms);
+      if (queue.RunAll() == 0) std::this_thread::yield();
     }
   }
   TaskQueue queue;

@@ -1,8 +1,9 @@
 // services/rpc/waiting_call.h
 //
-// A call that cannot be answered inside Start: it is told from other threads that it may go on, goes
-// on with its executor, and ends once, by itself or by Cancel. The races between being told, timing
-// out and being cancelled are settled here and nowhere else: being told too late does nothing.
+// A call that cannot be answered inside Start: it is told from other threads that it may go on,
+// goes on with its executor, and ends once, by itself or by Cancel. The races between being told,
+// timing out and being cancelled are settled here and nowhere else: being told too late does
+// nothing.
 //
 // Threads: Wake from any; the rest on the call's executor, which outlives every Wake.
 #ifndef CONSUL_SERVICES_RPC_WAITING_CALL_H_
@@ -20,7 +21,8 @@ class WaitingCall : public Call::Waiting,
                     public std::enable_shared_from_this<WaitingCall>,
                     private Task {
  public:
-  // Continue will run soon, unless the call has ended. Told many times before it runs, it runs once.
+  // Continue will run soon, unless the call has ended. Told many times before it runs, it runs
+  // once.
   void Wake() {
     if (posted_.exchange(true, std::memory_order_acq_rel)) return;
     posted_self_ = shared_from_this();
