@@ -30,7 +30,8 @@ class ChannelBackend : public Backend {
     std::chrono::milliseconds reconnect_max = std::chrono::seconds(1);
   };
 
-  // `target` is "127.0.0.1:8400", "[::1]:8400", "name:8400" or "unix:///path". Does not connect yet.
+  // `target` is "127.0.0.1:8400", "[::1]:8400", "name:8400" or "unix:///path". Connects with the
+  // first call.
   ChannelBackend(std::string target, Options options);
   // REQUIRES: no call is under way.
   ~ChannelBackend() override;

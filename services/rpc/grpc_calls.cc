@@ -58,11 +58,13 @@ class GrpcCall : private Messages, public Call {
   void Begin(grpc::CallbackServerContext* grpc_context, const grpc::ByteBuffer& bytes) {
     const auto& metadata = grpc_context->client_metadata();
     const auto found = metadata.find("x-consul-token");
-    if (found != metadata.end()) token = std::string_view(found->second.data(), found->second.size());
+    if (found != metadata.end()) {
+      token = std::string_view(found->second.data(), found->second.size());
+    }
     strand_->Enter([this, &bytes] {
       if (!Decode(bytes, own_request())) {
-        status = Error(errors::v1::REASON_INVALID_FIELD,
-                       base::StrCat("request is not a ", method().request_prototype->GetTypeName()));
+        const std::string type = method().request_prototype->GetTypeName();
+        status = Error(errors::v1::REASON_INVALID_FIELD, base::StrCat("request is not a ", type));
         return Done();
       }
       context_->backend->Start(this);

@@ -1,8 +1,8 @@
 // services/rpc/grpc_status.h
 //
 // Statuses on gRPC's wire: code and text as gRPC's own, the ErrorDetail inside a
-// consul.errors.v1.RpcStatus (the wire form of google.rpc.Status) in `grpc-status-details-bin`, where
-// clients in any language look for it.
+// consul.errors.v1.RpcStatus (the wire form of google.rpc.Status) in `grpc-status-details-bin`,
+// where clients in any language look for it.
 //
 // Threads: pure functions.
 #ifndef CONSUL_SERVICES_RPC_GRPC_STATUS_H_

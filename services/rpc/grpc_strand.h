@@ -1,10 +1,10 @@
 // services/rpc/grpc_strand.h
 //
-// Executors for calls that begin on gRPC's threads. A call begins inside a strand on the thread that
-// gRPC gave it, so that one that needs no wait never changes threads; one that waits goes on in the
-// same strand on the event thread. A strand runs one thing at a time, which is what a call's contract
-// asks of its executor. Strands belong to the server rather than to calls, for an executor outlives
-// every wake of a call that is over.
+// Executors for calls that begin on gRPC's threads. A call begins inside a strand on the thread
+// that gRPC gave it, so that one that needs no wait never changes threads; one that waits goes on
+// in the same strand on the event thread. A strand runs one thing at a time, which is what a call's
+// contract asks of its executor. Strands belong to the server rather than to calls, for an executor
+// outlives every wake of a call that is over.
 //
 // Threads: Post and Enter from any.
 #ifndef CONSUL_SERVICES_RPC_GRPC_STRAND_H_

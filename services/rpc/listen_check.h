@@ -14,8 +14,8 @@
 namespace consul::rpc {
 
 // Binds "127.0.0.1:8400" or "[::1]:8400" for a moment. ALREADY_EXISTS: taken, "listen tcp
-// 127.0.0.1:8400: address already in use". INVALID_ARGUMENT: not an IP address and port. UNAVAILABLE:
-// the system's reason. OK also for "unix:" addresses, which are not looked at.
+// 127.0.0.1:8400: address already in use". INVALID_ARGUMENT: not an IP address and port.
+// UNAVAILABLE: the system's reason. OK also for "unix:" addresses, which are not looked at.
 absl::Status CheckListen(std::string_view address);
 
 }  // namespace consul::rpc
