@@ -151,8 +151,8 @@ TEST_F(ServerTest, StopCancelsLookups) {
   EXPECT_EQ(resolver_.cancels(), 2);
 }
 
-// Goal: a stop is not lost when the loop is woken for something else at the same moment. Method: let
-// a held lookup go and stop at once, many times.
+// Goal: a stop is not lost when the loop is woken for something else at the same moment. Method:
+// let a held lookup go and stop at once, many times.
 TEST_F(ServerTest, StopRightAfterALateAnswerIsNotLost) {
   for (int round = 0; round < 300; ++round) {
     DnsServer server(&resolver_);
