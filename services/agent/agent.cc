@@ -93,10 +93,8 @@ absl::Status Agent::StartServer() {
   // Nobody leads yet, as the log then says; it is tried again as soon as someone does.
   node_sync_->TryNow();
   node_sync_->Begin();
-  server_.Start([this] {
-    backend_->LeaderChanged();
-    node_sync_->LeaderChanged();
-  });
+  // The leader first registers its members, this agent among them; then the agent adds to its node.
+  server_.Start([this] { backend_->LeaderChanged(); }, [this] { node_sync_->LeaderChanged(); });
   return absl::OkStatus();
 }
 

@@ -1,10 +1,16 @@
 #include "services/raft/apply_thread.h"
 
+#include <chrono>
 #include <utility>
 
 #include "services/base/check.h"
 
 namespace consul::raft {
+namespace {
+
+constexpr std::chrono::seconds kIdleAfter{1};
+
+}  // namespace
 
 ApplyThread::ApplyThread(StateMachine* state_machine,
                          std::function<void(Index, uint64_t)> applied)
@@ -30,16 +36,31 @@ void ApplyThread::Stop() {
 }
 
 void ApplyThread::Run() {
+  bool idle = false;
   for (;;) {
     ApplyBatch batch;
     {
       base::MutexLock lock(&mutex_);
-      while (queue_.empty() && !stopping_) wake_.Wait(&mutex_);
-      if (queue_.empty()) return;
-      batch = std::move(queue_.front());
-      queue_.pop_front();
+      bool quiet = false;
+      while (queue_.empty() && !stopping_ && !quiet) {
+        if (idle) {
+          wake_.Wait(&mutex_);
+        } else {
+          quiet = !wake_.WaitFor(&mutex_, kIdleAfter);
+        }
+      }
+      if (queue_.empty() && stopping_) return;
+      idle = queue_.empty();
+      if (!idle) {
+        batch = std::move(queue_.front());
+        queue_.pop_front();
+      }
     }
-    Apply(&batch);
+    if (idle) {
+      state_machine_->Idle();
+    } else {
+      Apply(&batch);
+    }
   }
 }
 

@@ -33,6 +33,10 @@ class StateMachine {
   // made. Deterministic. What it cannot understand ends the process: to skip it would part the
   // servers.
   virtual void ApplyBatch(std::span<const Entry> entries, std::vector<ApplyResult>* results) = 0;
+
+  // There has been nothing to apply for a second: time to let go of what is kept for speed. Called
+  // once until the next batch.
+  virtual void Idle() {}
 };
 
 }  // namespace consul::raft

@@ -122,6 +122,7 @@ void LeaderDuties::Run() {
       Reconcile();
       reconcile_at = Clock::now() + options_.reconcile_interval;
     }
+    if (begin) options_.begun();
     if (Clock::now() >= collect_at) {
       CollectTombstones();
       collect_at = Clock::now() + options_.tombstone_grain;

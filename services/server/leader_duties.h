@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -39,6 +40,8 @@ class LeaderDuties {
     // this grain.
     std::chrono::milliseconds tombstone_ttl = std::chrono::minutes(15);
     std::chrono::milliseconds tombstone_grain = std::chrono::seconds(30);
+    // Told on the leader thread each time that a lead has begun and the members are in the catalog.
+    std::function<void()> begun = [] {};
   };
 
   // All outlive it.

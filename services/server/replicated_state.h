@@ -26,6 +26,8 @@ class ReplicatedState : public raft::StateMachine {
 
   void ApplyBatch(std::span<const raft::Entry> entries,
                   std::vector<raft::ApplyResult>* results) override;
+  // Versions that readers have let go of since the last write are freed.
+  void Idle() override { source_.FreeRetired(); }
 
   state::VersionSource& source() { return source_; }
 

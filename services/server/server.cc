@@ -28,8 +28,9 @@ base::LogLevel FromRaft(raft::LogLevel level) {
   return base::LogLevel::kInfo;
 }
 
-LeaderDuties::Options DutiesOptions(const Server::Options& options) {
+LeaderDuties::Options DutiesOptions(const Server::Options& options, std::function<void()> begun) {
   LeaderDuties::Options duties;
+  duties.begun = std::move(begun);
   duties.node_name = options.node_name;
   duties.datacenter = options.datacenter;
   return duties;
@@ -46,7 +47,7 @@ Server::Server(Options options, const gossip::Pool* lan, base::Logger* logger)
         std::_Exit(1);
       })),
       consensus_(std::make_unique<RaftConsensus>()),
-      duties_(std::make_unique<LeaderDuties>(DutiesOptions(options_), lan, consensus_.get(),
+      duties_(std::make_unique<LeaderDuties>(DutiesOptions(options_, [this] { duties_begun_(); }), lan, consensus_.get(),
                                              &state_->source(), logger)) {}
 
 Server::~Server() { Stop(); }
@@ -76,8 +77,9 @@ absl::Status Server::Open() {
   return absl::OkStatus();
 }
 
-void Server::Start(std::function<void()> leader_changed) {
+void Server::Start(std::function<void()> leader_changed, std::function<void()> duties_begun) {
   leader_changed_ = std::move(leader_changed);
+  duties_begun_ = std::move(duties_begun);
   consensus_->SetNode(node_.get());
   node_->Start();
 }

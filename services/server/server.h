@@ -50,9 +50,10 @@ class Server {
 
   // Recovers what is on disk. Errors: as raft::Node::Open.
   absl::Status Open();
-  // Takes part. `leader_changed` is told on a thread of consensus, and must be short.
+  // Takes part. `leader_changed` is told on a thread of consensus, and must be short; `duties_begun`
+  // on the leader's thread, when this server leads and the members are in the catalog.
   // REQUIRES: Open has succeeded.
-  void Start(std::function<void()> leader_changed);
+  void Start(std::function<void()> leader_changed, std::function<void()> duties_begun);
 
   // The leader's duties end; what they were writing is done when it returns.
   void StopDuties();
@@ -76,6 +77,7 @@ class Server {
   const Options options_;
   base::Logger* const logger_;
   std::function<void()> leader_changed_;
+  std::function<void()> duties_begun_;
   const std::unique_ptr<ReplicatedState> state_;
   const std::unique_ptr<RaftConsensus> consensus_;
   const std::unique_ptr<LeaderDuties> duties_;
