@@ -47,7 +47,7 @@ class AgentProcess {
 
   int Run() {
     if (absl::Status status = Start(); !status.ok()) {
-      Print(base::StrCat("==> Error starting agent: ", base::ToStd(status.message())));
+      PrintError(base::StrCat("==> Error starting agent: ", base::ToStd(status.message())));
       Stop();
       return 1;
     }
@@ -157,8 +157,8 @@ class AgentProcess {
       }
       again = signals_.Wait(0ms).has_value();
     }
-    Print(base::StrCat("==> The agent did not leave: ",
-                       again ? "told to end at once" : base::ToStd(status.message())));
+    PrintError(base::StrCat("==> The agent did not leave: ",
+                            again ? "told to end at once" : base::ToStd(status.message())));
     // Something waits for a disk or a lock that may never come: nothing here can be ended in order.
     std::fflush(nullptr);
     std::_Exit(1);

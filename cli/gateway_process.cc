@@ -33,7 +33,7 @@ int RunGateway(const GatewayOptions& options) {
   faces_options.dns.domain = options.domain;
   Faces faces(&backend, &logger);
   if (absl::Status status = faces.Start(faces_options); !status.ok()) {
-    Print(base::StrCat("==> Error starting gateway: ", base::ToStd(status.message())));
+    PrintError(base::StrCat("==> Error starting gateway: ", base::ToStd(status.message())));
     return 1;
   }
   Print("==> Consul gateway running!");

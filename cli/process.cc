@@ -5,12 +5,19 @@
 #include <cstdio>
 
 namespace consul::cli {
+namespace {
 
-void Print(std::string_view line) {
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fputc('\n', stdout);
-  std::fflush(stdout);
+void PrintTo(std::FILE* file, std::string_view line) {
+  std::fwrite(line.data(), 1, line.size(), file);
+  std::fputc('\n', file);
+  std::fflush(file);
 }
+
+}  // namespace
+
+void Print(std::string_view line) { PrintTo(stdout, line); }
+
+void PrintError(std::string_view line) { PrintTo(stderr, line); }
 
 void RaiseFileLimit() {
   rlimit limit{};

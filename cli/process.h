@@ -13,6 +13,9 @@ namespace consul::cli {
 // Writes a line to standard output at once.
 void Print(std::string_view line);
 
+// The same on stderr: for what made the process end.
+void PrintError(std::string_view line);
+
 // Takes as many open files as the system grants: each connection is one.
 void RaiseFileLimit();
 
