@@ -134,6 +134,9 @@ void BackendResolver::Start(Lookup* lookup) {
   ResolverCall* const call = owned.get();
   lookup->state = std::move(owned);
   backend_->Start(call);
+  // Kept answers serve the rest: a loop that looked up once may not come back for long, and keeps no
+  // version of the state.
+  backend_->Idle();
 }
 
 void BackendResolver::Cancel(Lookup* lookup) {

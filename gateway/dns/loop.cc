@@ -77,7 +77,7 @@ void Loop::Run() {
     for (int i = 0; i < count; ++i) {
       if (events[i].data.u64 == kWakeTag) DrainWake();
     }
-    RunTasks();
+    tasks_.RunAll();
     if (!stopping && stop_.load(std::memory_order_acquire)) {
       stopping = true;
       answerer_.CancelAll();
@@ -95,22 +95,7 @@ void Loop::Stop() {
 }
 
 void Loop::Post(rpc::Task* task) {
-  bool first = false;
-  {
-    base::MutexLock lock(&mutex_);
-    first = tasks_.empty();
-    tasks_.push_back(task);
-  }
-  if (first) Wake();
-}
-
-void Loop::RunTasks() {
-  {
-    base::MutexLock lock(&mutex_);
-    running_tasks_.swap(tasks_);
-  }
-  for (rpc::Task* const task : running_tasks_) task->Run();
-  running_tasks_.clear();
+  if (tasks_.Push(task)) Wake();
 }
 
 void Loop::Wake() {

@@ -20,8 +20,8 @@
 #include "gateway/dns/stats.h"
 #include "gateway/dns/tcp_connections.h"
 #include "gateway/dns/udp_batch.h"
-#include "services/base/mutex.h"
 #include "services/rpc/executor.h"
+#include "services/rpc/task_queue.h"
 
 namespace consul::gateway::dns {
 
@@ -61,7 +61,6 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   void ServeUdp(size_t index);
   void Accept(size_t index);
   void Tick();
-  void RunTasks();
   void Wake();
   // Makes the wake descriptor wait for the next Wake.
   void DrainWake();
@@ -71,9 +70,7 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   Fd epoll_;
   Fd wake_;
   std::atomic<bool> stop_{false};
-  base::Mutex mutex_;
-  std::vector<rpc::Task*> tasks_ GUARDED_BY(mutex_);
-  std::vector<rpc::Task*> running_tasks_;
+  rpc::TaskQueue tasks_;
   LoopCounters counters_;
   uint32_t unix_s_ = 0;
   Answerer::Time now_;

@@ -28,7 +28,14 @@ class Arena;
 class Message;
 }  // namespace google::protobuf
 
+namespace consul::state {
+class Versioned;
+}  // namespace consul::state
+
 namespace consul::rpc {
+
+// A hold on a version of the state, opaque to faces.
+using Rows = std::shared_ptr<const state::Versioned>;
 
 // Says whether a kept copy of a reply may still be given out. Cleared once, by the watch that
 // covers the reply; never set again.
@@ -70,6 +77,10 @@ class Call {
 
   // The caller's token, by metadata or header; empty: anonymous. Outlives the call.
   std::string_view token;
+
+  // While Done runs: what owns the rows that the response refers to; null where it refers to none. A
+  // face that goes on reading the response after Done copies it, and lets go of it when it is done.
+  const Rows* rows = nullptr;
 
   // What the backend keeps of a call that waits; the face does not touch it.
   class Waiting {

@@ -43,11 +43,11 @@ struct Scratch {
   // One cache a source; a process has few sources.
   std::vector<std::pair<state::VersionSource*, state::VersionCache>> versions;
 
-  const state::Versioned& Newest(state::VersionSource* source) {
+  const Rows& Newest(state::VersionSource* source) {
     for (auto& [known, cache] : versions) {
-      if (known == source) return *cache.Get();
+      if (known == source) return cache.Get();
     }
-    return *versions.emplace_back(source, state::VersionCache(source)).second.Get();
+    return versions.emplace_back(source, state::VersionCache(source)).second.Get();
   }
 };
 
@@ -325,7 +325,9 @@ void LocalBackend::RunRead(const Read& read) {
 
 bool LocalBackend::Evaluate(const Read& read, state::WatchSet* watched, uint64_t* index) {
   Call* const call = read.call;
-  const state::Versioned& version = ThreadScratch().Newest(read.handler->source);
+  const Rows& newest = ThreadScratch().Newest(read.handler->source);
+  const state::Versioned& version = *newest;
+  call->rows = &newest;
   CONSUL_CHECK(call->response()->GetArena() != nullptr);
   watched->Clear();
   call->status = read.handler->read(version, call->request(), call->response(), watched);
