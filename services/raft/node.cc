@@ -339,6 +339,9 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch, uint64_t records_bytes)
   if (room.ok() && !persists_.empty()) {
     room = absl::ResourceExhaustedError("the disk is full");
   }
+  if (room.code() == absl::StatusCode::kResourceExhausted) {
+    room = absl::UnavailableError(room.message());
+  }
   if (!room.ok()) return Refuse(&batch, room);
   std::vector<Proposal> proposals;
   proposals.reserve(batch.size());

@@ -96,7 +96,7 @@ struct Applied {
 };
 
 // FAILED_PRECONDITION: this server does not lead; nothing was proposed. RESOURCE_EXHAUSTED: a named
-// limit, or no room on the disk; nothing was proposed. INVALID_ARGUMENT: larger than
+// limit; UNAVAILABLE: no room on the disk; nothing was proposed. INVALID_ARGUMENT: larger than
 // proposal_bytes_max. UNKNOWN: leadership was lost; the command may yet be applied, or not.
 // CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;

@@ -370,7 +370,7 @@ TEST_F(NodeTest, AFullDiskRefusesAndGoesOn) {
   OpenReady();
   fs_.SetCapacity(fs_.size_total());
   const auto full = ProposeAndWait(std::string(20'000, 'x'));
-  EXPECT_EQ(full.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(full.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(full.status().ToString().find("No space left"), std::string::npos) << full.status();
   EXPECT_EQ(node_->status().role, Role::kLeader);
   ASSERT_TRUE(ProposeAndWait("small").ok()) << "what still fits is taken";

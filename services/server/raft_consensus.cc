@@ -23,6 +23,8 @@ absl::Status FromRaft(const absl::Status& status) {
       return NoLeader();
     case absl::StatusCode::kResourceExhausted:
       return rpc::Error(errors::v1::REASON_OVERLOADED, text);
+    case absl::StatusCode::kUnavailable:
+      return rpc::Error(errors::v1::REASON_DISK_FULL, text);
     case absl::StatusCode::kInvalidArgument:
       return rpc::Error(errors::v1::REASON_TOO_LARGE, text);
     case absl::StatusCode::kCancelled:

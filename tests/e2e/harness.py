@@ -91,7 +91,7 @@ def cli(*args, stdin=None, environment=None):
 class Process:
     """A process of our program that stays, with what it writes kept in two files."""
 
-    def __init__(self, *args, preexec=None):
+    def __init__(self, *args, prefix=()):
         self._stack = contextlib.ExitStack()
         self._outputs = [
             self._stack.enter_context(tempfile.NamedTemporaryFile(prefix="output-"))
@@ -99,11 +99,10 @@ class Process:
         ]
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
-            [BINARY, *args],
+            [*prefix, BINARY, *args],
             stdin=subprocess.DEVNULL,
             stdout=self._outputs[0],
             stderr=self._outputs[1],
-            preexec_fn=preexec,
             env={"PATH": os.environ["PATH"]},
         )
 
@@ -151,10 +150,10 @@ class Process:
 class Agent(Process):
     """A server as on the page: `consul agent -server -bootstrap -data-dir DIR`, and more flags."""
 
-    def __init__(self, data_dir, *flags, port=HTTP_PORT, preexec=None):
+    def __init__(self, data_dir, *flags, port=HTTP_PORT, prefix=()):
         self._port = port
         command = ["agent", "-server", "-bootstrap", "-data-dir", data_dir, *flags]
-        super().__init__(*command, preexec=preexec)
+        super().__init__(*command, prefix=prefix)
 
     def wait_until_ready(self):
         """Waits until it leads, and its node is in the catalog and healthy; returns itself."""
