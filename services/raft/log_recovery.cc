@@ -214,7 +214,8 @@ std::string LogState::Take(std::span<const Record> records, uint64_t offset, siz
     std::string problem;
     switch (record.kind) {
       case RecordKind::kSegmentState:
-        problem = TakeState(record, segment == 0);
+        problem = &record == &records[0] ? TakeState(record, segment == 0)
+                                         : "a segment's state stands within the segment";
         break;
       case RecordKind::kHardState:
         if (record.term < hard_state_.term) problem = "the term goes back";

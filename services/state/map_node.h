@@ -70,7 +70,7 @@ struct MapNode {
     MapNode* node = new (memory) MapNode;
     node->level = level;
     node->low_size = static_cast<uint32_t>(low.size());
-    std::memcpy(reinterpret_cast<char*>(node + 1), low.data(), low.size());
+    low.copy(reinterpret_cast<char*>(node + 1), low.size());
     return node;
   }
 
