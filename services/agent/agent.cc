@@ -15,7 +15,6 @@
 #include "services/api/catalog_handlers.h"
 #include "services/api/kv_handlers.h"
 #include "services/api/status_handlers.h"
-#include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/base/uuid.h"
 #include "services/rpc/errors.h"
@@ -53,7 +52,10 @@ server::Server::Options ServerOptions(const config::Config& config, const std::s
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(config::Config config, base::Logger* logger,
                                                     LeaveListener leave_asked) {
-  CONSUL_CHECK(config.server);
+  if (!config.server) {
+    return rpc::Error(errors::v1::REASON_UNSUPPORTED,
+                      "client agents are not supported yet: start a server with -server", "server");
+  }
   if (absl::Status status = MakeDataDir(config.data_dir); !status.ok()) return status;
   absl::StatusOr<std::string> node_id = config::ResolveNodeId(config.node_id, config.data_dir);
   if (!node_id.ok()) return node_id.status();

@@ -21,9 +21,14 @@ ApplyThread::~ApplyThread() { Stop(); }
 void ApplyThread::Push(ApplyBatch batch) {
   CONSUL_CHECK(!batch.entries.empty());
   pending_.fetch_add(batch.entries.size(), std::memory_order_relaxed);
-  base::MutexLock lock(&mutex_);
-  queue_.push_back(std::move(batch));
-  if (queue_.size() == 1) wake_.Signal();
+  bool wake = false;
+  {
+    base::MutexLock lock(&mutex_);
+    queue_.push_back(std::move(batch));
+    wake = queue_.size() == 1;
+  }
+  // A thread that is woken under the mutex would only wait for it.
+  if (wake) wake_.Signal();
 }
 
 void ApplyThread::Stop() {

@@ -162,14 +162,20 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
     refused = absl::ResourceExhaustedError(
         StrCat("proposals that wait exceed the limit of ", options_.pending_bytes_max, " bytes"));
   } else {
-    base::MutexLock lock(&mutex_);
-    if (!stopping_) {
-      inbox_.proposals.push_back({std::move(command), bytes, std::move(callback)});
-      if (std::exchange(sleeping_, false)) wake_.Signal();
-      return;
+    bool wake = false;
+    {
+      base::MutexLock lock(&mutex_);
+      if (stopping_) {
+        refused = StoppedStatus();
+      } else {
+        inbox_.proposals.push_back({std::move(command), bytes, std::move(callback)});
+        wake = std::exchange(sleeping_, false);
+      }
     }
+    // A thread that is woken under the mutex would only wait for it.
+    if (wake) wake_.Signal();
+    if (refused.ok()) return;
     pending_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-    refused = StoppedStatus();
   }
   callback(std::move(refused));
 }
