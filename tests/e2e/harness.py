@@ -23,6 +23,8 @@ RPC_PORT, HTTP_PORT, DNS_PORT = 8400, 8500, 8600
 # No answer within this is a failure; a healthy one is there in milliseconds.
 PATIENCE_S = 20
 POLL_S = 0.005
+# Flags of an agent that a gateway serves HTTP and DNS for.
+NO_FACES = ("-hcl", "ports { http = -1 dns = -1 }")
 
 
 def eventually(ask, what, patience_s=PATIENCE_S):
@@ -160,7 +162,10 @@ class Agent(Process):
 
         def is_registered():
             self.check_runs()
-            name = json.loads(get("/v1/agent/self", self._port).body)["Config"]["NodeName"]
+            itself = get("/v1/agent/self", self._port)
+            if itself.status != 200:
+                return False
+            name = json.loads(itself.body)["Config"]["NodeName"]
             health = get(f"/v1/health/node/{name}", self._port)
             return health.status == 200 and b'"passing"' in health.body
 
@@ -228,14 +233,22 @@ class Story(unittest.TestCase):
 
 
 class SharedAgent(Story):
-    """Cases that ask one agent, started once for all of them."""
+    """Cases that ask one agent, started once for all of them.
+
+    With the argument --gateway it has no HTTP and no DNS, and a gateway serves them.
+    """
 
     FLAGS = ()
+    GATEWAY = "--gateway" in sys.argv[2:]
 
     @classmethod
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory(prefix="e2e-")
         cls.addClassCleanup(folder.cleanup)
-        cls.server = Agent(os.path.join(folder.name, "data"), *cls.FLAGS)
+        flags = NO_FACES if cls.GATEWAY else cls.FLAGS
+        cls.agent_process = Agent(os.path.join(folder.name, "data"), *flags)
+        cls.addClassCleanup(cls.agent_process.close)
+        # What serves HTTP and DNS.
+        cls.server = Process("gateway") if cls.GATEWAY else cls.agent_process
         cls.addClassCleanup(cls.server.close)
-        cls.server.wait_until_ready()
+        cls.agent_process.wait_until_ready()
