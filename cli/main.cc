@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "cli/agent_process.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -27,6 +28,8 @@ void OnInterrupt(int) {
 
 int main(int argc, char** argv) {
   signal(SIGINT, OnInterrupt);
+  // Debian builds abseil with its mutexes looking for deadlocks: a twentieth of gRPC's time.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   consul::cli::Context context;
   context.in = &std::cin;
   context.out = &std::cout;
