@@ -1,5 +1,7 @@
 #include "services/raft/apply_thread.h"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <utility>
 
@@ -14,7 +16,9 @@ constexpr std::chrono::seconds kIdleAfter{1};
 
 ApplyThread::ApplyThread(StateMachine* state_machine,
                          std::function<void(Index, uint64_t)> applied)
-    : state_machine_(state_machine), applied_(std::move(applied)), thread_([this] { Run(); }) {}
+    : state_machine_(state_machine), applied_(std::move(applied)), thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), "apply");
+}
 
 ApplyThread::~ApplyThread() { Stop(); }
 

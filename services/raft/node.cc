@@ -1,5 +1,7 @@
 #include "services/raft/node.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -238,6 +240,7 @@ void NodeImpl::Start() {
     core_.Bootstrap(BootNow(), Configuration({{options_.core.self, MemberKind::kVoter}}));
   }
   thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(), "raft");
 }
 
 void NodeImpl::Stop() {
