@@ -34,6 +34,25 @@ bool HasBareLineEnd(std::string_view data) {
   return false;
 }
 
+// "HTTP/3.0" is of another version, "HTPP/1.1" is nothing that is known.
+bool HasVersion(std::string_view line) {
+  constexpr std::string_view kProtocol = " HTTP/";
+  constexpr size_t kNumber = 3;
+  if (line.size() < kProtocol.size() + kNumber) return false;
+  const std::string_view end = line.substr(line.size() - kProtocol.size() - kNumber);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return end.starts_with(kProtocol) && is_digit(end[kProtocol.size()]) &&
+         end[kProtocol.size() + 1] == '.' && is_digit(end.back());
+}
+
+// What the reference says of a header that could not be parsed; empty: nothing in particular.
+std::string_view WhatIsWrong(const boost::system::error_code& ec, std::string_view header) {
+  if (ec == boost::beast::http::error::bad_field) return "invalid header name";
+  const bool version = ec == boost::beast::http::error::bad_version &&
+                       HasVersion(header.substr(0, header.find("\r\n")));
+  return version ? "unsupported protocol version" : "";
+}
+
 }  // namespace
 
 struct Connection::OnRead {
@@ -287,7 +306,7 @@ size_t Connection::TakeHeader(std::string_view data) {
   boost::system::error_code ec;
   const size_t taken = parser_->put(boost::asio::const_buffer(data.data(), size), ec);
   if (ec || taken != size || !parser_->is_header_done()) {
-    Fail(400, "");
+    Fail(400, WhatIsWrong(ec, data.substr(0, size)));
     return 0;
   }
   BeginRequest();

@@ -208,7 +208,8 @@ void Connection::Fail(int status, std::string_view detail) {
 
 void Connection::Append(Reply reply) {
   if (!keep_alive_ || loop_->stopping() || close_after_) {
-    reply.after = After::kClose;
+    // A client of HTTP/1.0 that did not ask for more expects it.
+    reply.after = http10_ ? After::kCloseUnsaid : After::kClose;
     close_after_ = true;
   } else if (http10_) {
     reply.after = After::kKeepAliveSaid;

@@ -48,12 +48,12 @@ Outcome TextReply(int status, std::string_view headers, std::string_view text) {
 }
 
 Outcome BadRequest(int status, std::string_view detail) {
-  std::string text(StatusText(status));
-  if (!detail.empty()) base::StrAppend(&text, ": ", detail);
-  // The reference names the type first here.
-  Outcome outcome = EmptyReply(status, kTextPlain);
-  outcome.body = text;
+  // The reference names the type first here, and gives this one status no text.
+  Outcome outcome = EmptyReply(status, status == 417 ? "" : kTextPlain);
   outcome.close = true;
+  if (status == 417) return outcome;
+  outcome.body = StatusText(status);
+  if (!detail.empty()) base::StrAppend(&outcome.body, ": ", detail);
   return outcome;
 }
 

@@ -72,6 +72,7 @@ void AppendReply(const Reply& reply, std::string_view date_line, std::string* ou
   out->append(reply.content_type);
   switch (reply.after) {
     case After::kKeepAlive:
+    case After::kCloseUnsaid:
       break;
     case After::kKeepAliveSaid:
       out->append("Connection: keep-alive\r\n");

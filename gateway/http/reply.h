@@ -32,7 +32,7 @@ class Clock {
 };
 
 // What the connection does after a reply.
-enum class After { kKeepAlive, kKeepAliveSaid, kClose };
+enum class After { kKeepAlive, kKeepAliveSaid, kClose, kCloseUnsaid };
 
 struct Reply {
   int status = 200;

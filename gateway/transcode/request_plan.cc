@@ -27,6 +27,12 @@ absl::Status Invalid(std::string_view text, std::string_view subject) {
   return rpc::Error(errors::v1::REASON_INVALID_FIELD, text, subject);
 }
 
+absl::Status Conflict(std::string_view one, std::string_view other) {
+  return rpc::Error(
+      errors::v1::REASON_CONFLICTING_FIELDS,
+      base::StrCat("Cannot specify ?", one, " with ?", other, ", conflicting semantics."), other);
+}
+
 std::string Quoted(std::string_view text) {
   std::string quoted;
   AppendJsonString(text, &quoted);
@@ -81,6 +87,7 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
     required_.push_back({FieldNamed(type, required.field()), required.text()});
   }
   refused_.assign(route.refused().begin(), route.refused().end());
+  rejected_.assign(route.rejected().begin(), route.rejected().end());
   for (const auto& exclusive : route.exclusive()) {
     exclusive_.emplace_back(exclusive.parameter().begin(), exclusive.parameter().end());
   }
@@ -99,15 +106,17 @@ void RequestPlan::AddFields(const Descriptor* type, const FieldDescriptor* paren
     const FieldDescriptor* const field = type->field(i);
     const options::v1::Field& option = field->options().GetExtension(options::v1::field);
     if (!option.query().empty()) {
-      parameters_.push_back(
-          {option.query(), option.invalid(), option.query_needs_value(), field, parent});
+      parameters_.push_back({option.query(), option.query_alias(), option.invalid(),
+                             option.query_needs_value(), field, parent});
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
       Flags flags{{}, field, parent};
       for (int v = 0; v < field->enum_type()->value_count(); ++v) {
         const auto* const value = field->enum_type()->value(v);
-        const std::string& flag =
-            value->options().GetExtension(options::v1::value).query_flag();
-        if (!flag.empty()) flags.flags.push_back({flag, value->number()});
+        const auto& option = value->options().GetExtension(options::v1::value);
+        if (option.query_flag().empty()) continue;
+        flags.flags.push_back({option.query_flag(),
+                               value->number(),
+                               {option.query_excludes().begin(), option.query_excludes().end()}});
       }
       if (!flags.flags.empty()) flags_.push_back(std::move(flags));
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && parent == nullptr &&
@@ -150,9 +159,12 @@ absl::Status RequestPlan::FillQuery(const Query& query, Message* request) const 
   for (const Flags& flags : flags_) {
     if (absl::Status status = SetFlags(flags, query, request); !status.ok()) return status;
   }
+  if (absl::Status status = CheckRejected(query); !status.ok()) return status;
   for (const Parameter& parameter : parameters_) {
+    const bool by_alias = !parameter.alias.empty() && !query.Has(parameter.name);
+    const std::string& name = by_alias ? parameter.alias : parameter.name;
     for (const gateway::Parameter& given : query.parameters()) {
-      if (given.name != parameter.name) continue;
+      if (given.name != name) continue;
       Message* const owner = Owner(parameter.parent, request);
       if (absl::Status status = SetParameter(parameter, given.value, owner); !status.ok()) {
         return status;
@@ -182,20 +194,28 @@ absl::Status RequestPlan::CheckQuery(const Query& query) const {
   return absl::OkStatus();
 }
 
+absl::Status RequestPlan::CheckRejected(const Query& query) const {
+  for (const options::v1::Rejected& rejected : rejected_) {
+    const gateway::Parameter* const given = query.Find(rejected.parameter());
+    if (given != nullptr && !given->value.empty()) {
+      return Invalid(rejected.text(), rejected.parameter());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RequestPlan::SetFlags(const Flags& flags, const Query& query,
                                    Message* request) const {
   const Flags::Flag* chosen = nullptr;
   for (const Flags::Flag& flag : flags.flags) {
     if (!query.Has(flag.name)) continue;
-    if (chosen != nullptr) {
-      return rpc::Error(errors::v1::REASON_CONFLICTING_FIELDS,
-                        base::StrCat("Cannot specify ?", chosen->name, " with ?", flag.name,
-                                     ", conflicting semantics."),
-                        flag.name);
-    }
+    if (chosen != nullptr) return Conflict(chosen->name, flag.name);
     chosen = &flag;
   }
   if (chosen == nullptr) return absl::OkStatus();
+  for (const std::string& excluded : chosen->excludes) {
+    if (query.Has(excluded)) return Conflict(excluded, chosen->name);
+  }
   Message* const owner = Owner(flags.parent, request);
   owner->GetReflection()->SetEnumValue(owner, flags.field, chosen->number);
   return absl::OkStatus();

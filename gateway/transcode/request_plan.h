@@ -50,6 +50,7 @@ class RequestPlan {
   // A query parameter and the field it fills.
   struct Parameter {
     std::string name;
+    std::string alias;  // empty: none
     std::string invalid;
     bool needs_value = false;
     const google::protobuf::FieldDescriptor* field = nullptr;
@@ -60,6 +61,7 @@ class RequestPlan {
     struct Flag {
       std::string name;
       int number = 0;
+      std::vector<std::string> excludes;
     };
     std::vector<Flag> flags;
     const google::protobuf::FieldDescriptor* field = nullptr;
@@ -78,6 +80,7 @@ class RequestPlan {
   absl::Status SetParameter(const Parameter& parameter, std::string_view value,
                             google::protobuf::Message* message) const;
   absl::Status CheckQuery(const Query& query) const;
+  absl::Status CheckRejected(const Query& query) const;
   google::protobuf::Message* Owner(const google::protobuf::FieldDescriptor* parent,
                                    google::protobuf::Message* request) const;
 
@@ -87,6 +90,7 @@ class RequestPlan {
   std::vector<Flags> flags_;
   std::vector<RequiredField> required_;
   std::vector<std::string> refused_;
+  std::vector<options::v1::Rejected> rejected_;
   std::vector<std::vector<std::string>> exclusive_;
   const google::protobuf::FieldDescriptor* body_ = nullptr;
   uint64_t body_max_ = 0;
