@@ -1,5 +1,6 @@
 #include "services/rpc/local_backend.h"
 
+#include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
 
 #include <algorithm>
@@ -132,7 +133,10 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
 class LocalBackend::ParkedRead : public WaitingCall, public state::Waiter, private base::Timer {
  public:
   ParkedRead(LocalBackend* backend, const Read& read)
-      : WaitingCall(read.call), backend_(backend), read_(read) {}
+      : WaitingCall(read.call), backend_(backend), read_(read) {
+    backend_->parked_.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~ParkedRead() override { backend_->parked_.fetch_sub(1, std::memory_order_relaxed); }
 
   // Returns false, and has done nothing, when the result has already changed.
   bool Park(const state::WatchSet& watched, uint64_t index) {
@@ -157,15 +161,33 @@ class LocalBackend::ParkedRead : public WaitingCall, public state::Waiter, priva
     state::WatchSet* const watched = &ThreadScratch().watched;
     read_.handler->source->registry().Cancel(this);
     for (;;) {
+      // Each try leaves something on the call's arena. A read that was woken in vain (it waits for an
+      // index that is far ahead) looks on an arena of its own first.
+      if (in_vain_ && !late_.load() && Looked(watched)) {
+        if (Park(*watched, read_.options->index())) return;
+        continue;
+      }
       uint64_t index = 0;
       Reset(call()->response());
-      if (!backend_->Evaluate(read_, watched, &index)) return Finish(call()->status);
+      if (!backend_->Evaluate(read_, call()->response(), watched, &index)) {
+        return Finish(call()->status);
+      }
       if (index > read_.options->index() || late_.load()) {
         backend_->GiveValidity(read_, *watched, index);
         return Finish(absl::OkStatus());
       }
+      in_vain_ = true;
       if (Park(*watched, read_.options->index())) return;
     }
+  }
+
+  // Whether the result's index still has not moved; `watched` is what the look read.
+  bool Looked(state::WatchSet* watched) {
+    google::protobuf::Arena arena;
+    Message* const response = call()->response()->New(&arena);
+    uint64_t index = 0;
+    return backend_->Evaluate(read_, response, watched, &index) &&
+           index <= read_.options->index();
   }
 
   void Detach() override {
@@ -176,6 +198,7 @@ class LocalBackend::ParkedRead : public WaitingCall, public state::Waiter, priva
   LocalBackend* const backend_;
   const Read read_;
   std::atomic<bool> late_{false};
+  bool in_vain_ = false;
 };
 
 // Waits until the leader is sure that it leads.
@@ -222,6 +245,10 @@ class LocalBackend::WriteCall : public WaitingCall {
                          self->Wake();
                        });
   }
+
+  // What was proposed cannot be taken back, and its outcome is known soon: an agent that stops
+  // answers it rather than leave its client in doubt.
+  void Cancel() override {}
 
  private:
   void Continue() override {
@@ -308,10 +335,16 @@ void LocalBackend::RunRead(const Read& read) {
   state::WatchSet* const watched = &ThreadScratch().watched;
   for (;;) {
     uint64_t index = 0;
-    if (!Evaluate(read, watched, &index)) return read.call->Done();
+    if (!Evaluate(read, read.call->response(), watched, &index)) return read.call->Done();
     const uint64_t given = read.options == nullptr ? 0 : read.options->index();
     if (given == 0 || index > given || watched->empty()) {
       GiveValidity(read, *watched, index);
+      return read.call->Done();
+    }
+    if (parked_.load(std::memory_order_relaxed) >= options_.parked_max) {
+      read.call->status = Error(
+          errors::v1::REASON_OVERLOADED,
+          base::StrCat(options_.parked_max, " blocking queries wait already, the most there may be"));
       return read.call->Done();
     }
     if (std::make_shared<ParkedRead>(this, read)->Park(*watched, given)) {
@@ -323,20 +356,21 @@ void LocalBackend::RunRead(const Read& read) {
   }
 }
 
-bool LocalBackend::Evaluate(const Read& read, state::WatchSet* watched, uint64_t* index) {
+bool LocalBackend::Evaluate(const Read& read, Message* response, state::WatchSet* watched,
+                            uint64_t* index) {
   Call* const call = read.call;
   const Rows& newest = ThreadScratch().Newest(read.handler->source);
   const state::Versioned& version = *newest;
   call->rows = &newest;
-  CONSUL_CHECK(call->response()->GetArena() != nullptr);
+  CONSUL_CHECK(response->GetArena() != nullptr);
   watched->Clear();
-  call->status = read.handler->read(version, call->request(), call->response(), watched);
+  call->status = read.handler->read(version, call->request(), response, watched);
   if (!call->status.ok()) return false;
   *index = version.IndexOf(*watched);
   const auto* const field = call->method().meta_field;
   if (field == nullptr) return true;
-  auto* const meta = static_cast<QueryMeta*>(
-      call->response()->GetReflection()->MutableMessage(call->response(), field));
+  auto* const meta =
+      static_cast<QueryMeta*>(response->GetReflection()->MutableMessage(response, field));
   const Consensus::View view = consensus_->view();
   meta->set_index(*index);
   meta->set_known_leader(view.leader_known);
@@ -376,13 +410,14 @@ std::chrono::nanoseconds LocalBackend::WaitOf(const QueryOptions& options) const
 }
 
 void LocalBackend::Hold(Call* call) {
-  auto held = std::make_shared<HeldCall>(this, call);
+  const auto held = std::make_shared<HeldCall>(this, call);
+  bool held_full = false;
   {
     base::MutexLock lock(&mutex_);
-    if (held_.size() < options_.held_max) held_.push_back(held);
-    else held = nullptr;
+    held_full = held_.size() >= options_.held_max;
+    if (!held_full) held_.emplace(held.get(), held);
   }
-  if (held == nullptr) {
+  if (held_full) {
     call->status = Error(errors::v1::REASON_OVERLOADED,
                          base::StrCat("No cluster leader, and ", options_.held_max,
                                       " calls wait for one already"));
@@ -395,14 +430,14 @@ void LocalBackend::Hold(Call* call) {
 
 void LocalBackend::Unhold(HeldCall* held) {
   base::MutexLock lock(&mutex_);
-  std::erase_if(held_, [held](const auto& other) { return other.get() == held; });
+  held_.erase(held);
 }
 
 void LocalBackend::LeaderChanged() {
   std::vector<std::shared_ptr<HeldCall>> held;
   {
     base::MutexLock lock(&mutex_);
-    held = held_;
+    for (const auto& [key, call] : held_) held.push_back(call);
   }
   for (const auto& call : held) call->Wake();
 }

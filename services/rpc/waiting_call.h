@@ -29,7 +29,8 @@ class WaitingCall : public Call::Waiting,
     executor_->Post(this);
   }
 
-  void Cancel() final { Finish(absl::CancelledError("the caller is gone")); }
+  // Whoever still reads the answer is a client of an agent that stops.
+  void Cancel() override { Finish(absl::CancelledError("the agent is shutting down")); }
 
  protected:
   explicit WaitingCall(Call* call) : executor_(call->executor()), call_(call) {}

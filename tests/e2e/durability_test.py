@@ -273,5 +273,7 @@ class KillTest(Story):
             self.check()
             self.work(0.1, lambda agent=agent: self.assertEqual(agent.leave(), 0))
             agent.close()
+            for writer in self.writers:
+                self.assertEqual(writer.unknown, [], "a write that was answered by neither")
         self.agent()
         self.check()

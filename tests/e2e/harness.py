@@ -170,7 +170,8 @@ class Agent(Process):
             return health.status == 200 and b'"passing"' in health.body
 
         eventually(is_registered, f"an agent that leads; output:\n{self.stdout()}")
-        return self
+        # HTTP answers before the banner is written.
+        return self.wait_until_running()
 
     def wait_until_running(self):
         """Waits until all is started, whatever faces it has; returns itself."""

@@ -209,6 +209,9 @@ class StopTest(Story):
             before = time.monotonic()
             self.assertEqual(agent.leave(), 0)
             self.assertLess(time.monotonic() - before, 2.0)
+            answer = waiting.makefile("rb").read()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 500 "), answer)
+        self.assertTrue(answer.endswith(b"the agent is shutting down"), answer)
 
     def test_nothing_listens_after_the_end(self):
         self.assertEqual(self.agent().leave(), 0)
