@@ -8,10 +8,11 @@
 #ifndef CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_
 #define CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
+#include <unordered_map>
 
 #include "services/base/mutex.h"
 #include "services/base/timer_queue.h"
@@ -34,8 +35,9 @@ class LocalBackend : public Backend {
     // Of a blocking read that names no wait, and of any (default_query_time, max_query_time).
     std::chrono::nanoseconds wait_default = std::chrono::minutes(5);
     std::chrono::nanoseconds wait_max = std::chrono::minutes(10);
-    // Calls held for a leader at once; above it REASON_OVERLOADED.
+    // Calls held for a leader at once, and reads that wait for a change; above it REASON_OVERLOADED.
     size_t held_max = 100'000;
+    size_t parked_max = 200'000;
   };
 
   // All outlive the backend. `handlers` is complete.
@@ -67,9 +69,10 @@ class LocalBackend : public Backend {
   void StartWrite(Call* call, const WriteHandler& handler);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
-  // Runs the handler on the newest version into the response, the meta included. Returns false with
-  // the call's status set when it failed. `index` is the result's.
-  bool Evaluate(const Read& read, state::WatchSet* watched, uint64_t* index);
+  // Runs the handler on the newest version into `response`, the meta included. Returns false with the
+  // call's status set when it failed. `index` is the result's.
+  bool Evaluate(const Read& read, google::protobuf::Message* response, state::WatchSet* watched,
+                uint64_t* index);
   void GiveValidity(const Read& read, const state::WatchSet& watched, uint64_t index);
   std::chrono::nanoseconds WaitOf(const query::v1::QueryOptions& options) const;
   // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`.
@@ -81,7 +84,8 @@ class LocalBackend : public Backend {
   Consensus* const consensus_;
   base::TimerQueue timers_;
   base::Mutex mutex_;
-  std::vector<std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);
+  std::unordered_map<const HeldCall*, std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);
+  std::atomic<size_t> parked_{0};
 };
 
 }  // namespace consul::rpc
