@@ -16,7 +16,10 @@ import unittest
 from tests.readme import transcript
 
 # The machine on which the page's transcript was made.
-PAGE_NAMES = (("atlas", "<node>"), ("10.1.10.38", "<address>"))
+PAGE_NODE = "atlas"
+# A machine without another address takes that of the loopback, which stands on the page as well.
+LOOPBACK = ("127.0.0.1", "<address>")
+PAGE_NAMES = ((PAGE_NODE, "<node>"), ("10.1.10.38", "<address>"), LOOPBACK)
 DATA_DIR = "/tmp/consul"
 COMMAND_TIMEOUT_S = 20
 AGENT_TIMEOUT_S = 20
@@ -44,8 +47,9 @@ class Terminal:
             status = self._agent.wait(AGENT_TIMEOUT_S)
             wrong = self._compare(step, self._agent_lines()[self._shown :])
             return wrong or (f"the agent exits with {status}" if status else None)
-        command = step.command.replace("tools/consul", self._consul)
-        command = command.replace(DATA_DIR, os.path.join(self._folder, "data"))
+        command = step.command.replace(DATA_DIR, os.path.join(self._folder, "data"))
+        command = command.replace(PAGE_NODE, socket.gethostname())
+        command = command.replace("tools/consul", self._consul)
         if " agent " in command:
             return self._start_agent(step, command)
         done = subprocess.run(
@@ -78,7 +82,7 @@ class Terminal:
 
     def _names(self):
         """How this machine is called, as the agent's own banner has it."""
-        names = [(socket.gethostname(), "<node>")]
+        names = [(socket.gethostname(), "<node>"), LOOPBACK]
         if self._agent:
             match = re.search(r"Advertise addr: '([^']+)'", "\n".join(self._agent_lines()))
             if match:
