@@ -2,25 +2,25 @@
 //
 // What the leader does that nobody asks for: it gives the cluster its id, turns membership into
 // catalog entries, and lets old tombstones be forgotten. Begins when an entry of the leader's own
-// term is applied, ends with its lead.
+// term is applied, ends with its lead. This is the thread and the writing; what is to be written
+// is decided by Reconcile (reconcile.h) and TombstoneAges (tombstone_ages.h).
 //
 // Threads: one of its own, `leader`; all methods from any.
 #ifndef CONSUL_SERVICES_SERVER_LEADER_DUTIES_H_
 #define CONSUL_SERVICES_SERVER_LEADER_DUTIES_H_
 
 #include <chrono>
-#include <cstdint>
-#include <deque>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <thread>
-#include <utility>
 
-#include "consul/agent/v1/agent.pb.h"
+#include "absl/status/status.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
 #include "services/gossip/pool.h"
 #include "services/rpc/consensus.h"
+#include "services/server/tombstone_ages.h"
 #include "services/state/version_source.h"
 
 namespace consul::internal::raft::v1 {
@@ -36,11 +36,12 @@ class LeaderDuties {
     std::string datacenter;
     // Membership is compared in full so often, besides after each event.
     std::chrono::milliseconds reconcile_interval = std::chrono::seconds(60);
-    // A tombstone is kept for this long, so that a reader who polls sees a delete; collected at
-    // this grain.
+    // The same after a write that failed: long beside a write, short beside the interval.
+    std::chrono::milliseconds retry_interval = std::chrono::seconds(1);
+    // How long a tombstone is kept, and how often it is looked for old ones.
     std::chrono::milliseconds tombstone_ttl = std::chrono::minutes(15);
     std::chrono::milliseconds tombstone_grain = std::chrono::seconds(30);
-    // Told on the leader thread each time that a lead has begun and the members are in the catalog.
+    // Told on the leader thread once a lead, when the members are in the catalog.
     std::function<void()> begun = [] {};
   };
 
@@ -49,7 +50,8 @@ class LeaderDuties {
                state::VersionSource* state, base::Logger* logger);
   ~LeaderDuties();
 
-  // This server has begun to lead, and may read and write; or does not lead any more.
+  // This server has begun to lead, and may read and write; or does not lead any more. Told again of
+  // what it knows it does nothing.
   void Lead();
   void Follow();
   // The pool has changed.
@@ -60,15 +62,26 @@ class LeaderDuties {
 
  private:
   using Clock = std::chrono::steady_clock;
+  enum class Role { kFollows, kBegins, kLeads };
+  // What there is to do, taken at one moment.
+  struct Work {
+    bool stop = false;
+    bool begin = false;
+    bool reconcile = false;
+    bool collect = false;
+  };
 
   void Run();
-  void Begin();
-  void NameCluster();
-  void Reconcile();
-  void ReconcileAlive(const agent::v1::Member& member);
+  Work WaitForWork();
+  // Whether the lead or the agent is over: what is left to write is another's.
+  bool Over();
+  // Returns whether everything is written that can be.
+  bool ReconcileOnce();
+  bool NameCluster();
   void CollectTombstones();
   // Proposes and waits. Logs what went wrong.
-  bool Write(internal::raft::v1::Command* command, std::string_view what);
+  absl::Status Write(internal::raft::v1::Command* command,
+                     std::string_view subject);
 
   const Options options_;
   const gossip::Pool* const lan_;
@@ -78,14 +91,14 @@ class LeaderDuties {
 
   base::Mutex mutex_;
   base::CondVar changed_;
-  bool leads_ GUARDED_BY(mutex_) = false;
-  bool begin_ GUARDED_BY(mutex_) = false;
+  Role role_ GUARDED_BY(mutex_) = Role::kFollows;
   bool members_changed_ GUARDED_BY(mutex_) = false;
   bool stop_ GUARDED_BY(mutex_) = false;
 
-  // The leader thread's own: the state's index at each grain, oldest first.
-  std::deque<std::pair<Clock::time_point, uint64_t>> index_at_;
-  uint64_t collected_ = 0;
+  // The leader thread's own.
+  Clock::time_point reconcile_at_;
+  Clock::time_point collect_at_;
+  TombstoneAges tombstones_;
   std::thread thread_;
 };
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/state/fsm.h"
 
@@ -15,7 +16,7 @@ absl::Status NoLeader() {
 
 // What raft says of a command or a read that it could not carry out, as callers know it.
 absl::Status FromRaft(const absl::Status& status) {
-  const std::string_view text(status.message().data(), status.message().size());
+  const std::string_view text = base::ToStd(status.message());
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return status;
@@ -33,6 +34,15 @@ absl::Status FromRaft(const absl::Status& status) {
     default:
       return status;
   }
+}
+
+// A read changes nothing, so that it has no outcome that could be unknown.
+absl::Status FromBarrier(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kUnknown) return NoLeader();
+  if (status.code() == absl::StatusCode::kCancelled) {
+    return rpc::Error(errors::v1::REASON_SHUTTING_DOWN, base::ToStd(status.message()));
+  }
+  return FromRaft(status);
 }
 
 absl::StatusOr<rpc::Applied> FromResult(absl::StatusOr<raft::Applied> applied) {
@@ -78,7 +88,7 @@ void RaftConsensus::ReadBarrier(std::function<void(absl::Status)> done) {
   raft::Node* const node = node_.load(std::memory_order_acquire);
   if (node == nullptr) return done(NoLeader());
   node->ReadBarrier(
-      [done = std::move(done)](absl::Status status) { done(FromRaft(status)); });
+      [done = std::move(done)](absl::Status status) { done(FromBarrier(status)); });
 }
 
 }  // namespace consul::server

@@ -47,8 +47,9 @@ Server::Server(Options options, const gossip::Pool* lan, base::Logger* logger)
         std::_Exit(1);
       })),
       consensus_(std::make_unique<RaftConsensus>()),
-      duties_(std::make_unique<LeaderDuties>(DutiesOptions(options_, [this] { duties_begun_(); }), lan, consensus_.get(),
-                                             &state_->source(), logger)) {}
+      duties_(std::make_unique<LeaderDuties>(
+          DutiesOptions(options_, [this] { duties_begun_(); }), lan, consensus_.get(),
+          &state_->source(), logger)) {}
 
 Server::~Server() { Stop(); }
 

@@ -54,8 +54,6 @@ class Fsm {
   // The newest kind of command that this state machine knows. A leader proposes nothing newer than
   // what all voters know.
   static constexpr uint32_t kVersion = 1;
-  // How long the writes of a left agent's generation are refused.
-  static constexpr uint64_t kLeftGenerationNs = 24ull * 3600 * 1'000'000'000;
 
   struct Batch {
     std::unique_ptr<const Version> version;

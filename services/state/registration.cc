@@ -1,7 +1,6 @@
 #include "services/state/registration.h"
 
 #include "services/base/strings.h"
-#include "services/state/fsm.h"
 
 namespace consul::state {
 namespace {
@@ -84,7 +83,7 @@ Refusal CheckServices(const Tables& tables,
 Refusal CheckGeneration(const Tables& tables, const std::string& generation) {
   if (generation.empty()) return {};
   const LeftGeneration* left = tables.left_generations.Find(generation);
-  if (left == nullptr || tables.time_ns >= left->left_at_ns() + Fsm::kLeftGenerationNs) return {};
+  if (left == nullptr || tables.time_ns >= left->left_at_ns() + kLeftGenerationNs) return {};
   return {errors::v1::REASON_NODE_LEFT, "the node has left; its late write is refused",
           generation};
 }

@@ -1,13 +1,15 @@
 // services/state/registration.h
 //
 // Whether a catalog registration may be applied: names, ids and the rules for who owns a node name.
-// Apart from the writing, so that a refusal is known before anything is changed.
+// Apart from the writing, so that a refusal is known before anything is changed, and so that who
+// would propose one can see that it would be refused.
 //
 // Threads: pure functions of the tables.
 #ifndef CONSUL_SERVICES_STATE_REGISTRATION_H_
 #define CONSUL_SERVICES_STATE_REGISTRATION_H_
 
 #include <string>
+#include <string_view>
 
 #include "consul/errors/v1/errors.pb.h"
 #include "consul/internal/raft/v1/command.pb.h"

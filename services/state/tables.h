@@ -96,6 +96,9 @@ struct CheckSpec {
       {{kServiceCheckMap, &ServiceKey}}};
 };
 
+// How long the writes of a left agent's generation are refused.
+inline constexpr uint64_t kLeftGenerationNs = 24ull * 3600 * 1'000'000'000;
+
 // The generation of an agent that left; its later writes are refused for a while.
 class LeftGeneration : public Counted {
  public:

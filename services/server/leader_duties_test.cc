@@ -1,0 +1,300 @@
+// Goal: what the leader's thread does with each turn of the lead. Method: a server alone whose
+// commands a real state machine applies, and which the test may make wait or fail. That nothing is
+// written is shown by the next thing that is: proposals are in order.
+#include "services/server/leader_duties.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "services/rpc/errors.h"
+#include "services/server/test_consensus.h"
+
+namespace consul::server {
+namespace {
+
+using namespace std::chrono_literals;
+using Proposals = std::vector<std::string>;
+
+agent::v1::Member Self() {
+  agent::v1::Member member;
+  member.set_name("self");
+  member.set_addr("10.0.0.1");
+  for (const auto& [key, value] : {std::pair("role", "consul"), {"port", "8300"},
+                                   {"build", "1.0:"}, {"id", "id-self"}}) {
+    auto* const tag = member.add_tags();
+    tag->set_key(key);
+    tag->set_value(value);
+  }
+  return member;
+}
+
+class LeaderDutiesTest : public testing::Test {
+ protected:
+  LeaderDutiesTest() {
+    options_.node_name = "self";
+    options_.datacenter = "dc1";
+    options_.retry_interval = 1ms;
+    options_.begun = [this] { ++begun_; };
+  }
+
+  void Start() {
+    duties_ = std::make_unique<LeaderDuties>(options_, &lan_, &consensus_, consensus_.state(),
+                                             &logger_);
+  }
+  // Somebody writes the own node with another address.
+  void Disturb() {
+    TestConsensus::Command command;
+    auto* const node = command.mutable_catalog_register()->mutable_node();
+    node->set_node("self");
+    node->set_id("id-self");
+    node->set_address("10.9.9.9");
+    consensus_.Apply(command);
+  }
+  std::string Address() {
+    const auto version = consensus_.version();
+    const auto* const node = version->nodes().Find("self", nullptr);
+    return node == nullptr ? "" : node->address();
+  }
+  void Delete() {
+    TestConsensus::Command command;
+    command.mutable_kv_put()->set_key("k");
+    consensus_.Apply(command);
+    command.mutable_kv_delete()->set_key("k");
+    consensus_.Apply(command);
+  }
+
+  TestConsensus consensus_;
+  base::Logger logger_{base::LogLevel::kError};
+  LogLines log_{&logger_};
+  gossip::Pool lan_{Self(), [](const gossip::Event&) {}};
+  LeaderDuties::Options options_;
+  std::atomic<int> begun_{0};
+  std::unique_ptr<LeaderDuties> duties_;  // stops before the rest goes
+};
+
+TEST_F(LeaderDutiesTest, AFollowerWritesNothing) {
+  Start();
+  duties_->MembersChanged();
+  duties_->Follow();
+  duties_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{});
+  EXPECT_EQ(begun_, 0);
+}
+
+TEST_F(LeaderDutiesTest, ALeadNamesTheClusterAndRegistersItself) {
+  Start();
+  duties_->Lead();
+  EXPECT_EQ(consensus_.AwaitProposals(2), (Proposals{"cluster-id", "register self"}));
+  ASSERT_TRUE(log_.Await("joined"));
+  duties_->Stop();
+  EXPECT_EQ(log_.lines(),
+            (Proposals{"[INFO] consul: cluster leadership acquired",
+                       "[INFO] consul: New leader elected: self",
+                       "[INFO] consul: member 'self' joined, marking health alive"}));
+  EXPECT_EQ(consensus_.version()->cluster_id(nullptr).size(), 36);
+}
+
+TEST_F(LeaderDutiesTest, ItTellsThatItHasBegunWhenTheMembersAreInTheCatalog) {
+  std::string address_then;
+  options_.begun = [&] {
+    address_then = Address();
+    ++begun_;
+  };
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  while (begun_ == 0) std::this_thread::yield();
+  EXPECT_EQ(address_then, "10.0.0.1");
+}
+
+TEST_F(LeaderDutiesTest, AtRestItProposesNothing) {
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  while (begun_ == 0) std::this_thread::yield();
+  duties_->MembersChanged();
+  duties_->MembersChanged();
+  Disturb();
+  duties_->MembersChanged();
+  EXPECT_EQ(consensus_.AwaitProposals(3),
+            (Proposals{"cluster-id", "register self", "register self"}));
+}
+
+TEST_F(LeaderDutiesTest, ItComparesFromTimeToTimeWithoutAnEvent) {
+  options_.reconcile_interval = 1ms;
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  Disturb();
+  consensus_.AwaitProposals(3);
+  duties_->Stop();
+  EXPECT_EQ(Address(), "10.0.0.1");
+  EXPECT_EQ(consensus_.Proposals().size(), 3);  // however often it looked
+}
+
+TEST_F(LeaderDutiesTest, TheClusterIsNamedOnce) {
+  Start();
+  for (int lead = 1; lead <= 3; ++lead) {
+    duties_->Lead();
+    ASSERT_TRUE(log_.Await("cluster leadership acquired", lead));
+    while (begun_ < lead) std::this_thread::yield();
+    duties_->Follow();
+  }
+  duties_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), (Proposals{"cluster-id", "register self"}));
+  EXPECT_EQ(begun_, 3);
+}
+
+// Consensus reports its role again whenever a term or the leader's readiness changes.
+TEST_F(LeaderDutiesTest, ALeadToldTwiceBeginsOnce) {
+  Start();
+  duties_->Lead();
+  duties_->Lead();
+  ASSERT_TRUE(log_.Await("joined"));
+  while (begun_ == 0) std::this_thread::yield();
+  duties_->Lead();
+  duties_->MembersChanged();
+  duties_->Stop();
+  EXPECT_EQ(log_.Count("cluster leadership acquired"), 1);
+  EXPECT_EQ(begun_, 1);
+}
+
+TEST_F(LeaderDutiesTest, ALeadThatWasOverBeforeItsDutiesBeganLeavesNoTrace) {
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(1);  // the thread is busy with the first lead
+  duties_->Follow();
+  duties_->Lead();
+  duties_->Follow();
+  consensus_.Release();
+  duties_->Stop();
+  EXPECT_EQ(log_.Count("cluster leadership acquired"), 1);
+  EXPECT_EQ(consensus_.Proposals(), Proposals{"cluster-id"});
+  EXPECT_EQ(begun_, 0);
+}
+
+TEST_F(LeaderDutiesTest, ALeadLostAndWonDuringAWriteBeginsAgain) {
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(1);
+  duties_->Follow();
+  duties_->Lead();
+  consensus_.Release();
+  EXPECT_TRUE(log_.Await("cluster leadership acquired", 2));
+  EXPECT_TRUE(log_.Await("joined"));
+}
+
+TEST_F(LeaderDutiesTest, AWriteThatFailsIsTriedAgainSoon) {
+  consensus_.Fail(1, rpc::Error(errors::v1::REASON_OVERLOADED, "too many proposals"));
+  Start();
+  duties_->Lead();
+  EXPECT_EQ(consensus_.AwaitProposals(3), (Proposals{"cluster-id", "cluster-id", "register self"}));
+  EXPECT_EQ(log_.Count("[ERR] consul: failed to reconcile the cluster id: too many proposals"), 1);
+  while (begun_ == 0) std::this_thread::yield();
+}
+
+TEST_F(LeaderDutiesTest, ItHasNotBegunWhileTheMembersAreNotInTheCatalog) {
+  options_.retry_interval = 1h;
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(1);
+  consensus_.Fail(1, rpc::Error(errors::v1::REASON_OUTCOME_UNKNOWN, "who knows"));
+  consensus_.Release();
+  ASSERT_TRUE(log_.Await("failed to reconcile member 'self': who knows"));
+  duties_->Stop();
+  EXPECT_EQ(begun_, 0);
+}
+
+TEST_F(LeaderDutiesTest, AConflictIsSaidAndNotProposed) {
+  TestConsensus::Command other;
+  auto* const registration = other.mutable_catalog_register();
+  registration->mutable_node()->set_node("self");
+  registration->mutable_node()->set_id("id-other");
+  registration->add_checks()->set_check_id("serfHealth");
+  registration->mutable_checks(0)->set_status(health::v1::CHECK_STATUS_PASSING);
+  consensus_.Apply(other);
+  Start();
+  duties_->Lead();
+  ASSERT_TRUE(log_.Await("[ERR] consul: failed to reconcile member 'self'"));
+  EXPECT_EQ(log_.Count("is reserved by node id-other"), 1);
+  while (begun_ == 0) std::this_thread::yield();
+  duties_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{"cluster-id"});
+}
+
+TEST_F(LeaderDutiesTest, StopWaitsForTheWriteThatIsOnItsWay) {
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(1);
+  std::atomic<bool> stopped{false};
+  std::thread stop([&] {
+    duties_->Stop();
+    stopped = true;
+  });
+  EXPECT_FALSE(stopped);  // nobody has answered yet
+  consensus_.Release();
+  stop.join();
+  EXPECT_FALSE(consensus_.version()->cluster_id(nullptr).empty());
+}
+
+TEST_F(LeaderDutiesTest, StopTwiceAndWhatComesAfterDoNothing) {
+  Start();
+  duties_->Stop();
+  duties_->Lead();
+  duties_->MembersChanged();
+  duties_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{});
+}
+
+TEST_F(LeaderDutiesTest, OldTombstonesAreCollectedOnce) {
+  options_.tombstone_ttl = 0ms;
+  options_.tombstone_grain = 1ms;
+  Delete();  // 1, 2
+  Start();
+  duties_->Lead();
+  EXPECT_EQ(consensus_.AwaitProposals(3), (Proposals{"cluster-id", "register self", "collect 2"}));
+  Delete();  // 6, 7
+  EXPECT_EQ(consensus_.AwaitProposals(4).back(), "collect 7");
+  duties_->Stop();
+  EXPECT_EQ(consensus_.Proposals().size(), 4);
+  EXPECT_EQ(consensus_.version()->kv().rows().tombstones().size(), 0);
+}
+
+TEST_F(LeaderDutiesTest, TombstonesAreKeptForTheirTime) {
+  options_.tombstone_ttl = 1h;
+  options_.tombstone_grain = 1ms;
+  options_.reconcile_interval = 1ms;
+  Delete();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  Disturb();
+  consensus_.AwaitProposals(3);
+  duties_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), (Proposals{"cluster-id", "register self", "register self"}));
+}
+
+TEST_F(LeaderDutiesTest, ACollectionThatFailsIsTriedAgain) {
+  options_.tombstone_ttl = 0ms;
+  options_.tombstone_grain = 1ms;
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  while (begun_ == 0) std::this_thread::yield();
+  consensus_.Fail(1, rpc::Error(errors::v1::REASON_OVERLOADED, "busy"));
+  Delete();
+  const Proposals proposals = consensus_.AwaitProposals(4);
+  ASSERT_EQ(proposals.size(), 4);
+  EXPECT_EQ(proposals[2], proposals[3]);
+  EXPECT_TRUE(log_.Await("failed to reconcile the tombstones' end: busy"));
+}
+
+}  // namespace
+}  // namespace consul::server

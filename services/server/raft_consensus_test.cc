@@ -1,0 +1,193 @@
+// Goal: what callers are told of raft's answers, each code by name. Method: a raft node that
+// answers as the test says.
+#include "services/server/raft_consensus.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "services/rpc/errors.h"
+#include "services/state/fsm.h"
+
+namespace consul::server {
+namespace {
+
+using errors::v1::Reason;
+
+const raft::ServerId kA{"a"};
+
+class TestNode : public raft::Node {
+ public:
+  void Start() override {}
+  void Propose(raft::Buffer command, raft::ProposeCallback callback) override {
+    proposed = *command;
+    callback(proposal);
+  }
+  void ReadBarrier(raft::ReadCallback callback) override { callback(barrier); }
+  void Receive(raft::Message) override {}
+  raft::NodeStatus status() const override { return now; }
+  raft::Leader leader() const override { return {}; }
+  raft::PlacedConfiguration configuration() const override { return placed; }
+  std::map<std::string, std::string> Stats() const override { return {}; }
+  void Stop() override {}
+
+  raft::NodeStatus now;
+  raft::PlacedConfiguration placed;
+  std::string proposed;
+  absl::StatusOr<raft::Applied> proposal = absl::InternalError("not set");
+  absl::Status barrier;
+};
+
+class RaftConsensusTest : public testing::Test {
+ protected:
+  RaftConsensusTest() { consensus_.SetNode(&node_); }
+
+  absl::StatusOr<rpc::Applied> Propose() {
+    std::optional<absl::StatusOr<rpc::Applied>> answer;
+    consensus_.Propose("bytes", [&answer](absl::StatusOr<rpc::Applied> applied) {
+      EXPECT_FALSE(answer.has_value());
+      answer = std::move(applied);
+    });
+    EXPECT_TRUE(answer.has_value());
+    return *answer;
+  }
+  absl::Status ReadBarrier() {
+    std::optional<absl::Status> answer;
+    consensus_.ReadBarrier([&answer](absl::Status status) { answer = std::move(status); });
+    EXPECT_TRUE(answer.has_value());
+    return *answer;
+  }
+  Reason ReasonOfProposal(absl::Status status) {
+    node_.proposal = std::move(status);
+    return rpc::Detail(Propose().status()).reason();
+  }
+  Reason ReasonOfBarrier(absl::Status status) {
+    node_.barrier = std::move(status);
+    return rpc::Detail(ReadBarrier()).reason();
+  }
+  void Answer(uint64_t index, bool applied) {
+    AnswerWith(index, applied, errors::v1::REASON_UNSPECIFIED, "", "");
+  }
+  void AnswerWith(uint64_t index, bool applied, Reason reason, std::string text,
+                  std::string subject) {
+    auto result = std::make_shared<state::CommandResult>();
+    *result = {index, applied, reason, std::move(text), std::move(subject)};
+    node_.proposal = raft::Applied{raft::Index{index}, std::move(result)};
+  }
+
+  TestNode node_;
+  RaftConsensus consensus_;
+};
+
+TEST_F(RaftConsensusTest, WithoutANodeThereIsNoLeader) {
+  RaftConsensus early;
+  EXPECT_FALSE(early.view().leads);
+  EXPECT_FALSE(early.view().leader_known);
+  early.RoleChanged(kA);
+  EXPECT_FALSE(early.view().alone);
+  absl::Status read;
+  early.ReadBarrier([&read](absl::Status status) { read = status; });
+  EXPECT_EQ(rpc::Detail(read).reason(), errors::v1::REASON_NO_LEADER);
+  absl::Status write;
+  early.Propose("x", [&write](absl::StatusOr<rpc::Applied> applied) { write = applied.status(); });
+  EXPECT_EQ(rpc::Detail(write).reason(), errors::v1::REASON_NO_LEADER);
+  EXPECT_EQ(write.message(), "No cluster leader");
+}
+
+TEST_F(RaftConsensusTest, ACommandGoesIntoTheLogAsItIs) {
+  Answer(7, true);
+  const auto applied = Propose();
+  ASSERT_TRUE(applied.ok());
+  EXPECT_EQ(node_.proposed, "bytes");
+  EXPECT_EQ(applied->index, 7);
+  EXPECT_TRUE(applied->changed);
+}
+
+TEST_F(RaftConsensusTest, AConditionThatDidNotHoldIsAnAnswer) {
+  Answer(8, false);
+  const auto applied = Propose();
+  ASSERT_TRUE(applied.ok());
+  EXPECT_FALSE(applied->changed);
+  EXPECT_EQ(applied->index, 8);
+}
+
+TEST_F(RaftConsensusTest, ARefusalKeepsReasonTextAndSubject) {
+  AnswerWith(9, false, errors::v1::REASON_NODE_NAME_RESERVED, "Node name a is reserved", "a");
+  const absl::Status status = Propose().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(status.message(), "Node name a is reserved");
+  EXPECT_EQ(rpc::Detail(status).subject(), "a");
+  EXPECT_EQ(rpc::Detail(status).reason(), errors::v1::REASON_NODE_NAME_RESERVED);
+}
+
+TEST_F(RaftConsensusTest, WhoDoesNotLeadSaysThatThereIsNoLeader) {
+  EXPECT_EQ(ReasonOfProposal(absl::FailedPreconditionError("x")), errors::v1::REASON_NO_LEADER);
+  EXPECT_EQ(ReasonOfBarrier(absl::FailedPreconditionError("x")), errors::v1::REASON_NO_LEADER);
+  EXPECT_EQ(Propose().status().message(), "No cluster leader");
+}
+
+TEST_F(RaftConsensusTest, ALimitIsOverload) {
+  EXPECT_EQ(ReasonOfProposal(absl::ResourceExhaustedError("x")), errors::v1::REASON_OVERLOADED);
+  EXPECT_EQ(ReasonOfBarrier(absl::ResourceExhaustedError("x")), errors::v1::REASON_OVERLOADED);
+}
+
+TEST_F(RaftConsensusTest, ACommandThatIsTooLargeSaysSoWithItsNumbers) {
+  EXPECT_EQ(ReasonOfProposal(absl::InvalidArgumentError("a command of 9 bytes exceeds 8")),
+            errors::v1::REASON_TOO_LARGE);
+  EXPECT_EQ(Propose().status().message(), "a command of 9 bytes exceeds 8");
+}
+
+TEST_F(RaftConsensusTest, AWriteInFlightHasAnUnknownOutcome) {
+  EXPECT_EQ(ReasonOfProposal(absl::UnknownError("x")), errors::v1::REASON_OUTCOME_UNKNOWN);
+  EXPECT_EQ(ReasonOfProposal(absl::CancelledError("x")), errors::v1::REASON_OUTCOME_UNKNOWN);
+}
+
+// A read changes nothing: it has no outcome that could be unknown, and may be asked again.
+TEST_F(RaftConsensusTest, AReadThatTheEndOfTheServerCutsOffIsTheShutdowns) {
+  EXPECT_EQ(ReasonOfBarrier(absl::CancelledError("x")), errors::v1::REASON_SHUTTING_DOWN);
+  EXPECT_EQ(ReasonOfBarrier(absl::UnknownError("x")), errors::v1::REASON_NO_LEADER);
+}
+
+TEST_F(RaftConsensusTest, OtherErrorsStayWhatTheyAre) {
+  node_.proposal = absl::DataLossError("bad sector");
+  EXPECT_EQ(Propose().status(), absl::DataLossError("bad sector"));
+  node_.barrier = absl::InternalError("odd");
+  EXPECT_EQ(ReadBarrier(), absl::InternalError("odd"));
+}
+
+TEST_F(RaftConsensusTest, ABarrierThatHoldsIsOk) { EXPECT_TRUE(ReadBarrier().ok()); }
+
+TEST_F(RaftConsensusTest, ALeaderLeadsOnceItIsReady) {
+  node_.now.role = raft::Role::kLeader;
+  node_.now.leader_known = true;
+  EXPECT_FALSE(consensus_.view().leads);
+  EXPECT_TRUE(consensus_.view().leader_known);
+  node_.now.leader_ready = true;
+  EXPECT_TRUE(consensus_.view().leads);
+  node_.now.role = raft::Role::kFollower;
+  EXPECT_FALSE(consensus_.view().leads);
+}
+
+TEST_F(RaftConsensusTest, TheSoleVoterIsAloneWhileItLeads) {
+  const raft::Configuration one = raft::Configuration().With(kA, raft::MemberKind::kVoter);
+  node_.placed.configuration = one;
+  consensus_.RoleChanged(kA);
+  EXPECT_FALSE(consensus_.view().alone);
+  node_.now.role = raft::Role::kLeader;
+  node_.now.leader_ready = true;
+  EXPECT_TRUE(consensus_.view().alone);
+  node_.placed.configuration = one.With(raft::ServerId{"b"}, raft::MemberKind::kVoter);
+  consensus_.RoleChanged(kA);
+  EXPECT_FALSE(consensus_.view().alone);
+}
+
+TEST_F(RaftConsensusTest, TheLastContactIsGivenInMilliseconds) {
+  node_.now.last_contact = std::chrono::microseconds(70'900);
+  EXPECT_EQ(consensus_.view().last_contact, std::chrono::milliseconds(70));
+}
+
+}  // namespace
+}  // namespace consul::server

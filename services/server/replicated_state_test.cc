@@ -1,0 +1,180 @@
+#include "services/server/replicated_state.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "consul/internal/raft/v1/command.pb.h"
+#include "services/state/version.h"
+
+namespace consul::server {
+namespace {
+
+using internal::raft::v1::Command;
+
+raft::Entry PutEntry(uint64_t index, const std::string& key, std::optional<uint64_t> cas = {}) {
+  Command command;
+  command.set_min_version(1);
+  command.mutable_kv_put()->set_key(key);
+  if (cas.has_value()) command.mutable_kv_put()->set_cas(*cas);
+  return {.term = raft::Term{1},
+          .index = raft::Index{index},
+          .kind = raft::EntryKind::kCommand,
+          .payload = raft::MakeBuffer(command.SerializeAsString())};
+}
+
+raft::Entry NoOp(uint64_t index) {
+  return {.term = raft::Term{1}, .index = raft::Index{index}, .kind = raft::EntryKind::kNoOp,
+          .payload = nullptr};
+}
+
+class FiredWaiter : public state::Waiter {
+ public:
+  explicit FiredWaiter(std::function<void()> fired) : fired_(std::move(fired)) {}
+  void Fire() override { fired_(); }
+
+ private:
+  const std::function<void()> fired_;
+};
+
+class ReplicatedStateTest : public testing::Test {
+ protected:
+  const state::CommandResult& Result(size_t i) {
+    return *static_cast<const state::CommandResult*>(results_.at(i).get());
+  }
+  bool Has(const std::string& key) {
+    const auto version = state_.source().Load();
+    return static_cast<const state::Version&>(*version).kv().Find(key, nullptr) != nullptr;
+  }
+  void Watch(const std::string& key, std::function<void()> fired) {
+    state::WatchSet set;
+    set.AddKey(state::kKvMap, key);
+    ASSERT_TRUE(state_.source().Park(std::make_shared<FiredWaiter>(std::move(fired)), set, 1000));
+  }
+
+  ReplicatedState state_{[](const absl::Status& status) {
+    fprintf(stderr, "%s\n", status.ToString().c_str());
+    std::_Exit(3);
+  }};
+  std::vector<raft::ApplyResult> results_;
+};
+
+TEST_F(ReplicatedStateTest, ABatchIsOneVersion) {
+  const uint64_t before = state_.source().counter();
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2), PutEntry(3, "b")};
+  state_.ApplyBatch(entries, &results_);
+  EXPECT_EQ(state_.source().counter(), before + 1);
+  EXPECT_EQ(state_.source().Load()->index(), 3);
+  EXPECT_TRUE(Has("a"));
+  EXPECT_TRUE(Has("b"));
+}
+
+TEST_F(ReplicatedStateTest, EveryEntryHasAResult) {
+  const std::vector<raft::Entry> entries{NoOp(4), PutEntry(5, "a", 0), PutEntry(6, "a", 0)};
+  state_.ApplyBatch(entries, &results_);
+  ASSERT_EQ(results_.size(), 3);
+  EXPECT_EQ(Result(0).index, 4);
+  EXPECT_EQ(Result(1).index, 5);
+  EXPECT_TRUE(Result(1).applied);
+  EXPECT_FALSE(Result(2).applied);
+}
+
+TEST_F(ReplicatedStateTest, AResultOutlivesItsBatch) {
+  const std::vector<raft::Entry> first{PutEntry(1, "a"), PutEntry(2, "a", 99)};
+  state_.ApplyBatch(first, &results_);
+  const raft::ApplyResult kept = results_[1];
+  results_.clear();
+  const std::vector<raft::Entry> second{PutEntry(3, "b")};
+  state_.ApplyBatch(second, &results_);
+  EXPECT_EQ(static_cast<const state::CommandResult*>(kept.get())->index, 2);
+  EXPECT_FALSE(static_cast<const state::CommandResult*>(kept.get())->applied);
+}
+
+TEST_F(ReplicatedStateTest, AReplayMakesNoResults) {
+  const std::vector<raft::Entry> entries{PutEntry(1, "a")};
+  state_.ApplyBatch(entries, nullptr);
+  EXPECT_TRUE(Has("a"));
+}
+
+TEST_F(ReplicatedStateTest, AnEntryWithoutACommandMovesTheIndexAlone) {
+  const std::vector<raft::Entry> entries{
+      NoOp(1),
+      {.term = raft::Term{1}, .index = raft::Index{2}, .kind = raft::EntryKind::kConfiguration,
+       .payload = raft::MakeBuffer("not a command")}};
+  state_.ApplyBatch(entries, &results_);
+  EXPECT_EQ(state_.source().Load()->index(), 2);
+}
+
+// Raft answers who proposed when ApplyBatch has returned.
+TEST_F(ReplicatedStateTest, AWaiterIsFiredAfterThePublishAndBeforeTheAnswer) {
+  bool seen = false;
+  bool answered = true;
+  Watch("a", [&] {
+    seen = Has("a");
+    answered = !results_.empty();
+  });
+  const std::vector<raft::Entry> entries{PutEntry(1, "a")};
+  state_.ApplyBatch(entries, &results_);
+  EXPECT_TRUE(seen);
+  EXPECT_FALSE(answered);
+}
+
+TEST_F(ReplicatedStateTest, AWaiterOfManyWritesOfABatchIsFiredOnce) {
+  int fired = 0;
+  Watch("a", [&] { ++fired; });
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), PutEntry(2, "a", 1), PutEntry(3, "b")};
+  state_.ApplyBatch(entries, &results_);
+  EXPECT_EQ(fired, 1);
+}
+
+TEST_F(ReplicatedStateTest, WhatIsNotTouchedIsNotFired) {
+  int fired = 0;
+  Watch("other", [&] { ++fired; });
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2)};
+  state_.ApplyBatch(entries, &results_);
+  EXPECT_EQ(fired, 0);
+}
+
+TEST_F(ReplicatedStateTest, OldVersionsAreFreedWithTheNextBatchOrWhenIdle) {
+  auto held = state_.source().Load();
+  const std::vector<raft::Entry> entries{PutEntry(1, "a")};
+  state_.ApplyBatch(entries, nullptr);
+  EXPECT_EQ(held->index(), 0);
+  held.reset();
+  state_.Idle();
+  EXPECT_EQ(state_.source().FreeRetired(), 0);
+}
+
+using ReplicatedStateDeathTest = ReplicatedStateTest;
+
+TEST_F(ReplicatedStateDeathTest, AnUnknownCommandIsFatalAndNamed) {
+  const std::vector<raft::Entry> entries{
+      {.term = raft::Term{1}, .index = raft::Index{7}, .kind = raft::EntryKind::kCommand,
+       .payload = raft::MakeBuffer("")}};
+  EXPECT_EXIT(state_.ApplyBatch(entries, &results_), testing::ExitedWithCode(3),
+              "log entry 7: unknown command");
+}
+
+TEST_F(ReplicatedStateDeathTest, ACommandOfANewerVersionIsFatalAndNamed) {
+  Command command;
+  command.set_min_version(99);
+  const std::vector<raft::Entry> entries{
+      {.term = raft::Term{1}, .index = raft::Index{7}, .kind = raft::EntryKind::kCommand,
+       .payload = raft::MakeBuffer(command.SerializeAsString())}};
+  EXPECT_EXIT(state_.ApplyBatch(entries, &results_), testing::ExitedWithCode(3),
+              "needs state machine version 99");
+}
+
+TEST_F(ReplicatedStateDeathTest, BytesThatAreNoCommandAreFatal) {
+  const std::vector<raft::Entry> entries{
+      {.term = raft::Term{1}, .index = raft::Index{7}, .kind = raft::EntryKind::kCommand,
+       .payload = raft::MakeBuffer("\xff\xff")}};
+  EXPECT_EXIT(state_.ApplyBatch(entries, &results_), testing::ExitedWithCode(3),
+              "log entry 7: the command does not parse");
+}
+
+}  // namespace
+}  // namespace consul::server
