@@ -76,7 +76,9 @@ class FaultyFileSystem::FaultyFile final : public File {
   const std::string& path() const override { return path_; }
 
  private:
-  bool Dead() const { return owner_->crashed_ || owner_->epoch_ != epoch_; }
+  bool Dead() const REQUIRES_LOCK(owner_->mutex_) {
+    return owner_->crashed_ || owner_->epoch_ != epoch_;
+  }
 
   FaultyFileSystem* const owner_;
   const std::string path_;

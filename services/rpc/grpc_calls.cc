@@ -61,14 +61,8 @@ class GrpcCall : private Messages, public Call {
     if (found != metadata.end()) {
       token = std::string_view(found->second.data(), found->second.size());
     }
-    strand_->Enter([this, &bytes] {
-      if (!Decode(bytes, own_request())) {
-        const std::string type = method().request_prototype->GetTypeName();
-        status = Error(errors::v1::REASON_INVALID_FIELD, base::StrCat("request is not a ", type));
-        return Done();
-      }
-      context_->backend->Start(this);
-    });
+    bytes_ = &bytes;
+    if (!strand_->Enter([this] { DecodeAndStart(); })) return strand_->Post(&start_);
     // A thread of gRPC's may not come by again for long: it keeps no version of the state.
     context_->backend->Idle();
   }
@@ -102,6 +96,12 @@ class GrpcCall : private Messages, public Call {
   void set_done() { done_ = true; }
 
  private:
+  struct StartTask final : Task {
+    explicit StartTask(GrpcCall* call) : call(call) {}
+    void Run() override { call->DecodeAndStart(); }
+    GrpcCall* const call;
+  };
+
   struct CancelTask final : Task {
     explicit CancelTask(GrpcCall* call) : call(call) {}
     void Run() override {
@@ -117,8 +117,19 @@ class GrpcCall : private Messages, public Call {
         context_(context),
         strand_(strand) {}
 
+  void DecodeAndStart() {
+    if (!Decode(*bytes_, own_request())) {
+      const std::string type = method().request_prototype->GetTypeName();
+      status = Error(errors::v1::REASON_INVALID_FIELD, base::StrCat("request is not a ", type));
+      return Done();
+    }
+    context_->backend->Start(this);
+  }
+
   GrpcCallContext* const context_;
   Strand* const strand_;
+  const grpc::ByteBuffer* bytes_ = nullptr;  // until the call has started
+  StartTask start_{this};
   CancelTask cancel_{this};
   bool done_ = false;  // in the strand
   std::atomic<int> holds_{1};

@@ -413,6 +413,65 @@ TEST(GrpcStatusTest, EveryReasonComesBackAsItWas) {
   }
 }
 
+// A task in one strand enters others, as gRPC does when it begins a call inside the Finish of
+// another one.
+class EnteringTask final : public Task {
+ public:
+  EnteringTask(Strand* own, Strand* other) : own_(own), other_(other) {}
+  void Run() override {
+    const bool own = own_->Enter([this] { entered_ = true; });
+    const bool other = other_->Enter([this] { entered_ = true; });
+    base::MutexLock lock(&mutex_);
+    refused_ = !own && !other && !entered_;
+    done_ = true;
+    changed_.SignalAll();
+  }
+  bool WaitRefused() {
+    base::MutexLock lock(&mutex_);
+    while (!done_) changed_.Wait(&mutex_);
+    return refused_;
+  }
+
+ private:
+  Strand* const own_;
+  Strand* const other_;
+  bool entered_ = false;
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  bool refused_ GUARDED_BY(mutex_) = false;
+  bool done_ GUARDED_BY(mutex_) = false;
+};
+
+TEST(StrandTest, AThreadInAStrandEntersNone) {
+  EventThread thread([] {});
+  Strand strand;
+  Strand other;
+  strand.set_thread(&thread);
+  other.set_thread(&thread);
+  EnteringTask task(&strand, &other);
+  strand.Post(&task);
+  EXPECT_TRUE(task.WaitRefused());
+  bool entered = false;
+  EXPECT_TRUE(strand.Enter([&entered] { entered = true; }));
+  EXPECT_TRUE(entered);
+}
+
+// Calls end on the event thread while others begin on the same connection.
+TEST_F(GrpcServerTest, ManyCallsThatWaitEndOnOneConnection) {
+  StartServer();
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::unique_ptr<Caller>> calls;
+    for (int i = 0; i < 200; ++i) {
+      calls.push_back(MakeGet(i % 3 == 0 ? "key" : "later"));
+      calls.back()->Begin(channel_.get());
+    }
+    for (const auto& call : calls) {
+      call->Wait();
+      EXPECT_TRUE(call->status.ok()) << call->status;
+    }
+  }
+}
+
 TEST(GrpcStatusTest, ForeignDetailsAreDropped) {
   EXPECT_EQ(FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", "\xff\xff")),
             absl::AbortedError("m"));

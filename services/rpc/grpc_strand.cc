@@ -61,9 +61,13 @@ void Strand::Post(Task* task) {
   if (queue_.Push(task)) thread_->Post(this);
 }
 
+thread_local bool Strand::in_strand_ = false;
+
 void Strand::Run() {
   base::MutexLock lock(&mutex_);
+  in_strand_ = true;
   queue_.RunAll();
+  in_strand_ = false;
 }
 
 Strands::Strands(std::function<void()> idle) : thread_(std::move(idle)) {

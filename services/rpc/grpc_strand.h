@@ -50,15 +50,24 @@ class Strand final : public Executor, private Task {
   // Runs on the event thread.
   void Post(Task* task) override;
 
-  // Runs `work` on this thread, after what runs in the strand at the moment.
+  // Runs `work` on this thread, after what runs in the strand at the moment. Returns false, and has
+  // not run it, on a thread that runs in a strand already: gRPC may begin a call inside the Finish
+  // of another one, and to enter a strand twice, or two strands crosswise, would wait for ever.
+  // The caller posts instead.
   template <typename Work>
-  void Enter(Work&& work) {
+  [[nodiscard]] bool Enter(Work&& work) {
+    if (in_strand_) return false;
     base::MutexLock lock(&mutex_);
+    in_strand_ = true;
     work();
+    in_strand_ = false;
+    return true;
   }
 
  private:
   void Run() override;
+
+  static thread_local bool in_strand_;
 
   EventThread* thread_ = nullptr;
   TaskQueue queue_;

@@ -110,7 +110,7 @@ class TestCall : public Call {
       : TestCall(method, executor, google::protobuf::Arena::CreateMessage<Request>(arena.get()),
                  std::move(arena)) {}
   TestCall(const Method& method, Executor* executor, Request* request,
-           std::unique_ptr<google::protobuf::Arena> arena)
+           std::unique_ptr<google::protobuf::Arena>&& arena)
       : Call(method, executor, request,
              google::protobuf::Arena::CreateMessage<Response>(arena.get())),
         arena_(std::move(arena)),
