@@ -134,8 +134,8 @@ void BackendResolver::Start(Lookup* lookup) {
   ResolverCall* const call = owned.get();
   lookup->state = std::move(owned);
   backend_->Start(call);
-  // Kept answers serve the rest: a loop that looked up once may not come back for long, and keeps no
-  // version of the state.
+  // Kept answers serve the rest: a loop that looked up once may not come back for long, and keeps
+  // no version of the state.
   backend_->Idle();
 }
 

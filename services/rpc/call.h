@@ -78,8 +78,9 @@ class Call {
   // The caller's token, by metadata or header; empty: anonymous. Outlives the call.
   std::string_view token;
 
-  // While Done runs: what owns the rows that the response refers to; null where it refers to none. A
-  // face that goes on reading the response after Done copies it, and lets go of it when it is done.
+  // While Done runs: what owns the rows that the response refers to; null where it refers to none.
+  // A face that goes on reading the response after Done copies it, and lets go of it when it is
+  // done.
   const Rows* rows = nullptr;
 
   // What the backend keeps of a call that waits; the face does not touch it.

@@ -161,8 +161,8 @@ class LocalBackend::ParkedRead : public WaitingCall, public state::Waiter, priva
     state::WatchSet* const watched = &ThreadScratch().watched;
     read_.handler->source->registry().Cancel(this);
     for (;;) {
-      // Each try leaves something on the call's arena. A read that was woken in vain (it waits for an
-      // index that is far ahead) looks on an arena of its own first.
+      // Each try leaves something on the call's arena. A read that was woken in vain (it waits for
+      // an index that is far ahead) looks on an arena of its own first.
       if (in_vain_ && !late_.load() && Looked(watched)) {
         if (Park(*watched, read_.options->index())) return;
         continue;
@@ -344,7 +344,8 @@ void LocalBackend::RunRead(const Read& read) {
     if (parked_.load(std::memory_order_relaxed) >= options_.parked_max) {
       read.call->status = Error(
           errors::v1::REASON_OVERLOADED,
-          base::StrCat(options_.parked_max, " blocking queries wait already, the most there may be"));
+          base::StrCat(options_.parked_max,
+                       " blocking queries wait already, the most there may be"));
       return read.call->Done();
     }
     if (std::make_shared<ParkedRead>(this, read)->Park(*watched, given)) {

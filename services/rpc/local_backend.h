@@ -35,7 +35,8 @@ class LocalBackend : public Backend {
     // Of a blocking read that names no wait, and of any (default_query_time, max_query_time).
     std::chrono::nanoseconds wait_default = std::chrono::minutes(5);
     std::chrono::nanoseconds wait_max = std::chrono::minutes(10);
-    // Calls held for a leader at once, and reads that wait for a change; above it REASON_OVERLOADED.
+    // Calls held for a leader at once, and reads that wait for a change; above it
+    // REASON_OVERLOADED.
     size_t held_max = 100'000;
     size_t parked_max = 200'000;
   };
@@ -69,8 +70,8 @@ class LocalBackend : public Backend {
   void StartWrite(Call* call, const WriteHandler& handler);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
-  // Runs the handler on the newest version into `response`, the meta included. Returns false with the
-  // call's status set when it failed. `index` is the result's.
+  // Runs the handler on the newest version into `response`, the meta included. Returns false with
+  // the call's status set when it failed. `index` is the result's.
   bool Evaluate(const Read& read, google::protobuf::Message* response, state::WatchSet* watched,
                 uint64_t* index);
   void GiveValidity(const Read& read, const state::WatchSet& watched, uint64_t index);

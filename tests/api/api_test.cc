@@ -1,7 +1,7 @@
 // The public API against its checked-in dump, proto/api.txt: a line for each service, method,
-// route, field and enum value. What the dump has of methods, fields and values is promised: `v1` never
-// breaks, so such a line may be added but never changed or taken away, not even by REWRITE=1, which
-// writes the dump anew:
+// route, field and enum value. What the dump has of methods, fields and values is promised: `v1`
+// never breaks, so such a line may be added but never changed or taken away, not even by REWRITE=1,
+// which writes the dump anew:
 //
 //   REWRITE=1 bazel run //tests/api:api_test
 #include <google/protobuf/descriptor.h>

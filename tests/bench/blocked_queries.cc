@@ -1,8 +1,8 @@
 // How long it takes to wake everybody who waits for one key.
 //
-// Opens COUNT connections, each with a blocking query on the key, writes the key, and takes the time
-// from before the write until the last query is answered, each answer checked. Then all wait again.
-// Prints one JSON object: the milliseconds of each round.
+// Opens COUNT connections, each with a blocking query on the key, writes the key, and takes the
+// time from before the write until the last query is answered, each answer checked. Then all wait
+// again. Prints one JSON object: the milliseconds of each round.
 //
 // usage: blocked_queries PORT COUNT ROUNDS     (the server is on 127.0.0.1)
 #include <arpa/inet.h>
