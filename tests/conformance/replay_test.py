@@ -46,7 +46,7 @@ def add_table(path):
         if case.answer:
             words = re.sub(r"\W+", "_", case.title())[:60].strip("_")
             members[f"test_{number:03}_{words}"] = lambda self, case=case: self.check(case)
-    name = re.sub(r"\W", "_", path.rpartition("/")[2][: -len(".txt")])
+    name = path.rpartition("/")[2][: -len(".txt")].title().replace("_", "") + "Table"
     globals()[name] = type(name, (TableTest,), members)
 
 
