@@ -92,8 +92,10 @@ errors::v1::ErrorDetail Detail(const absl::Status& status) {
 
 int HttpStatus(const absl::Status& status) {
   if (status.ok()) return 200;
+  // A newer server may send a reason that is not known here.
   const Reason reason = Detail(status).reason();
-  return reason == errors::v1::REASON_UNSPECIFIED ? HttpOfCode(status.code()) : RowOf(reason).http;
+  const bool known = reason != errors::v1::REASON_UNSPECIFIED && errors::v1::Reason_IsValid(reason);
+  return known ? RowOf(reason).http : HttpOfCode(status.code());
 }
 
 }  // namespace consul::rpc
