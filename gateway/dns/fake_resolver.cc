@@ -79,6 +79,7 @@ void FakeResolver::Fill(Lookup* lookup) {
 }
 
 void FakeResolver::Start(Lookup* lookup) {
+  executor_ = lookup->executor;
   ++lookups_;
   {
     base::MutexLock lock(&mutex_);

@@ -33,6 +33,8 @@ class FakeResolver final : public Resolver {
 
   int lookups() const { return lookups_.load(); }
   int cancels() const { return cancels_.load(); }
+  // Of the last lookup.
+  rpc::Executor* executor() const { return executor_.load(); }
 
   void Start(Lookup* lookup) override;
   void Cancel(Lookup* lookup) override;
@@ -52,6 +54,7 @@ class FakeResolver final : public Resolver {
   std::vector<Held*> held_ GUARDED_BY(mutex_);
   std::atomic<int> lookups_{0};
   std::atomic<int> cancels_{0};
+  std::atomic<rpc::Executor*> executor_{nullptr};
 };
 
 }  // namespace consul::gateway::dns

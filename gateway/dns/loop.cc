@@ -38,7 +38,7 @@ void Watch(int epoll_fd, int fd, uint64_t tag, uint32_t events) {
 Loop::Loop(const Responder* responder, Resolver* resolver, TcpConnections::Shared* tcp_shared)
     : answerer_(responder, resolver, this, this, &counters_), tcp_shared_(tcp_shared) {}
 
-Loop::~Loop() = default;
+Loop::~Loop() { tasks_.RunAll(); }
 
 absl::Status Loop::Open() {
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
@@ -92,6 +92,11 @@ void Loop::Run() {
 void Loop::Stop() {
   stop_.store(true, std::memory_order_release);
   Wake();
+}
+
+void Loop::Close() {
+  tcp_.reset();
+  udp_.clear();
 }
 
 void Loop::Post(rpc::Task* task) {

@@ -43,6 +43,9 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   // Serves until Stop. Returns when no lookup is under way any more.
   void Run();
   void Stop();
+  // After Run: closes sockets and connections. Posts are still taken, for a lookup that is over may
+  // be woken once more by a thread that had begun to; they run in the destructor.
+  void Close();
   void Post(rpc::Task* task) override;
 
   const LoopCounters& counters() const { return counters_; }

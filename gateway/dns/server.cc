@@ -139,9 +139,9 @@ void DnsServer::Stop() {
   for (const auto& loop : loops_) loop->Stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  // Connections before what counts them; the listeners last: they are the lock.
-  loops_.clear();
-  sockets_.reset();
+  // The listeners last: they are the lock.
+  for (const auto& loop : loops_) loop->Close();
+  if (sockets_ != nullptr) sockets_->listeners.clear();
 }
 
 dns::Stats DnsServer::stats() const {

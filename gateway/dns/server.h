@@ -62,7 +62,8 @@ class DnsServer {
   // with ALREADY_EXISTS, or another cause with FAILED_PRECONDITION. REQUIRES: not started before.
   absl::Status Start(const Options& options);
 
-  // Cancels lookups, closes all sockets and ends the threads. Idempotent.
+  // Cancels lookups, closes all sockets and ends the threads. Idempotent. Executors of lookups
+  // outlive it: they go with the server.
   void Stop();
 
   // Of the i-th listen address, as bound. REQUIRES: started.

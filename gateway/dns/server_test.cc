@@ -169,6 +169,26 @@ TEST_F(ServerTest, StopRightAfterALateAnswerIsNotLost) {
   }
 }
 
+// A wake that had begun before the stop comes after it.
+TEST_F(ServerTest, AnExecutorTakesPostsAfterTheStop) {
+  struct CountingTask final : rpc::Task {
+    void Run() override { ++runs; }
+    int runs = 0;
+  };
+  CountingTask task;
+  {
+    DnsServer server(&resolver_);
+    ASSERT_EQ(server.Start(options_).message(), "");
+    resolver_.Hold();
+    UdpClient client("127.0.0.1", server.port());
+    client.Send(QueryBytes("web.node.consul A"));
+    ASSERT_TRUE(Eventually([this] { return resolver_.lookups() == 1; }));
+    server.Stop();
+    resolver_.executor()->Post(&task);
+  }
+  EXPECT_EQ(task.runs, 1);
+}
+
 TEST_F(ServerTest, StopsWithOpenConnectionsAndTwice) {
   Start();
   TcpClient tcp = Tcp();
