@@ -1,11 +1,10 @@
 #include "services/agent/agent.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -27,9 +26,12 @@ using namespace std::chrono_literals;
 // A leave needs a leader; without one for so long the agent ends without having left.
 constexpr auto kLeaveLeaderWait = 5s;
 
+// With the directories above it.
 absl::Status MakeDataDir(const std::string& path) {
-  if (mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, base::StrCat("data_dir ", path));
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), base::StrCat("data_dir ", path));
 }
 
 std::string AddressOf(const config::Config& config) {
@@ -186,8 +188,10 @@ void Agent::AnswerLeave(const absl::Status& status) {
 }
 
 void Agent::Stop() {
-  if (node_sync_ != nullptr) node_sync_->Stop();
+  if (node_sync_ != nullptr) node_sync_->AskToStop();
+  // A write that waits is answered when the server stops, if not before.
   server_.Stop();
+  if (node_sync_ != nullptr) node_sync_->Stop();
 }
 
 }  // namespace consul::agent

@@ -33,8 +33,8 @@ class Agent {
   // Tells the owner, on any thread, that someone has asked the agent to leave.
   using LeaveListener = std::function<void()>;
 
-  // `logger` outlives the agent. Errors name what is in the way: the data-dir, the log, the node id.
-  // REASON_UNSUPPORTED: a client agent, which has no pool to find servers in yet.
+  // `logger` outlives the agent. Errors name what is in the way: the data-dir, the log, the node
+  // id. REASON_UNSUPPORTED: a client agent, which has no pool to find servers in yet.
   static absl::StatusOr<std::unique_ptr<Agent>> Start(config::Config config,
                                                       base::Logger* logger,
                                                       LeaveListener leave_asked);

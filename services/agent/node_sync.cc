@@ -9,18 +9,21 @@
 
 #include "consul/internal/raft/v1/command.pb.h"
 #include "services/base/strings.h"
+#include "services/rpc/errors.h"
 #include "services/state/command.h"
 #include "services/state/version.h"
 
 namespace consul::agent {
 
 NodeSync::NodeSync(catalog::v1::Node node, std::string generation, rpc::Consensus* consensus,
-                   state::VersionSource* state, base::Logger* logger)
+                   state::VersionSource* state, base::Logger* logger,
+                   std::chrono::milliseconds interval)
     : node_(std::move(node)),
       generation_(std::move(generation)),
       consensus_(consensus),
       state_(state),
-      logger_(logger) {}
+      logger_(logger),
+      interval_(interval) {}
 
 NodeSync::~NodeSync() { Stop(); }
 
@@ -49,7 +52,8 @@ void NodeSync::TryNow() {
   const absl::Status status = done->get_future().get();
   if (status.ok()) {
     logger_->Log(base::LogLevel::kDebug, "agent", "Synced node info");
-  } else {
+  } else if (!Stopping()) {
+    if (rpc::Detail(status).reason() == errors::v1::REASON_NODE_LEFT) AskToStop();
     logger_->Error("agent", base::StrCat("failed to sync remote state: rpc error: ",
                                          base::ToStd(status.message())));
   }
@@ -66,12 +70,19 @@ void NodeSync::LeaderChanged() {
   changed_.Signal();
 }
 
+bool NodeSync::Stopping() {
+  base::MutexLock lock(&mutex_);
+  return stop_;
+}
+
+void NodeSync::AskToStop() {
+  base::MutexLock lock(&mutex_);
+  stop_ = true;
+  changed_.Signal();
+}
+
 void NodeSync::Stop() {
-  {
-    base::MutexLock lock(&mutex_);
-    stop_ = true;
-    changed_.Signal();
-  }
+  AskToStop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -80,7 +91,7 @@ void NodeSync::Run() {
     {
       base::MutexLock lock(&mutex_);
       while (!stop_ && !due_) {
-        if (!changed_.WaitFor(&mutex_, kInterval)) break;
+        if (!changed_.WaitFor(&mutex_, interval_)) break;
       }
       if (stop_) return;
       due_ = false;

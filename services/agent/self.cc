@@ -37,8 +37,8 @@ void SetTags(const config::Config& config, const std::string& node_id, v1::Membe
   }
   Add(tags, "build", base::StrCat(base::kVersion, ":"));
   Add(tags, "id", node_id);
-  if (config.server) {
-    Add(tags, "wan_join_port", std::to_string(config.ports.serf_wan.value_or(0)));
+  if (config.server && config.ports.serf_wan.has_value()) {
+    Add(tags, "wan_join_port", std::to_string(*config.ports.serf_wan));
   }
   member->set_protocol_min(base::kProtocolMin);
   member->set_protocol_max(base::kProtocolMax);

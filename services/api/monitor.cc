@@ -91,8 +91,10 @@ class MonitorCall : public rpc::WaitingCall, private base::Logger::Listener {
     for (Line& line : lines) {
       response->set_log_level(ToProto(line.level));
       response->set_line(std::move(line.text));
-      overflowed = overflowed || !call()->Next();
-      if (overflowed) break;
+      if (!call()->Next()) {
+        overflowed = true;
+        break;
+      }
     }
     if (overflowed) {
       Finish(rpc::Error(errors::v1::REASON_OVERLOADED,

@@ -60,12 +60,14 @@ void LeaderDuties::MembersChanged() {
   changed_.Signal();
 }
 
+void LeaderDuties::AskToStop() {
+  base::MutexLock lock(&mutex_);
+  stop_ = true;
+  changed_.Signal();
+}
+
 void LeaderDuties::Stop() {
-  {
-    base::MutexLock lock(&mutex_);
-    stop_ = true;
-    changed_.Signal();
-  }
+  AskToStop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -164,7 +166,7 @@ absl::Status LeaderDuties::Write(Command* command, std::string_view subject) {
     done->set_value(applied.status());
   });
   absl::Status status = done->get_future().get();
-  if (!status.ok()) {
+  if (!status.ok() && !Over()) {
     logger_->Error("consul", base::StrCat("failed to reconcile ", subject, ": ",
                                           base::ToStd(status.message())));
   }

@@ -57,6 +57,8 @@ class LeaderDuties {
   // The pool has changed.
   void MembersChanged();
 
+  // No write begins from here on; does not wait for the one that is under way.
+  void AskToStop();
   // Ends; returns when the last write is done. Idempotent.
   void Stop();
 
@@ -79,7 +81,7 @@ class LeaderDuties {
   bool ReconcileOnce();
   bool NameCluster();
   void CollectTombstones();
-  // Proposes and waits. Logs what went wrong.
+  // Proposes and waits. Logs what went wrong, unless the lead is over: then it is no wonder.
   absl::Status Write(internal::raft::v1::Command* command,
                      std::string_view subject);
 

@@ -244,6 +244,29 @@ TEST_F(LeaderDutiesTest, StopWaitsForTheWriteThatIsOnItsWay) {
   EXPECT_FALSE(consensus_.version()->cluster_id(nullptr).empty());
 }
 
+// Consensus ends before the duties do, and answers what waits with an error.
+TEST_F(LeaderDutiesTest, AWriteThatTheEndCutsOffIsNoErrorInTheLog) {
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(1);
+  duties_->AskToStop();
+  consensus_.Drop(absl::CancelledError("this server is stopping"));
+  duties_->Stop();
+  EXPECT_EQ(log_.Count("[ERR]"), 0);
+}
+
+TEST_F(LeaderDutiesTest, AWriteThatALostLeadCutsOffIsNoErrorInTheLog) {
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(1);
+  duties_->Follow();
+  consensus_.Drop(absl::UnknownError("leadership was lost"));
+  duties_->Stop();
+  EXPECT_EQ(log_.Count("[ERR]"), 0);
+}
+
 TEST_F(LeaderDutiesTest, StopTwiceAndWhatComesAfterDoNothing) {
   Start();
   duties_->Stop();

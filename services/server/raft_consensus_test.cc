@@ -134,6 +134,10 @@ TEST_F(RaftConsensusTest, ALimitIsOverload) {
   EXPECT_EQ(ReasonOfBarrier(absl::ResourceExhaustedError("x")), errors::v1::REASON_OVERLOADED);
 }
 
+TEST_F(RaftConsensusTest, AFullDiskIsNoOverload) {
+  EXPECT_EQ(ReasonOfProposal(absl::UnavailableError("x")), errors::v1::REASON_DISK_FULL);
+}
+
 TEST_F(RaftConsensusTest, ACommandThatIsTooLargeSaysSoWithItsNumbers) {
   EXPECT_EQ(ReasonOfProposal(absl::InvalidArgumentError("a command of 9 bytes exceeds 8")),
             errors::v1::REASON_TOO_LARGE);

@@ -3,7 +3,7 @@
 //
 //   member NAME ADDRESS [id=] [role=] [port=] [build=] [status=alive|leaving|left|failed]
 //                       adds to the pool, or changes the member of that name
-//   agent NAME ADDRESS [id=] [meta=K:V] [tagged=K:V]     a whole node, as an agent or user writes it
+//   agent NAME ADDRESS [id=] [meta=K:V] [tagged=K:V]     a whole node, as an agent writes it
 //   check NODE ID STATUS        service NODE ID NAME PORT [tag=]
 //   reconcile           prints each write and conflict; applies the writes
 //   catalog             prints nodes, services and checks

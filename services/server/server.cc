@@ -98,6 +98,7 @@ void Server::RoleChanged() {
 void Server::StopDuties() { duties_->Stop(); }
 
 void Server::Stop() {
+  duties_->AskToStop();
   // A duty that waits for its write is answered when the node stops, if not before.
   if (node_ != nullptr) node_->Stop();
   duties_->Stop();

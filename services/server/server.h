@@ -50,8 +50,9 @@ class Server {
 
   // Recovers what is on disk. Errors: as raft::Node::Open.
   absl::Status Open();
-  // Takes part. `leader_changed` is told on a thread of consensus, and must be short; `duties_begun`
-  // on the leader's thread, when this server leads and the members are in the catalog.
+  // Takes part. `leader_changed` is told on a thread of consensus, and must be short;
+  // `duties_begun` on the leader's thread, when this server leads and the members are in the
+  // catalog.
   // REQUIRES: Open has succeeded.
   void Start(std::function<void()> leader_changed, std::function<void()> duties_begun);
 

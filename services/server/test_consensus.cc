@@ -125,6 +125,16 @@ void TestConsensus::Release() {
   }
 }
 
+void TestConsensus::Drop(const absl::Status& status) {
+  std::deque<Waiting> waiting;
+  {
+    base::MutexLock lock(&mutex_);
+    held_ = false;
+    waiting.swap(waiting_);
+  }
+  for (const Waiting& each : waiting) each.done(status);
+}
+
 void TestConsensus::Apply(Command command) {
   base::MutexLock lock(&mutex_);
   CONSUL_CHECK(ApplyLocked(state::Seal(&command)).ok());

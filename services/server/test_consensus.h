@@ -43,6 +43,8 @@ class TestConsensus : public rpc::Consensus {
   // Proposals wait from here on; Release applies and answers them.
   void Hold();
   void Release();
+  // What waits is answered with `status` and is not applied; later proposals no longer wait.
+  void Drop(const absl::Status& status);
 
   // Applies a command that somebody else proposed; CHECK-fails where it is refused.
   void Apply(Command command);

@@ -1,0 +1,175 @@
+// Goal: an agent's start, leave and stop, on a real directory and a real log. Nothing is listened
+// on: the faces are the process's.
+#include "services/agent/agent.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include "services/base/strings.h"
+#include "services/rpc/errors.h"
+#include "services/server/test_consensus.h"
+
+namespace consul::agent {
+namespace {
+
+class AgentTest : public testing::Test {
+ protected:
+  AgentTest() {
+    std::string pattern = testing::TempDir() + "/agent.XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    config_.node_name = "a";
+    config_.server = true;
+    config_.bootstrap = true;
+    config_.data_dir = directory_ + "/data";
+    config_.advertise_address = "127.0.0.1";
+    config_.advertise_address_wan = "127.0.0.1";
+    config_.performance.raft_multiplier = 1;
+  }
+  ~AgentTest() override { std::filesystem::remove_all(directory_); }
+
+  absl::StatusOr<std::unique_ptr<Agent>> Start() {
+    return Agent::Start(config_, &logger_, [this] { ++leaves_asked_; });
+  }
+  std::unique_ptr<Agent> StartReady(int times = 1) {
+    absl::StatusOr<std::unique_ptr<Agent>> agent = Start();
+    EXPECT_TRUE(agent.ok()) << agent.status();
+    EXPECT_TRUE(log_.Await("cluster leadership acquired", times));
+    return *std::move(agent);
+  }
+  static std::string TextOf(const absl::Status& status) { return std::string(status.message()); }
+
+  std::string directory_;
+  config::Config config_;
+  base::Logger logger_{base::LogLevel::kError};
+  server::LogLines log_{&logger_};
+  std::atomic<int> leaves_asked_{0};
+};
+
+TEST_F(AgentTest, AFreshServerLeadsAndIsInItsCatalog) {
+  const auto agent = StartReady();
+  EXPECT_TRUE(log_.Await("[INFO] consul: member 'a' joined, marking health alive"));
+  EXPECT_TRUE(log_.Await("[DEBUG] agent: Synced node info"));
+  const std::vector<std::string> lines = log_.lines();
+  ASSERT_GE(lines.size(), 4);
+  EXPECT_EQ(lines[0], "[INFO] serf: EventMemberJoin: a 127.0.0.1");
+  EXPECT_EQ(lines[1], "[INFO] serf: EventMemberJoin: a 127.0.0.1");
+  EXPECT_EQ(log_.Count("adding server for datacenter: dc1, addr: 127.0.0.1:8300"), 1);
+  EXPECT_EQ(log_.Count("failed to sync remote state: rpc error: No cluster leader"), 1);
+}
+
+TEST_F(AgentTest, TheDataDirIsMadeWithWhatIsAboveIt) {
+  config_.data_dir = directory_ + "/some/where/data";
+  StartReady()->Stop();
+  EXPECT_TRUE(std::filesystem::exists(config_.data_dir + "/node-id"));
+  EXPECT_TRUE(std::filesystem::is_directory(config_.data_dir + "/raft"));
+}
+
+TEST_F(AgentTest, AFileInThePlaceOfTheDataDirIsNamed) {
+  std::ofstream(config_.data_dir) << "a file";
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_NE(TextOf(agent.status()).find(config_.data_dir), std::string::npos) << agent.status();
+}
+
+TEST_F(AgentTest, AFileAboveTheDataDirIsNamed) {
+  std::ofstream(directory_ + "/file") << "a file";
+  config_.data_dir = directory_ + "/file/data";
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_NE(TextOf(agent.status()).find("data_dir " + config_.data_dir), std::string::npos)
+      << agent.status();
+}
+
+// /sys takes no directories from anybody, root included.
+TEST_F(AgentTest, ADataDirThatCannotBeMadeIsNamed) {
+  config_.data_dir = "/sys/consul-data";
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_NE(TextOf(agent.status()).find("/sys/consul-data"), std::string::npos) << agent.status();
+}
+
+TEST_F(AgentTest, AClientAgentIsRefusedAndLeavesNothingBehind) {
+  config_.server = false;
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_EQ(rpc::Detail(agent.status()).reason(), errors::v1::REASON_UNSUPPORTED);
+  EXPECT_FALSE(std::filesystem::exists(config_.data_dir));
+}
+
+TEST_F(AgentTest, ADamagedNodeIdIsNamed) {
+  std::filesystem::create_directories(config_.data_dir);
+  std::ofstream(config_.data_dir + "/node-id") << "not a uuid\n";
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_NE(TextOf(agent.status()).find(config_.data_dir + "/node-id"), std::string::npos);
+}
+
+TEST_F(AgentTest, ASecondAgentOnTheSameDataDirIsRefused) {
+  const auto first = StartReady();
+  const auto second = Start();
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(TextOf(second.status()).find(config_.data_dir), std::string::npos) << second.status();
+  // The first goes on.
+  EXPECT_TRUE(first->Leave().ok());
+}
+
+TEST_F(AgentTest, TheSameDirectoryServesTheSameNodeAgain) {
+  std::string id;
+  {
+    const auto agent = StartReady();
+    id = agent->node_id();
+    ASSERT_TRUE(log_.Await("marking health alive"));
+    EXPECT_TRUE(agent->Leave().ok());
+    agent->Stop();
+  }
+  const auto again = StartReady(2);
+  EXPECT_EQ(again->node_id(), id);
+  again->Stop();
+  EXPECT_EQ(log_.Count("marking health alive"), 1);  // it is in the catalog already
+}
+
+TEST_F(AgentTest, ALeaveTellsBothPools) {
+  const auto agent = StartReady();
+  EXPECT_TRUE(agent->Leave().ok());
+  EXPECT_EQ(log_.Count("[INFO] consul: server starting leave"), 1);
+  EXPECT_EQ(log_.Count("[INFO] serf: EventMemberLeave: a 127.0.0.1"), 2);
+}
+
+TEST_F(AgentTest, ALeaveWithoutALeaderDoesNotLeave) {
+  config_.bootstrap = false;  // nobody can be elected
+  absl::StatusOr<std::unique_ptr<Agent>> agent = Start();
+  ASSERT_TRUE(agent.ok());
+  const absl::Status status = (*agent)->Leave();
+  EXPECT_EQ(rpc::Detail(status).reason(), errors::v1::REASON_NO_LEADER);
+  EXPECT_EQ(TextOf(status), "No cluster leader: the agent did not leave");
+  EXPECT_EQ(log_.Count("EventMemberLeave"), 0);
+}
+
+TEST_F(AgentTest, AnswerLeaveWithoutAQuestionDoesNothing) {
+  const auto agent = StartReady();
+  agent->AnswerLeave(absl::OkStatus());
+  agent->AnswerLeave(absl::CancelledError("x"));
+  EXPECT_EQ(leaves_asked_, 0);
+}
+
+TEST_F(AgentTest, StopTwiceIsOnce) {
+  const auto agent = StartReady();
+  agent->Stop();
+  agent->Stop();
+  EXPECT_EQ(log_.Count("failed to"), 1);  // the first try, before there was a leader
+}
+
+TEST_F(AgentTest, AStopRightAfterTheStartIsClean) {
+  for (int i = 0; i < 5; ++i) {
+    absl::StatusOr<std::unique_ptr<Agent>> agent = Start();
+    ASSERT_TRUE(agent.ok()) << agent.status();
+    (*agent)->Stop();
+  }
+}
+
+}  // namespace
+}  // namespace consul::agent

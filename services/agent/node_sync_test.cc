@@ -1,0 +1,221 @@
+// Goal: when an agent writes its own node, and when it must not. Method: a server alone whose
+// commands a real state machine applies.
+#include "services/agent/node_sync.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "services/rpc/errors.h"
+#include "services/server/reconcile.h"
+#include "services/server/test_consensus.h"
+
+namespace consul::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using Proposals = std::vector<std::string>;
+using server::TestConsensus;
+
+catalog::v1::Node OwnNode() {
+  catalog::v1::Node node;
+  node.set_node("a");
+  node.set_id("id-a");
+  node.set_address("10.0.0.1");
+  node.set_datacenter("dc1");
+  auto* const meta = node.add_meta();
+  meta->set_key("rack");
+  meta->set_value("7");
+  return node;
+}
+
+class NodeSyncTest : public testing::Test {
+ protected:
+  NodeSyncTest() { Make(1h); }
+  void Make(std::chrono::milliseconds interval) {
+    sync_ = std::make_unique<NodeSync>(OwnNode(), "generation-1", &consensus_, consensus_.state(),
+                                       &logger_, interval);
+  }
+  // Somebody else writes the node.
+  void Write(const catalog::v1::Node& node) {
+    TestConsensus::Command command;
+    *command.mutable_catalog_register()->mutable_node() = node;
+    consensus_.Apply(command);
+  }
+  std::string Rack() {
+    const auto version = consensus_.version();
+    const auto* const node = version->nodes().Find("a", nullptr);
+    return node == nullptr || node->meta_size() == 0 ? "" : node->meta(0).value();
+  }
+
+  TestConsensus consensus_;
+  base::Logger logger_{base::LogLevel::kError};
+  server::LogLines log_{&logger_};
+  std::unique_ptr<NodeSync> sync_;  // stops before the rest goes
+};
+
+TEST_F(NodeSyncTest, AFirstTryWithoutALeaderSaysSoInThePagesWords) {
+  consensus_.SetLeads(false);
+  sync_->TryNow();
+  EXPECT_EQ(log_.lines(),
+            Proposals{"[ERR] agent: failed to sync remote state: rpc error: No cluster leader"});
+}
+
+TEST_F(NodeSyncTest, ATryWritesTheNodeWithItsGeneration) {
+  sync_->TryNow();
+  ASSERT_EQ(consensus_.proposed().size(), 1);
+  const auto written = consensus_.proposed()[0].catalog_register();
+  EXPECT_EQ(written.generation(), "generation-1");
+  EXPECT_FALSE(written.by_membership());
+  EXPECT_EQ(written.checks_size(), 0);
+  EXPECT_FALSE(written.has_service());
+  EXPECT_EQ(Rack(), "7");
+  EXPECT_EQ(log_.lines(), Proposals{"[DEBUG] agent: Synced node info"});
+}
+
+TEST_F(NodeSyncTest, WhatIsInSyncIsNotWrittenAgain) {
+  sync_->TryNow();
+  sync_->TryNow();
+  sync_->TryNow();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{"register a"});
+}
+
+TEST_F(NodeSyncTest, WhatSomebodyElseChangedIsPutRight) {
+  sync_->TryNow();
+  catalog::v1::Node changed = OwnNode();
+  changed.mutable_meta(0)->set_value("8");
+  Write(changed);
+  sync_->TryNow();
+  EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, ALeaderThatComesIsReasonToTry) {
+  consensus_.SetLeads(false);
+  sync_->TryNow();
+  sync_->Begin();
+  consensus_.SetLeads(true);
+  sync_->LeaderChanged();
+  ASSERT_TRUE(log_.Await("Synced node info"));
+  EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, ALeaderThatGoesIsNone) {
+  sync_->Begin();
+  consensus_.SetLeads(false);
+  sync_->LeaderChanged();
+  sync_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{});
+  EXPECT_TRUE(log_.lines().empty());
+}
+
+TEST_F(NodeSyncTest, ItLooksFromTimeToTime) {
+  Make(1ms);
+  sync_->Begin();
+  consensus_.AwaitProposals(1);
+  catalog::v1::Node changed = OwnNode();
+  changed.clear_meta();
+  ASSERT_TRUE(log_.Await("Synced node info"));
+  Write(changed);
+  EXPECT_EQ(consensus_.AwaitProposals(2).size(), 2);
+  sync_->Stop();
+  EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, AWriteThatFailsIsTriedAgain) {
+  Make(1ms);
+  consensus_.Fail(2, rpc::Error(errors::v1::REASON_OVERLOADED, "busy"));
+  sync_->Begin();
+  ASSERT_TRUE(log_.Await("Synced node info"));
+  EXPECT_EQ(log_.Count("[ERR] agent: failed to sync remote state: rpc error: busy"), 2);
+}
+
+// The leader and the agent write one row, each its own part of it.
+TEST_F(NodeSyncTest, TheAgentAndTheLeaderDoNotFight) {
+  agent::v1::ListMembersResponse pool;
+  auto* const member = pool.add_members();
+  member->set_name("a");
+  member->set_addr("10.0.0.1");
+  member->set_status(agent::v1::MEMBER_STATUS_ALIVE);
+  member->add_tags()->set_key("id");
+  member->mutable_tags(0)->set_value("id-a");
+  const auto leader_writes = [&] {
+    const auto corrections = server::Reconcile(pool, "dc1", *consensus_.version());
+    for (const auto& correction : corrections.writes) consensus_.Apply(correction.command);
+    return corrections.writes.size();
+  };
+  EXPECT_EQ(leader_writes(), 1);
+  sync_->TryNow();
+  EXPECT_EQ(leader_writes(), 0);
+  sync_->TryNow();
+  EXPECT_EQ(consensus_.Proposals().size(), 1);
+  EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, ANameThatALivingNodeHoldsIsLeftToIt) {
+  TestConsensus::Command other;
+  auto* const registration = other.mutable_catalog_register();
+  registration->mutable_node()->set_node("a");
+  registration->mutable_node()->set_id("id-other");
+  registration->add_checks()->set_check_id("serfHealth");
+  registration->mutable_checks(0)->set_status(health::v1::CHECK_STATUS_PASSING);
+  consensus_.Apply(other);
+  sync_->TryNow();
+  EXPECT_EQ(log_.Count("is reserved by node id-other"), 1);
+  EXPECT_EQ(consensus_.version()->nodes().Find("a", nullptr)->id(), "id-other");
+}
+
+// Whoever left must not come back through a write that was on its way.
+TEST_F(NodeSyncTest, AGenerationThatHasLeftIsDoneForGood) {
+  Make(1ms);
+  TestConsensus::Command left;
+  left.mutable_catalog_deregister()->set_node("a");
+  left.mutable_catalog_deregister()->set_left_generation("generation-1");
+  consensus_.Apply(left);
+  sync_->Begin();
+  ASSERT_TRUE(log_.Await("the node has left; its late write is refused"));
+  sync_->LeaderChanged();
+  sync_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{"register a"});
+  EXPECT_EQ(consensus_.version()->nodes().size(), 0);
+}
+
+TEST_F(NodeSyncTest, StopWaitsForTheWriteThatIsOnItsWay) {
+  consensus_.Hold();
+  sync_->Begin();
+  sync_->LeaderChanged();
+  consensus_.AwaitProposals(1);
+  sync_->AskToStop();
+  std::atomic<bool> stopped{false};
+  std::thread stop([&] {
+    sync_->Stop();
+    stopped = true;
+  });
+  EXPECT_FALSE(stopped);
+  consensus_.Release();
+  stop.join();
+  EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, AWriteThatTheEndCutsOffIsNoErrorInTheLog) {
+  consensus_.Hold();
+  sync_->Begin();
+  sync_->LeaderChanged();
+  consensus_.AwaitProposals(1);
+  sync_->AskToStop();
+  consensus_.Drop(absl::CancelledError("this server is stopping"));
+  sync_->Stop();
+  EXPECT_TRUE(log_.lines().empty());
+}
+
+TEST_F(NodeSyncTest, NothingIsWrittenAfterStop) {
+  sync_->Begin();
+  sync_->Stop();
+  sync_->LeaderChanged();
+  sync_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{});
+}
+
+}  // namespace
+}  // namespace consul::agent

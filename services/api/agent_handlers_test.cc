@@ -1,0 +1,287 @@
+// Goal: what an agent answers of itself, and the stream of its log. Method: a view made by hand, a
+// queue that the test runs, a caller that takes as many messages as the test says.
+#include "services/api/agent_handlers.h"
+
+#include <google/protobuf/arena.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "services/api/monitor.h"
+#include "services/base/strings.h"
+#include "services/rpc/errors.h"
+#include "services/rpc/task_queue.h"
+
+namespace consul::api {
+namespace {
+
+using google::protobuf::Arena;
+
+class TestExecutor : public rpc::Executor {
+ public:
+  void Post(rpc::Task* task) override { queue.Push(task); }
+  void RunAll() {
+    while (queue.RunAll() != 0) {
+    }
+  }
+  rpc::TaskQueue queue;
+};
+
+template <typename Request, typename Response>
+class TestCall : public rpc::Call {
+ public:
+  TestCall(const std::string& method, rpc::Executor* executor)
+      : TestCall(method, executor, std::make_unique<Arena>()) {}
+  bool Next() override {
+    if (static_cast<int>(messages.size()) >= messages_max) return false;
+    messages.push_back(static_cast<const Response&>(*response()));
+    return true;
+  }
+  void Done() override { ++done; }
+  Request& request_to_fill() { return *request_; }
+
+  int messages_max = 1 << 20;
+  std::vector<Response> messages;
+  int done = 0;
+
+ private:
+  TestCall(const std::string& method, rpc::Executor* executor, std::unique_ptr<Arena> arena)
+      : TestCall(method, executor, Arena::CreateMessage<Request>(arena.get()), std::move(arena)) {}
+  TestCall(const std::string& method, rpc::Executor* executor, Request* request,
+           std::unique_ptr<Arena> arena)
+      : Call(rpc::PublicApi().Get("/consul.agent.v1.AgentService/" + method), executor, request,
+             Arena::CreateMessage<Response>(arena.get())),
+        arena_(std::move(arena)),
+        request_(request) {}
+  const std::unique_ptr<Arena> arena_;
+  Request* const request_;
+};
+
+using MonitorTestCall = TestCall<agent::v1::MonitorRequest, agent::v1::MonitorResponse>;
+using LeaveTestCall = TestCall<agent::v1::LeaveRequest, agent::v1::LeaveResponse>;
+
+class MonitorTest : public testing::Test {
+ protected:
+  void Begin(agent::v1::LogLevel level = agent::v1::LOG_LEVEL_UNSPECIFIED) {
+    call_ = std::make_unique<MonitorTestCall>("Monitor", &executor_);
+    call_->request_to_fill().set_log_level(level);
+    StartMonitor(&logger_, call_.get());
+  }
+  void LogOneOfEach() {
+    for (const base::LogLevel level :
+         {base::LogLevel::kTrace, base::LogLevel::kDebug, base::LogLevel::kInfo,
+          base::LogLevel::kWarn, base::LogLevel::kError}) {
+      logger_.Log(level, "test", "text");
+    }
+    executor_.RunAll();
+  }
+
+  base::Logger logger_{base::LogLevel::kError};
+  TestExecutor executor_;
+  std::unique_ptr<MonitorTestCall> call_;
+};
+
+TEST_F(MonitorTest, LinesComeInOrderWithTheirLevel) {
+  Begin(agent::v1::LOG_LEVEL_TRACE);
+  LogOneOfEach();
+  ASSERT_EQ(call_->messages.size(), 5);
+  EXPECT_EQ(call_->messages[0].line(), "[TRACE] test: text");
+  EXPECT_EQ(call_->messages[0].log_level(), agent::v1::LOG_LEVEL_TRACE);
+  EXPECT_EQ(call_->messages[4].line(), "[ERR] test: text");
+  EXPECT_EQ(call_->messages[4].log_level(), agent::v1::LOG_LEVEL_ERROR);
+  EXPECT_EQ(call_->done, 0);
+  call_->waiting->Cancel();
+}
+
+TEST_F(MonitorTest, LevelsBelowTheOneAskedForAreLeftOut) {
+  const std::vector<std::pair<agent::v1::LogLevel, size_t>> expected = {
+      {agent::v1::LOG_LEVEL_TRACE, 5}, {agent::v1::LOG_LEVEL_DEBUG, 4},
+      {agent::v1::LOG_LEVEL_INFO, 3},  {agent::v1::LOG_LEVEL_WARN, 2},
+      {agent::v1::LOG_LEVEL_ERROR, 1}, {agent::v1::LOG_LEVEL_UNSPECIFIED, 3},
+      {static_cast<agent::v1::LogLevel>(77), 3}};
+  for (const auto& [level, count] : expected) {
+    Begin(level);
+    LogOneOfEach();
+    EXPECT_EQ(call_->messages.size(), count) << level;
+    call_->waiting->Cancel();
+  }
+}
+
+TEST_F(MonitorTest, WhatWasLoggedBeforeIsNotTold) {
+  logger_.Error("test", "early");
+  Begin();
+  executor_.RunAll();
+  EXPECT_TRUE(call_->messages.empty());
+  call_->waiting->Cancel();
+}
+
+TEST_F(MonitorTest, CancelEndsTheStreamAndTheListening) {
+  Begin();
+  logger_.Error("test", "queued");
+  call_->waiting->Cancel();
+  EXPECT_EQ(call_->done, 1);
+  EXPECT_EQ(call_->status.code(), absl::StatusCode::kCancelled);
+  logger_.Error("test", "late");
+  executor_.RunAll();
+  EXPECT_TRUE(call_->messages.empty());
+  EXPECT_EQ(call_->done, 1);
+}
+
+TEST_F(MonitorTest, TheLastLineThatFitsIsTold) {
+  Begin();
+  for (size_t i = 0; i < kMonitorLinesMax; ++i) logger_.Error("test", base::StrCat(i));
+  executor_.RunAll();
+  EXPECT_EQ(call_->messages.size(), kMonitorLinesMax);
+  EXPECT_EQ(call_->done, 0);
+  // There is room again.
+  logger_.Error("test", "more");
+  executor_.RunAll();
+  EXPECT_EQ(call_->messages.size(), kMonitorLinesMax + 1);
+  call_->waiting->Cancel();
+}
+
+TEST_F(MonitorTest, ACallerThatFallsBehindIsToldWhereTheHoleWouldBe) {
+  Begin();
+  for (size_t i = 0; i <= kMonitorLinesMax; ++i) logger_.Error("test", base::StrCat(i));
+  executor_.RunAll();
+  EXPECT_EQ(call_->messages.size(), kMonitorLinesMax);
+  ASSERT_EQ(call_->done, 1);
+  EXPECT_EQ(rpc::Detail(call_->status).reason(), errors::v1::REASON_OVERLOADED);
+  EXPECT_EQ(call_->status.message(), "the caller is more than 4096 log lines behind");
+  logger_.Error("test", "late");
+  executor_.RunAll();
+  EXPECT_EQ(call_->done, 1);
+}
+
+TEST_F(MonitorTest, ACallerThatTakesNoMoreIsEnded) {
+  Begin();
+  call_->messages_max = 2;
+  LogOneOfEach();
+  EXPECT_EQ(call_->messages.size(), 2);
+  ASSERT_EQ(call_->done, 1);
+  EXPECT_EQ(rpc::Detail(call_->status).reason(), errors::v1::REASON_OVERLOADED);
+}
+
+TEST_F(MonitorTest, ManyMonitorsHearTheSame) {
+  Begin();
+  auto first = std::move(call_);
+  Begin(agent::v1::LOG_LEVEL_ERROR);
+  LogOneOfEach();
+  EXPECT_EQ(first->messages.size(), 3);
+  EXPECT_EQ(call_->messages.size(), 1);
+  first->waiting->Cancel();
+  call_->waiting->Cancel();
+}
+
+agent::v1::Member MemberOf(const std::string& name) {
+  agent::v1::Member member;
+  member.set_name(name);
+  member.set_addr("10.0.0.1");
+  return member;
+}
+
+class AgentHandlersTest : public testing::Test {
+ protected:
+  AgentHandlersTest() {
+    view_.self.mutable_config()->set_node_name("a");
+    view_.lan = &lan_;
+    view_.wan = &wan_;
+    view_.stats = [this] {
+      std::vector<agent::v1::StatGroup> groups(1);
+      groups[0].set_key(base::StrCat("asked ", ++asked_));
+      return groups;
+    };
+    view_.leave = [this](auto done) { leaving_.push_back(std::move(done)); };
+    RegisterAgent(&view_, &handlers_);
+  }
+  template <typename Response, typename Request>
+  Response Answer(const std::string& method, const Request& request) {
+    Response response;
+    const auto& handler = std::get<rpc::LocalHandler>(
+        handlers_.Of(rpc::PublicApi().Get("/consul.agent.v1.AgentService/" + method)));
+    EXPECT_TRUE(handler.answer(request, &response).ok());
+    return response;
+  }
+  std::unique_ptr<LeaveTestCall> Leave() {
+    auto call = std::make_unique<LeaveTestCall>("Leave", &executor_);
+    std::get<rpc::CallHandler>(handlers_.Of(call->method())).start(call.get());
+    return call;
+  }
+
+  gossip::Pool lan_{MemberOf("a"), [](const gossip::Event&) {}};
+  gossip::Pool wan_{MemberOf("a.dc1"), [](const gossip::Event&) {}};
+  int asked_ = 0;
+  std::vector<std::function<void(absl::Status)>> leaving_;
+  TestExecutor executor_;
+  AgentView view_;
+  rpc::Handlers handlers_{rpc::PublicApi()};
+};
+
+TEST_F(AgentHandlersTest, SelfIsTheConfigurationTheMemberAndTheFigures) {
+  const auto self = Answer<agent::v1::GetSelfResponse>("GetSelf", agent::v1::GetSelfRequest());
+  EXPECT_EQ(self.config().node_name(), "a");
+  EXPECT_EQ(self.member().name(), "a");
+  EXPECT_EQ(self.member().status(), agent::v1::MEMBER_STATUS_ALIVE);
+  ASSERT_EQ(self.stats_size(), 1);
+  EXPECT_EQ(self.stats(0).key(), "asked 1");
+  const auto again = Answer<agent::v1::GetSelfResponse>("GetSelf", agent::v1::GetSelfRequest());
+  EXPECT_EQ(again.stats(0).key(), "asked 2");
+  EXPECT_EQ(again.stats_size(), 1);
+}
+
+TEST_F(AgentHandlersTest, SelfFollowsThePool) {
+  lan_.Leave();
+  const auto self = Answer<agent::v1::GetSelfResponse>("GetSelf", agent::v1::GetSelfRequest());
+  EXPECT_EQ(self.member().status(), agent::v1::MEMBER_STATUS_LEFT);
+}
+
+TEST_F(AgentHandlersTest, MembersAreOfThePoolAskedFor) {
+  agent::v1::ListMembersRequest request;
+  auto members = Answer<agent::v1::ListMembersResponse>("ListMembers", request);
+  ASSERT_EQ(members.members_size(), 1);
+  EXPECT_EQ(members.members(0).name(), "a");
+  request.set_wan(true);
+  members = Answer<agent::v1::ListMembersResponse>("ListMembers", request);
+  ASSERT_EQ(members.members_size(), 1);
+  EXPECT_EQ(members.members(0).name(), "a.dc1");
+}
+
+TEST_F(AgentHandlersTest, AClientKnowsNoMemberOfTheWanPool) {
+  view_.wan = nullptr;
+  agent::v1::ListMembersRequest request;
+  request.set_wan(true);
+  EXPECT_EQ(Answer<agent::v1::ListMembersResponse>("ListMembers", request).members_size(), 0);
+}
+
+TEST_F(AgentHandlersTest, ALeaveIsAnsweredWhenItIsOver) {
+  const auto call = Leave();
+  ASSERT_EQ(leaving_.size(), 1);
+  executor_.RunAll();
+  EXPECT_EQ(call->done, 0);
+  leaving_[0](absl::OkStatus());
+  executor_.RunAll();
+  EXPECT_EQ(call->done, 1);
+  EXPECT_TRUE(call->status.ok());
+}
+
+TEST_F(AgentHandlersTest, ALeaveThatFailedSaysWhy) {
+  const auto call = Leave();
+  leaving_[0](rpc::Error(errors::v1::REASON_NO_LEADER, "No cluster leader"));
+  executor_.RunAll();
+  EXPECT_EQ(rpc::Detail(call->status).reason(), errors::v1::REASON_NO_LEADER);
+}
+
+TEST_F(AgentHandlersTest, ALeaveWhoseCallerIsGoneGoesOn) {
+  auto call = Leave();
+  call->waiting->Cancel();
+  EXPECT_EQ(call->status.code(), absl::StatusCode::kCancelled);
+  call.reset();
+  leaving_[0](absl::OkStatus());
+  executor_.RunAll();
+}
+
+}  // namespace
+}  // namespace consul::api
