@@ -12,9 +12,8 @@
 #include "cli/gateway_command.h"
 #include "services/agent/config/load.h"
 
+namespace consul::cli {
 namespace {
-
-using namespace consul::cli;
 
 void Require(bool fact) {
   if (!fact) std::abort();
@@ -64,10 +63,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   context.environment = [](const char*) { return std::string(); };
   context.connect = [](const ClientOptions&) { return std::make_unique<NobodyThere>(); };
   context.machine = [] {
-    return consul::agent::config::Machine{"h", "10.0.0.1", "", {{"eth0", "10.0.0.1"}}};
+    return agent::config::Machine{"h", "10.0.0.1", "", {{"eth0", "10.0.0.1"}}};
   };
   context.interrupted = [] { return true; };
-  context.run_agent = [](const consul::agent::config::Loaded& loaded) {
+  context.run_agent = [](const agent::config::Loaded& loaded) {
     Require(!loaded.config.data_dir.empty());
     return kExitOk;
   };
@@ -79,3 +78,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (code != kExitOk) Require(!err.str().empty() || !out.str().empty());
   return 0;
 }
+
+}  // namespace consul::cli

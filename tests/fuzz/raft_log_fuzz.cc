@@ -17,11 +17,11 @@
 #include "services/raft/log_segment.h"
 #include "services/raft/log_store.h"
 
+namespace consul::raft {
 namespace {
 
-using namespace consul::raft;
-using consul::base::FaultyFileSystem;
-using consul::base::JoinPath;
+using base::FaultyFileSystem;
+using base::JoinPath;
 
 constexpr char kDirectory[] = "raft";
 constexpr uint64_t kSegmentBytes = 8 << 10;
@@ -203,7 +203,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Forge(&input, files.get());
   } else {
     files = SoundFiles().Clone();
-    files->Restart(consul::base::Unsynced::kKept);
+    files->Restart(base::Unsynced::kKept);
     original = !Damage(&input, files.get());
   }
   auto log = OpenLog(files.get());
@@ -214,3 +214,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace consul::raft
