@@ -8,10 +8,12 @@ from tests.tidy import cpp
 # Every parser of bytes from outside, and the fuzz target that feeds it. A parser is listed here the
 # day it is written; PARSER_NAME tells by the name what must be listed.
 PARSERS = {
+    "gateway/http/parser.cc": "http_request_fuzz",
     "services/agent/config/hcl_lexer.cc": "hcl_fuzz",
     "services/agent/config/parse_hcl.cc": "hcl_fuzz",
     "services/agent/config/parse_json.cc": "hcl_fuzz",
     "services/agent/config/parse_limits.cc": "hcl_fuzz",
+    "services/raft/log_format.cc": "raft_log_fuzz",
 }
 PARSER_NAME = re.compile(r"(?:^|_)(parser|parse_\w+|codec|lexer|decoder|log_format)\.cc$")
 

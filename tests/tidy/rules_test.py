@@ -20,7 +20,12 @@ SAMPLES = {
         [("a/x.h", "x" * 101), ("a/x.py", "x" * 101), ("a/x.bzl", "x" * 101)],
     ),
     "whitespace": (
-        [("a/x.cc", "  x;\n"), ("a/testdata/x.txt", "x \n"), ("a/x.md", "")],
+        [
+            ("a/x.cc", "  x;\n"),
+            ("a/testdata/x.txt", "x \n"),
+            ("a/x.md", ""),
+            ("tests/fuzz/corpus/http/get", "GET / HTTP/1.1\r\n\r\n\tx"),
+        ],
         [("a/x.cc", "\tx;\n"), ("a/x.cc", "x; \n"), ("a/x.md", "x"), ("a/x.md", "x\n\n")],
     ),
     "markers": (

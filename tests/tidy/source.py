@@ -49,6 +49,10 @@ class File:
             or self.is_proto()
         )
 
+    def is_fuzz_input(self):
+        """Bytes as a parser gets them."""
+        return self.path.startswith("tests/fuzz/corpus/")
+
     def is_recorded(self):
         """Expected output: it is as long and as wide as what it was recorded from."""
         return "/testdata/" in self.path or self.path.startswith("tests/conformance/tables/")
