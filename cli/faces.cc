@@ -34,6 +34,8 @@ absl::Status Faces::StartHttp(const FacesOptions& options) {
   }
   http.limits.connections_per_client_max =
       static_cast<size_t>(options.limits.http_max_conns_per_client);
+  http.limits.method_body_bytes_max["/consul.kv.v1.KvService/Put"] =
+      options.limits.kv_max_value_size;
   http.log = logger_;
   http_ = std::make_unique<gateway::HttpServer>(std::move(http), backend_);
   return http_->Start();

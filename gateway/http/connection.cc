@@ -1,6 +1,7 @@
 #include "gateway/http/connection.h"
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/beast/http/error.hpp>
 #include <string>
 #include <utility>
@@ -72,6 +73,11 @@ struct Connection::OnWritable {
   void operator()(const boost::system::error_code& ec) const { connection->HandleWritable(ec); }
 };
 
+struct Connection::OnSlice {
+  Connection* connection;
+  void operator()() const { connection->HandleSlice(); }
+};
+
 void HttpCall::Done() { connection_->OnDone(); }
 
 CallContext::CallContext()
@@ -84,7 +90,9 @@ CallContext::CallContext()
 
 void CallContext::Clear() {
   call.reset();
+  rest.reset();
   arena.Reset();
+  rows.reset();
   route = nullptr;
   request = nullptr;
   response = nullptr;
@@ -111,7 +119,7 @@ void Connection::Shutdown() {
     loop_->backend()->Cancel(&*context_->call);
     return;
   }
-  if (state_ != State::kClosed && out_.size() > written_) {
+  if (state_ == State::kReply || (state_ != State::kClosed && out_.size() > written_)) {
     close_after_ = true;
     return;
   }
@@ -155,7 +163,7 @@ void Connection::Close() {
 
 void Connection::DeleteIfOver() {
   if (state_ != State::kClosed || in_turn_ || calling_) return;
-  if (reading_ || waiting_readable_ || waiting_writable_) return;
+  if (reading_ || waiting_readable_ || waiting_writable_ || slice_posted_) return;
   loop_->Remove(this);
 }
 
@@ -165,7 +173,8 @@ void Connection::ReleaseContext() {
 
 void Connection::ArmRead() {
   if (reading_ || waiting_readable_ || waiting_writable_ || stalled_pipeline_) return;
-  if (state_ == State::kClosed) return;
+  // A client that waits for a large reply may send what it likes: it stays in the kernel.
+  if (state_ == State::kClosed || state_ == State::kReply) return;
   if (state_ != State::kHeader) {
     // A call that waits needs no buffer; large bodies come through the loop's own.
     if (buffer_ != nullptr) loop_->GiveBuffer(std::move(buffer_));
@@ -193,6 +202,7 @@ void Connection::HandleReadable(const boost::system::error_code& ec) {
     Abort();
     return;
   }
+  if (state_ == State::kReply) return;
   boost::system::error_code read_ec;
   const size_t size = socket_.read_some(
       boost::asio::buffer(loop_->large_buffer(), Loop::kLargeBuffer), read_ec);
@@ -227,6 +237,7 @@ void Connection::Feed(std::string_view bytes) {
     case State::kDraining:
       Discard(bytes.size());
       return;
+    case State::kReply:  // nothing is read
     case State::kClosed:
       return;
   }
@@ -340,7 +351,11 @@ void Connection::Settle() {
     if (out_.empty() && out_.capacity() > 0) loop_->GiveOut(std::exchange(out_, std::string()));
     if (stash_.empty() && stash_.capacity() > Loop::kSmallBuffer) stash_ = std::string();
     if (state_ != State::kCall) stalled_pipeline_ = false;
-    if (waiting_writable_) {
+    if (state_ == State::kReply && !waiting_writable_ && !slice_posted_) {
+      slice_posted_ = true;
+      boost::asio::post(loop_->io(), OnSlice{this});
+    }
+    if (waiting_writable_ || state_ == State::kReply) {
       SetDeadline(loop_->limits().stall_timeout);
     } else if (state_ == State::kBody) {
       SetDeadline(loop_->limits().stall_timeout);
@@ -376,7 +391,10 @@ void Connection::Flush() {
   }
   out_.clear();
   written_ = 0;
-  if (!close_after_ || state_ == State::kCall || state_ == State::kDraining) return;
+  if (!close_after_ || state_ == State::kCall || state_ == State::kReply ||
+      state_ == State::kDraining) {
+    return;
+  }
   boost::system::error_code ec;
   socket_.shutdown(Socket::shutdown_send, ec);
   state_ = State::kDraining;
@@ -400,6 +418,23 @@ void Connection::HandleWritable(const boost::system::error_code& ec) {
   }
 }
 
+void Connection::HandleSlice() {
+  slice_posted_ = false;
+  if (state_ == State::kClosed) {
+    DeleteIfOver();
+    return;
+  }
+  in_turn_ = true;
+  AppendSlice();
+  Flush();
+  in_turn_ = false;
+  if (CanTake()) {
+    Turn(stash_);
+  } else {
+    Settle();
+  }
+}
+
 void Connection::OnDone() {
   calling_ = false;
   if (state_ == State::kClosed) {
@@ -409,8 +444,12 @@ void Connection::OnDone() {
   }
   if (out_.empty()) out_ = loop_->TakeOut();
   AnswerCall();
-  ReleaseContext();
-  state_ = State::kHeader;
+  if (context_->rest != nullptr) {
+    state_ = State::kReply;
+  } else {
+    ReleaseContext();
+    state_ = State::kHeader;
+  }
   if (!in_turn_) Turn(stash_);
 }
 

@@ -20,6 +20,7 @@
 #include "gateway/http/client_counts.h"
 #include "gateway/http/loop.h"
 #include "gateway/http/parser.h"
+#include "gateway/transcode/json_slices.h"
 #include "services/rpc/call.h"
 
 namespace consul::gateway::http {
@@ -53,6 +54,9 @@ struct CallContext {
   google::protobuf::Message* response = nullptr;
   bool pretty = false;
   std::string token;
+  // While a large reply is being written: what is not encoded yet, and what it refers to.
+  std::unique_ptr<JsonSlices> rest;
+  rpc::Rows rows;
 };
 
 class Connection {
@@ -82,6 +86,7 @@ class Connection {
     kHeader,    // between requests, or in the middle of a header
     kBody,      // a header was taken, its body was not yet
     kCall,      // a call is under way
+    kReply,     // a large reply is encoded slice by slice, as the client takes it
     kDraining,  // nothing more is written; what still comes is thrown away until the peer closes
     kClosed,
   };
@@ -89,6 +94,7 @@ class Connection {
   struct OnRead;
   struct OnReadable;
   struct OnWritable;
+  struct OnSlice;
 
   // Reading.
   void ArmRead();
@@ -115,6 +121,7 @@ class Connection {
   void EndRequest();
   void StartCall();
   void AnswerCall();
+  void AppendSlice();
   void AnswerFixed(const Outcome& outcome);
   void Fail(int status, std::string_view detail);
   void Append(Reply reply);
@@ -122,6 +129,7 @@ class Connection {
   // Writing.
   void Flush();
   void HandleWritable(const boost::system::error_code& ec);
+  void HandleSlice();
 
   // Closes the socket and cancels the call under way. Deletes nothing.
   void Close();
@@ -137,6 +145,7 @@ class Connection {
   bool reading_ = false;           // a read into buffer_ is pending
   bool waiting_readable_ = false;
   bool waiting_writable_ = false;
+  bool slice_posted_ = false;      // the next slice comes after what else the loop has to do
   bool in_turn_ = false;           // somebody further out settles and deletes
   bool calling_ = false;           // the backend has the call in context_
   bool header_began_ = false;      // the deadline is that of a header

@@ -17,6 +17,9 @@ constexpr std::string_view kJsonHeaders =
 constexpr std::string_view kRawHeaders =
     "Content-Security-Policy: sandbox\r\nContent-Type: text/plain\r\nVary: Accept-Encoding\r\n";
 constexpr std::string_view kNoSniff = "X-Content-Type-Options: nosniff\r\n";
+// A reply is encoded this far ahead of its client, and one element of a list further. Small enough
+// that the others on the loop do not notice (0.2 ms), large enough that a system call is little.
+constexpr size_t kSliceBytes = 64 * 1024;
 
 }  // namespace
 
@@ -143,11 +146,13 @@ void Connection::StartCall() {
   context.call->token = context.token;
   state_ = State::kCall;
   calling_ = true;
+  loop_->NoteCall();
   loop_->backend()->Start(&*context.call);
 }
 
+// Leaves the end of a large reply in the context: AppendSlice goes on.
 void Connection::AnswerCall() {
-  const CallContext& context = *context_;
+  CallContext& context = *context_;
   const ResponsePlan& plan = context.route->response;
   std::string& headers = loop_->header_scratch();
   headers.clear();
@@ -165,7 +170,8 @@ void Connection::AnswerCall() {
   std::string& body = loop_->body_scratch();
   body.clear();
   const ResponsePlan::Result result =
-      plan.AppendBody(*context.request, *context.response, context.pretty, &body);
+      plan.AppendBody(*context.request, *context.response, context.pretty, kSliceBytes, &body,
+                      &context.rest);
   switch (result) {
     case ResponsePlan::Result::kJson:
       headers.append(kJsonHeaders);
@@ -185,9 +191,30 @@ void Connection::AnswerCall() {
   if (result == ResponsePlan::Result::kRaw) headers.append(kNoSniff);
   reply.headers = headers;
   reply.body = body;
+  if (context.rest != nullptr) {
+    if (context.call->rows != nullptr) context.rows = *context.call->rows;
+    reply.framing = http10_ ? Reply::Framing::kUntilClose : Reply::Framing::kChunked;
+    if (http10_) keep_alive_ = false;
+  }
   Append(reply);
   constexpr size_t kScratchMax = 1024 * 1024;
   if (body.capacity() > kScratchMax) body = std::string();
+}
+
+void Connection::AppendSlice() {
+  if (out_.empty()) out_ = loop_->TakeOut();
+  std::string& body = loop_->body_scratch();
+  body.clear();
+  const bool complete = context_->rest->Append(kSliceBytes, &body);
+  if (http10_) {
+    out_.append(body);
+  } else {
+    AppendChunk(body, &out_);
+    if (complete) out_.append(kLastChunk);
+  }
+  if (!complete) return;
+  ReleaseContext();
+  state_ = State::kHeader;
 }
 
 void Connection::AnswerFixed(const Outcome& outcome) {

@@ -88,7 +88,8 @@ class FakeBackend::Parked final : public rpc::Call::Waiting, public rpc::Task {
   std::atomic<bool> posted_{false};
 };
 
-FakeBackend::FakeBackend() {
+// Nobody looks at what is held here, only whether it is.
+FakeBackend::FakeBackend() : rows_(std::make_shared<int>(0), nullptr) {
   auto table = std::make_unique<const Table>();
   table_ = table.get();
   tables_.push_back(std::move(table));
@@ -159,6 +160,7 @@ void FakeBackend::Run(rpc::Call* call) {
   } else {
     call->status = answers_[call->method().id](this, *call);
   }
+  call->rows = &rows_;
   call->Done();
 }
 
@@ -184,6 +186,21 @@ void FakeBackend::Set(std::string_view key, std::string_view value) {
     entry.set_key(std::string(key));
     entry.set_value(std::string(value));
     entry.set_modify_index(table->index);
+  });
+}
+
+void FakeBackend::SetMany(std::string_view prefix, int count, std::string_view value) {
+  Change([&](Table* table) {
+    for (int i = 0; i < count; ++i) {
+      std::string number = std::to_string(i);
+      number.insert(0, 6 - number.size(), '0');
+      kv::v1::KeyValue entry;
+      entry.set_key(std::string(prefix) + number);
+      entry.set_value(std::string(value));
+      entry.set_create_index(table->index);
+      entry.set_modify_index(table->index);
+      table->entries.insert_or_assign(entry.key(), entry);
+    }
   });
 }
 
@@ -221,7 +238,8 @@ absl::Status FakeBackend::List(const rpc::Call& call) {
   const Table& now = table();
   for (auto it = now.entries.lower_bound(request.prefix());
        it != now.entries.end() && it->first.starts_with(request.prefix()); ++it) {
-    *response->add_entries() = it->second;
+    response->mutable_entries()->UnsafeArenaAddAllocated(
+        const_cast<kv::v1::KeyValue*>(&it->second));
   }
   return FillMeta(request.options(), now.index, response->mutable_meta());
 }

@@ -29,13 +29,20 @@ class FakeBackend final : public rpc::Backend {
   ~FakeBackend();
 
   void Start(rpc::Call* call) override;
+  void Idle() override { ++idles_; }
 
   // Sets a key as a PUT does, and wakes who waits for it.
   void Set(std::string_view key, std::string_view value);
+  // Sets `count` keys at once: PREFIX000000 and so on.
+  void SetMany(std::string_view prefix, int count, std::string_view value);
   // Calls that wait now.
   size_t waiting() const;
   // Calls that ended because they were cancelled.
   size_t cancelled() const { return cancelled_.load(); }
+  // How often a loop said that it is idle.
+  size_t idles() const { return idles_.load(); }
+  // Holds on the rows of replies, beyond Done.
+  long holds() const { return rows_.use_count() - 1; }
   // Every call fails so from now on; ok: as usual again.
   void FailWith(absl::Status status);
   // The token of the last call.
@@ -68,6 +75,8 @@ class FakeBackend final : public rpc::Backend {
   std::vector<Answer> answers_;  // by method id
   std::atomic<const Table*> table_;
   std::atomic<size_t> cancelled_{0};
+  std::atomic<size_t> idles_{0};
+  const rpc::Rows rows_;
   std::atomic<bool> failing_{false};
   mutable base::Mutex mutex_;
   // Kept for readers that may still look at them: tests are short.

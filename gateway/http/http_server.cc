@@ -24,7 +24,7 @@ class HttpServer::Impl {
  public:
   Impl(HttpOptions options, rpc::Backend* backend)
       : options_(std::move(options)),
-        router_(rpc::PublicApi()),
+        router_(rpc::PublicApi(), options_.limits.method_body_bytes_max),
         counts_(options_.limits.connections_per_client_max, options_.limits.connections_max) {
     CONSUL_CHECK(options_.threads >= 1);
     for (int i = 0; i < options_.threads; ++i) {

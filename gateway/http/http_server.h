@@ -13,6 +13,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +45,8 @@ struct HttpLimits {
   size_t url_bytes_max = 32 * 1024;
   // Bodies that no route reads are passed over up to this size; longer ones end the connection.
   size_t ignored_body_bytes_max = 256 * 1024;
+  // Bodies of one method by its path, instead of what its route says: 413. Each names a method.
+  std::map<std::string, uint64_t, std::less<>> method_body_bytes_max;
   // Connections of one IP address: 429 (`limits.http_max_conns_per_client`); 0: no limit.
   size_t connections_per_client_max = 200;
   // Connections in all: 503.

@@ -427,5 +427,34 @@ TEST_F(HttpServerTest, RefusesWhatIsNoAddress) {
   EXPECT_EQ(server.Start().message(), "HTTP address \"localhost\" is not an IP address");
 }
 
+TEST_F(HttpServerTest, TheConfiguredLimitOfBodiesGoesBeforeTheRoutes) {
+  for (const size_t max : {size_t{10}, size_t{600 * 1024}}) {
+    options_.limits.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", max}};
+    Start();
+    TestClient client(port());
+    client.Request("PUT", "/v1/kv/a", std::string(max, 'x'));
+    const auto taken = client.Read();
+    ASSERT_TRUE(taken.has_value());
+    EXPECT_EQ(taken->status, 200);
+    client.Request("PUT", "/v1/kv/a", std::string(max + 1, 'x'));
+    const auto refused = client.Read();
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ(refused->status, 413);
+    EXPECT_NE(refused->body.find("max size: " + std::to_string(max) + " bytes"),
+              std::string::npos)
+        << refused->body;
+  }
+}
+
+TEST_F(HttpServerTest, ALoopSaysOnceThatItIsIdle) {
+  options_.threads = 1;
+  Start();
+  ASSERT_TRUE(Eventually([&] { return backend_.idles() == 1; }));
+  TestClient client(port());
+  client.Send(kGetFoo);
+  ASSERT_TRUE(client.Read().has_value());
+  ASSERT_TRUE(Eventually([&] { return backend_.idles() == 2; }));
+}
+
 }  // namespace
 }  // namespace consul::gateway::http

@@ -11,7 +11,8 @@
 
 namespace consul::gateway::http {
 
-constexpr std::chrono::seconds kTick{1};
+// Twice within the second after which the backend is told that the loop is idle.
+constexpr std::chrono::milliseconds kTick{500};
 constexpr std::chrono::milliseconds kTickStopping{50};
 
 Loop::Loop(int number, const HttpLimits& limits, const Router* router, rpc::Backend* backend,
@@ -48,7 +49,10 @@ void Loop::Join() {
 
 void Loop::Post(rpc::Task* task) {
   if (tasks_.Push(task)) {
-    boost::asio::post(io_, [this] { tasks_.RunAll(); });
+    boost::asio::post(io_, [this] {
+      NoteCall();
+      tasks_.RunAll();
+    });
   }
 }
 
@@ -79,7 +83,7 @@ void Loop::Remove(Connection* connection) {
 }
 
 void Loop::ArmTick() {
-  tick_.expires_after(stopping_ ? std::chrono::milliseconds(kTickStopping) : kTick);
+  tick_.expires_after(stopping_ ? kTickStopping : kTick);
   tick_.async_wait([this](const boost::system::error_code& ec) {
     if (!ec) Tick();
   });
@@ -87,6 +91,9 @@ void Loop::ArmTick() {
 
 void Loop::Tick() {
   now_ = Clock::now();
+  if (!called_ && !said_idle_) backend_->Idle();
+  said_idle_ = !called_;
+  called_ = false;
   const bool kill = now_ >= kill_at_;
   // From the back: a connection that ends is replaced by the last one, which was asked already.
   for (size_t i = connections_.size(); i-- > 0;) {

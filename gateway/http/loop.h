@@ -86,6 +86,8 @@ class Loop final : public rpc::Executor {
   void GiveOut(std::string out);
   std::unique_ptr<CallContext> TakeContext();
   void GiveContext(std::unique_ptr<CallContext> context);
+  // A call was made: the loop is not idle.
+  void NoteCall() { called_ = true; }
   // Ends a connection that nothing refers to any more.
   void Remove(Connection* connection);
 
@@ -116,6 +118,8 @@ class Loop final : public rpc::Executor {
   Clock::time_point now_;
   Clock::time_point kill_at_ = Clock::time_point::max();
   bool stopping_ = false;
+  bool called_ = false;     // since the last tick
+  bool said_idle_ = false;  // since the last call
   std::vector<Connection*> connections_;
   std::unique_ptr<char[]> large_buffer_;
   std::string body_scratch_;

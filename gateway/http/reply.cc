@@ -1,5 +1,6 @@
 #include "gateway/http/reply.h"
 
+#include <charconv>
 #include <cstdio>
 
 #include "gateway/transcode/json_text.h"
@@ -66,9 +67,11 @@ void AppendReply(const Reply& reply, std::string_view date_line, std::string* ou
   out->append("\r\n");
   out->append(reply.headers);
   out->append(date_line);
-  out->append("Content-Length: ");
-  AppendJsonUint(reply.body.size(), out);
-  out->append("\r\n");
+  if (reply.framing == Reply::Framing::kLength) {
+    out->append("Content-Length: ");
+    AppendJsonUint(reply.body.size(), out);
+    out->append("\r\n");
+  }
   out->append(reply.content_type);
   switch (reply.after) {
     case After::kKeepAlive:
@@ -81,8 +84,23 @@ void AppendReply(const Reply& reply, std::string_view date_line, std::string* ou
       out->append("Connection: close\r\n");
       break;
   }
+  if (reply.framing == Reply::Framing::kChunked) {
+    out->append("Transfer-Encoding: chunked\r\n\r\n");
+    AppendChunk(reply.body, out);
+    return;
+  }
   out->append("\r\n");
   if (!reply.omit_body) out->append(reply.body);
+}
+
+void AppendChunk(std::string_view bytes, std::string* out) {
+  CONSUL_CHECK(!bytes.empty());
+  char size[16];
+  const auto end = std::to_chars(size, size + sizeof(size), bytes.size(), 16).ptr;
+  out->append(size, end);
+  out->append("\r\n");
+  out->append(bytes);
+  out->append("\r\n");
 }
 
 }  // namespace consul::gateway::http

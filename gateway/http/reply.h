@@ -43,10 +43,17 @@ struct Reply {
   std::string_view body;
   // The body's length is told and the body left out: an answer to HEAD.
   bool omit_body = false;
+  // More of the body follows: in chunks, or until the connection ends.
+  enum class Framing { kLength, kChunked, kUntilClose };
+  Framing framing = Framing::kLength;
   After after = After::kKeepAlive;
 };
 
 void AppendReply(const Reply& reply, std::string_view date_line, std::string* out);
+
+// One chunk of a body in chunks. REQUIRES: `bytes` is not empty: that would end the body.
+void AppendChunk(std::string_view bytes, std::string* out);
+inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 }  // namespace consul::gateway::http
 

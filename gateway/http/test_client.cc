@@ -84,6 +84,7 @@ std::optional<Answer> TestClient::Read(bool without_body) {
   }
   Answer answer;
   size_t length = 0;
+  bool chunked = false;
   size_t at = 0;
   while (at < end) {
     const size_t line_end = read_.find("\r\n", at);
@@ -93,18 +94,42 @@ std::optional<Answer> TestClient::Read(bool without_body) {
     } else if (line.starts_with("Content-Length: ")) {
       length = std::strtoull(line.c_str() + std::strlen("Content-Length: "), nullptr, 10);
     } else if (!line.starts_with("Date: ")) {
+      chunked = chunked || line == "Transfer-Encoding: chunked";
       answer.headers.push_back(line);
     }
     at = line_end + 2;
   }
   read_.erase(0, end + 4);
   if (without_body || answer.status == 100) return answer;
+  if (chunked) {
+    if (!TakeChunks(&answer.body)) return std::nullopt;
+    return answer;
+  }
   while (read_.size() < length) {
     if (!Fill()) return std::nullopt;
   }
   answer.body = read_.substr(0, length);
   read_.erase(0, length);
   return answer;
+}
+
+bool TestClient::TakeChunks(std::string* body) {
+  for (size_t at = 0;;) {
+    size_t line_end = 0;
+    while ((line_end = read_.find("\r\n", at)) == std::string::npos) {
+      if (!Fill()) return false;
+    }
+    const size_t size = std::strtoull(read_.c_str() + at, nullptr, 16);
+    at = line_end + 2;
+    while (read_.size() < at + size + 2) {
+      if (!Fill()) return false;
+    }
+    body->append(read_, at, size);
+    at += size + 2;
+    if (size > 0) continue;
+    read_.erase(0, at);
+    return true;
+  }
 }
 
 std::string TestClient::ReadToEnd() {

@@ -52,6 +52,8 @@ class TestClient {
 
  private:
   bool Fill();
+  // Takes a body in chunks off what is read; false when the connection ends before it does.
+  bool TakeChunks(std::string* body);
 
   int fd_ = -1;
   std::string read_;

@@ -10,6 +10,7 @@
 
 #include "gateway/transcode/json_plan.h"
 #include "gateway/transcode/json_text.h"
+#include "gateway/transcode/json_value.h"
 #include "services/base/duration.h"
 
 namespace consul::gateway {
@@ -150,7 +151,17 @@ void AppendOne(const JsonField& field, const Message& message, std::string* out)
   }
 }
 
-void AppendElement(const JsonField& field, const Message& message, int i, std::string* out) {
+std::string_view KeyOf(const JsonField& map, const Message& entry, std::string* scratch) {
+  return map.key->reflection->GetStringReference(entry, map.key->field, scratch);
+}
+
+bool IsMessage(const JsonField& field) {
+  return field.field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE;
+}
+
+}  // namespace
+
+void AppendJsonElement(const JsonField& field, const Message& message, int i, std::string* out) {
   const auto& read = *field.reflection;
   switch (field.shape) {
     case JsonShape::kBool:
@@ -195,11 +206,7 @@ void AppendElement(const JsonField& field, const Message& message, int i, std::s
   }
 }
 
-std::string_view KeyOf(const JsonField& map, const Message& entry, std::string* scratch) {
-  return map.key->reflection->GetStringReference(entry, map.key->field, scratch);
-}
-
-void AppendEntry(const JsonField& map, const Message& entry, std::string* out) {
+void AppendJsonEntry(const JsonField& map, const Message& entry, std::string* out) {
   std::string scratch;
   AppendJsonString(KeyOf(map, entry, &scratch), out);
   out->push_back(':');
@@ -211,32 +218,35 @@ void AppendEntry(const JsonField& map, const Message& entry, std::string* out) {
   }
 }
 
-// Members stand in the order of their keys. Lists come sorted as a rule; those that do not are
-// sorted here.
-void AppendMap(const JsonField& field, const Message& message, int size, std::string* out) {
-  const auto& read = *field.reflection;
+std::vector<int> EntryOrder(const JsonField& map, const Message& message) {
+  const auto& read = *map.reflection;
+  const int size = read.FieldSize(message, map.field);
   const auto key = [&](int i, std::string* scratch) {
-    return KeyOf(field, read.GetRepeatedMessage(message, field.field, i), scratch);
+    return KeyOf(map, read.GetRepeatedMessage(message, map.field, i), scratch);
   };
+  std::vector<int> order;
   bool sorted = true;
   std::string a;
   std::string b;
   for (int i = 1; i < size && sorted; ++i) sorted = key(i - 1, &a) <= key(i, &b);
+  if (sorted) return order;
+  order.resize(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int left, int right) { return key(left, &a) < key(right, &b); });
+  return order;
+}
+
+namespace {
+
+void AppendMap(const JsonField& field, const Message& message, int size, std::string* out) {
+  const auto& read = *field.reflection;
+  const std::vector<int> order = EntryOrder(field, message);
   out->push_back('{');
-  if (sorted) {
-    for (int i = 0; i < size; ++i) {
-      if (i > 0) out->push_back(',');
-      AppendEntry(field, read.GetRepeatedMessage(message, field.field, i), out);
-    }
-  } else {
-    std::vector<int> order(static_cast<size_t>(size));
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int left, int right) { return key(left, &a) < key(right, &b); });
-    for (size_t i = 0; i < order.size(); ++i) {
-      if (i > 0) out->push_back(',');
-      AppendEntry(field, read.GetRepeatedMessage(message, field.field, order[i]), out);
-    }
+  for (int i = 0; i < size; ++i) {
+    if (i > 0) out->push_back(',');
+    const int at = order.empty() ? i : order[static_cast<size_t>(i)];
+    AppendJsonEntry(field, read.GetRepeatedMessage(message, field.field, at), out);
   }
   out->push_back('}');
 }
@@ -254,17 +264,14 @@ void AppendMany(const JsonField& field, const Message& message, std::string* out
   out->push_back('[');
   for (int i = 0; i < size; ++i) {
     if (i > 0) out->push_back(',');
-    AppendElement(field, message, i, out);
+    AppendJsonElement(field, message, i, out);
   }
   out->push_back(']');
 }
 
-bool IsMessage(const JsonField& field) {
-  return field.field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE;
-}
+}  // namespace
 
-// A member of an object: an absent message is its zero value, or what the plan says.
-void AppendMember(const JsonField& field, const Message& message, std::string* out) {
+void AppendJsonMember(const JsonField& field, const Message& message, std::string* out) {
   if (field.count != JsonCount::kOne) {
     AppendMany(field, message, out);
     return;
@@ -281,8 +288,6 @@ void AppendMember(const JsonField& field, const Message& message, std::string* o
   AppendOne(field, message, out);
 }
 
-}  // namespace
-
 bool IsEmpty(const JsonField& field, const Message& message) {
   const auto& read = *field.reflection;
   if (field.count != JsonCount::kOne) return read.FieldSize(message, field.field) == 0;
@@ -298,7 +303,7 @@ void AppendJson(const JsonType& type, const Message& message, std::string* out) 
     if (!first) out->push_back(',');
     first = false;
     out->append(field.name);
-    AppendMember(field, message, out);
+    AppendJsonMember(field, message, out);
   }
   out->push_back('}');
 }

@@ -142,42 +142,38 @@ void AppendJsonDouble(double value, std::string* out) {
   out->append(text.substr(zero + 3));
 }
 
-void AppendIndented(std::string_view json, std::string* out) {
+void Indenter::Append(std::string_view piece, std::string* out) {
   constexpr size_t kSpaces = 4;
-  size_t depth = 0;
   const auto new_line = [&] {
     out->push_back('\n');
-    out->append(depth * kSpaces, ' ');
+    out->append(depth_ * kSpaces, ' ');
   };
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
+  for (size_t i = 0; i < piece.size(); ++i) {
+    const char c = piece[i];
+    const bool closes = c == '}' || c == ']';
+    if (closes) --depth_;
+    if (opened_ != closes) new_line();
+    opened_ = false;
     if (c == '"') {
       const size_t start = i;
-      for (++i; i < json.size() && json[i] != '"'; ++i) {
-        if (json[i] == '\\') ++i;
+      for (++i; i < piece.size() && piece[i] != '"'; ++i) {
+        if (piece[i] == '\\') ++i;
       }
-      out->append(json.substr(start, i - start + 1));
-    } else if (c == '{' || c == '[') {
-      out->push_back(c);
-      if (i + 1 < json.size() && (json[i + 1] == '}' || json[i + 1] == ']')) {
-        out->push_back(json[++i]);
-      } else {
-        ++depth;
-        new_line();
-      }
-    } else if (c == '}' || c == ']') {
-      --depth;
-      new_line();
-      out->push_back(c);
+      out->append(piece.substr(start, i - start + 1));
+      continue;
+    }
+    out->push_back(c);
+    if (c == '{' || c == '[') {
+      ++depth_;
+      opened_ = true;
     } else if (c == ',') {
-      out->push_back(c);
       new_line();
     } else if (c == ':') {
-      out->append(": ");
-    } else {
-      out->push_back(c);
+      out->push_back(' ');
     }
   }
 }
+
+void AppendIndented(std::string_view json, std::string* out) { Indenter().Append(json, out); }
 
 }  // namespace consul::gateway

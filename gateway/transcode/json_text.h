@@ -7,6 +7,7 @@
 #ifndef CONSUL_GATEWAY_TRANSCODE_JSON_TEXT_H_
 #define CONSUL_GATEWAY_TRANSCODE_JSON_TEXT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,9 +28,22 @@ void AppendJsonUint(uint64_t value, std::string* out);
 // that are not finite, which JSON cannot say, are `null`.
 void AppendJsonDouble(double value, std::string* out);
 
-// Appends `json` with four spaces for each level and no newline at the end: json.Indent. Members
-// and elements get a line each; `{}` and `[]` stay as they are. REQUIRES: `json` is well-formed and
-// without white space between tokens.
+// Indents JSON that comes in pieces: four spaces for each level and no newline at the end, as
+// json.Indent. Members and elements get a line each; `{}` and `[]` stay as they are.
+//
+// Threads: one.
+class Indenter {
+ public:
+  // REQUIRES: the pieces together are well-formed and without white space between tokens; no string
+  // is parted.
+  void Append(std::string_view piece, std::string* out);
+
+ private:
+  size_t depth_ = 0;
+  bool opened_ = false;  // the last character opened what may be empty
+};
+
+// The same for JSON in one piece.
 void AppendIndented(std::string_view json, std::string* out);
 
 }  // namespace consul::gateway

@@ -75,7 +75,7 @@ const FieldDescriptor* FieldNamed(const Descriptor* type, const std::string& nam
 }  // namespace
 
 RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& route,
-                         std::span<const std::string> captures)
+                         std::span<const std::string> captures, const BodyLimits& limits)
     : reflection_(method.request_prototype->GetReflection()) {
   const Descriptor* const type = method.descriptor->input_type();
   for (const std::string& name : captures) {
@@ -94,7 +94,8 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
   if (!route.body_field().empty()) {
     body_ = FieldNamed(type, route.body_field());
     CONSUL_CHECK(body_->type() == FieldDescriptor::TYPE_BYTES && !body_->is_repeated());
-    body_max_ = route.body_max();
+    const auto limit = limits.find(method.path);
+    body_max_ = limit == limits.end() ? route.body_max() : limit->second;
     CONSUL_CHECK(body_max_ > 0);
     body_max_see_ = route.body_max_see();
   }

@@ -9,6 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,12 +29,16 @@ class Reflection;
 
 namespace consul::gateway {
 
+// Configured limits of bodies, in bytes, by the path of the method; they replace the routes'.
+using BodyLimits = std::map<std::string, uint64_t, std::less<>>;
+
 class RequestPlan {
  public:
-  // `captures` are the names of the path's fields in their order.
+  // `captures` are the names of the path's fields in their order. `limits` go before the limit
+  // that the route has.
   // REQUIRES: every field that the route names exists and has a fitting type.
   RequestPlan(const rpc::Method& method, const options::v1::Route& route,
-              std::span<const std::string> captures);
+              std::span<const std::string> captures, const BodyLimits& limits);
 
   // Fills `request` from the decoded captures and the query. INVALID_ARGUMENT with the reference's
   // text for malformed, conflicting and missing values; UNIMPLEMENTED for refused parameters.

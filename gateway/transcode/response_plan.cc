@@ -117,7 +117,8 @@ bool ResponsePlan::IsAbsent(const Message& response) const {
 }
 
 ResponsePlan::Result ResponsePlan::AppendBody(const Message& request, const Message& response,
-                                              bool pretty, std::string* out) const {
+                                              bool pretty, size_t bytes, std::string* out,
+                                              std::unique_ptr<JsonSlices>* rest) const {
   if (form_ == options::v1::FORM_EMPTY) return Result::kEmpty;
   if (not_found_when_absent_ && IsAbsent(response) &&
       (zero_while_empty_ == nullptr ||
@@ -130,21 +131,11 @@ ResponsePlan::Result ResponsePlan::AppendBody(const Message& request, const Mess
     out->append(raw_.reflection->GetStringReference(owner, raw_.field, &scratch));
     return Result::kRaw;
   }
-  std::string compact;
-  std::string* const json = pretty ? &compact : out;
-  if (!has_field_) {
-    AppendJson(whole_, response, json);
-  } else if (form_ == options::v1::FORM_JSON_LIST) {
-    json->push_back('[');
-    if (!IsAbsent(response)) AppendJson(field_, response, json);
-    json->push_back(']');
-  } else {
-    AppendJson(field_, response, json);
-  }
-  if (pretty) {
-    AppendIndented(compact, out);
-    out->push_back('\n');
-  }
+  JsonSlices slices =
+      has_field_ ? JsonSlices(field_, response) : JsonSlices(whole_, response);
+  if (form_ == options::v1::FORM_JSON_LIST) slices.WrapInList();
+  if (pretty) slices.Indent();
+  if (!slices.Append(bytes, out)) *rest = std::make_unique<JsonSlices>(std::move(slices));
   return Result::kJson;
 }
 

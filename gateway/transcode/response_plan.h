@@ -6,12 +6,15 @@
 #ifndef CONSUL_GATEWAY_TRANSCODE_RESPONSE_PLAN_H_
 #define CONSUL_GATEWAY_TRANSCODE_RESPONSE_PLAN_H_
 
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "consul/options/v1/options.pb.h"
 #include "gateway/transcode/json_plan.h"
+#include "gateway/transcode/json_slices.h"
 #include "services/rpc/method.h"
 
 namespace consul::gateway {
@@ -25,10 +28,11 @@ class ResponsePlan {
   // What became of a response.
   enum class Result { kJson, kRaw, kEmpty, kNotFound };
 
-  // Appends the body to `out`; nothing with kEmpty and kNotFound.
+  // Appends the body to `out`; nothing with kEmpty and kNotFound. Of JSON only the first `bytes` or
+  // so: what comes then is in `rest`, which refers to `response`, and else stays null.
   Result AppendBody(const google::protobuf::Message& request,
-                    const google::protobuf::Message& response, bool pretty,
-                    std::string* out) const;
+                    const google::protobuf::Message& response, bool pretty, size_t bytes,
+                    std::string* out, std::unique_ptr<JsonSlices>* rest) const;
 
   // Appends the header lines of a read, sorted by name; nothing where the method has no QueryMeta.
   void AppendMeta(const google::protobuf::Message& response, std::string* out) const;

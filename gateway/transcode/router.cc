@@ -48,19 +48,22 @@ const RoutePlan* Endpoint::Select(std::string_view verb, const Query& query) con
   return nullptr;
 }
 
-Router::Router(const rpc::MethodTable& methods) : root_(std::make_unique<Node>()) {
+Router::Router(const rpc::MethodTable& methods, const BodyLimits& limits)
+    : root_(std::make_unique<Node>()) {
+  for (const auto& [path, bytes] : limits) methods.Get(path);
   for (const rpc::Method& method : methods.methods()) {
     const auto& options = method.descriptor->options();
     for (int i = 0; i < options.ExtensionSize(options::v1::route); ++i) {
       CONSUL_CHECK(!method.server_streaming);
-      Add(method, options.GetExtension(options::v1::route, i));
+      Add(method, options.GetExtension(options::v1::route, i), limits);
     }
   }
 }
 
 Router::~Router() = default;
 
-void Router::Add(const rpc::Method& method, const options::v1::Route& route) {
+void Router::Add(const rpc::Method& method, const options::v1::Route& route,
+                 const BodyLimits& limits) {
   std::vector<std::string> captures;
   Node* node = root_.get();
   std::unique_ptr<Endpoint>* endpoint = nullptr;
@@ -107,7 +110,7 @@ void Router::Add(const rpc::Method& method, const options::v1::Route& route) {
   }
   for (const auto& other : verb->routes) CONSUL_CHECK(other->when != route.when());
   verb->routes.push_back(std::make_unique<RoutePlan>(
-      RoutePlan{&method, route.when(), RequestPlan(method, route, captures),
+      RoutePlan{&method, route.when(), RequestPlan(method, route, captures, limits),
                 ResponsePlan(method, route, &json_plans_)}));
 }
 

@@ -65,7 +65,7 @@ class Router {
  public:
   // `methods` outlives the router. CHECK-fails on routes that contradict each other or name what is
   // not there: they are part of the program.
-  explicit Router(const rpc::MethodTable& methods);
+  explicit Router(const rpc::MethodTable& methods, const BodyLimits& limits = {});
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -76,7 +76,7 @@ class Router {
 
  private:
   struct Node;
-  void Add(const rpc::Method& method, const options::v1::Route& route);
+  void Add(const rpc::Method& method, const options::v1::Route& route, const BodyLimits& limits);
 
   JsonPlans json_plans_;
   std::unique_ptr<Node> root_;
