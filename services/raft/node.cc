@@ -64,6 +64,8 @@ class NodeImpl final : public Node {
   ~NodeImpl() override { Stop(); }
 
   // Says what role it wakes up in. Before Start.
+  // Whether the log can be this server's. One that bootstraps has only ever been alone.
+  absl::Status CheckIsOwn() const;
   void WakeUp() { Pump(); }
 
   void Start() override;
@@ -233,6 +235,20 @@ std::map<std::string, std::string> NodeImpl::Stats() const {
 std::string NodeImpl::AddressOf(const ServerId& id) const {
   if (id == options_.core.self) return options_.address;
   return options_.address_of ? options_.address_of(id) : std::string();
+}
+
+absl::Status NodeImpl::CheckIsOwn() const {
+  const Configuration& configuration = core_.configuration().configuration;
+  const ServerId& self = options_.core.self;
+  if (!options_.bootstrap || configuration.empty() || configuration.Contains(self)) {
+    return absl::OkStatus();
+  }
+  std::string owners;
+  for (const Member& member : configuration.members()) {
+    base::StrAppend(&owners, owners.empty() ? "" : ", ", member.id.value);
+  }
+  return absl::FailedPreconditionError(StrCat("log ", options_.directory, ": is that of node id ",
+                                              owners, ", and this is node id ", self.value));
 }
 
 void NodeImpl::Start() {
@@ -560,6 +576,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Open(NodeOptions options,
                 StrCat("raft: cut an unfinished write from the log: ", (*log)->cut()));
   }
   auto node = std::make_unique<NodeImpl>(std::move(options), state_machine, std::move(*log));
+  if (absl::Status status = node->CheckIsOwn(); !status.ok()) return status;
   node->WakeUp();
   return node;
 }

@@ -63,7 +63,8 @@ struct NodeOptions {
   std::string directory;  // of the log, "DATA_DIR/raft"; made where it is missing
   std::string address;    // "host:port" of this server, for log lines and Leader
   Options core;           // core.self is the node id
-  // With nothing on disk yet: become the only voter of a new cluster. Otherwise without effect.
+  // With nothing on disk yet: become the only voter of a new cluster. With a log, it must be one
+  // that this server has a part in: another one would wait for ever to be elected.
   bool bootstrap = false;
 
   // Where other servers are found; empty for none but this one.
@@ -110,7 +111,7 @@ class Node {
  public:
   // Takes the directory's lock and recovers the log. Returns at once for an empty directory; a long
   // log is read here, and applied once the Node has started. Errors: FAILED_PRECONDITION when
-  // another agent has the directory, DATA_LOSS naming file and offset where the log is damaged,
+  // another agent has the directory or the log is another server's, DATA_LOSS naming file and offset where the log is damaged,
   // else what the file system said.
   // REQUIRES: `state_machine` is empty and outlives the Node.
   static absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options,

@@ -176,6 +176,18 @@ TEST_F(NodeTest, WithoutBootstrapItWaits) {
   EXPECT_TRUE(node_->leader().id.empty());
 }
 
+TEST_F(NodeTest, TheLogOfAnotherServerIsRefused) {
+  OpenReady();
+  node_->Stop();
+  NodeOptions options = OptionsOf();
+  options.core.self = ServerId{"node-b"};
+  const absl::Status status = Open(std::move(options));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(),
+            "log data/raft: is that of node id node-a, and this is node id node-b");
+  EXPECT_TRUE(Open().ok()) << "its owner may use it";
+}
+
 TEST_F(NodeTest, ACommandIsAppliedAndItsResultComesBack) {
   OpenReady();
   const auto applied = ProposeAndWait("hello");

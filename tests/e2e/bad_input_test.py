@@ -51,6 +51,21 @@ class DataDirTest(Story):
         self.assertIn(f"{self.data_dir}/node-id does not hold a UUID", stderr)
 
 
+    def test_the_data_of_another_node_id(self):
+        """It could never be elected: nobody would have told it why."""
+        self.assertEqual(self.agent().leave(), 0)
+        with open(self.path("data/node-id"), encoding="ascii") as file:
+            first = file.read().strip()
+        os.remove(self.path("data/node-id"))
+        stderr = self.start_fails()
+        self.assertIn(f"log {self.data_dir}/raft: is that of node id {first}", stderr)
+        self.write("data/node-id", first)
+        self.agent()
+
+    def test_the_directories_above_it_are_made(self):
+        self.agent(data_dir=self.path("a/b/c"))
+
+
 class TakenPortTest(Story):
     """Each port in turn is somebody else's."""
 

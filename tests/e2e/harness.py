@@ -158,7 +158,7 @@ class Agent(Process):
         super().__init__(*command, prefix=prefix)
 
     def wait_until_ready(self):
-        """Waits until it leads, and its node is in the catalog and healthy; returns itself."""
+        """Waits until it leads, its node is healthy and all of it is in the catalog."""
 
         def is_registered():
             self.check_runs()
@@ -167,7 +167,10 @@ class Agent(Process):
                 return False
             name = json.loads(itself.body)["Config"]["NodeName"]
             health = get(f"/v1/health/node/{name}", self._port)
-            return health.status == 200 and b'"passing"' in health.body
+            if health.status != 200 or b'"passing"' not in health.body:
+                return False
+            # The last thing that an agent writes of itself.
+            return b'"lan"' in get(f"/v1/catalog/node/{name}", self._port).body
 
         eventually(is_registered, f"an agent that leads; output:\n{self.stdout()}")
         # HTTP answers before the banner is written.

@@ -203,8 +203,7 @@ class StopTest(Story):
     def test_a_blocked_query_does_not_hold_up_the_end(self):
         agent = self.agent()
         with socket.create_connection(("127.0.0.1", 8500)) as waiting:
-            index = json.loads(get("/v1/catalog/nodes").body)[0]["ModifyIndex"]
-            target = f"/v1/catalog/nodes?index={index}&wait=60s"
+            target = "/v1/kv/nobody?index=1&wait=60s"
             waiting.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             before = time.monotonic()
             self.assertEqual(agent.leave(), 0)
