@@ -109,7 +109,7 @@ using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
 
 class Node {
  public:
-// Takes the directory's lock and recovers the log. Returns at once for an empty directory; a long
+  // Takes the directory's lock and recovers the log. Returns at once for an empty directory; a long
   // log is read here, and applied once the Node has started. Errors: FAILED_PRECONDITION when
   // another agent has the directory or the log is another server's, DATA_LOSS naming file and
   // offset where the log is damaged, else what the file system said.
