@@ -28,6 +28,18 @@ using namespace std::chrono_literals;
 
 // For a leave to end in: five seconds for a leader to be found, two for the rest.
 constexpr auto kLeaveLimit = 7s;
+// For everything to be ended in order. Longer than that is a disk that does not answer: what was
+// acknowledged is on it already.
+constexpr auto kStopLimit = 15s;
+
+// Ends the process `limit` from now, whatever still waits.
+void EndAfter(std::chrono::seconds limit) {
+  std::thread([limit] {
+    std::this_thread::sleep_for(limit);
+    Print(base::StrCat("==> The agent did not end within ", limit.count(), "s"));
+    std::_Exit(1);
+  }).detach();
+}
 
 std::string Listed(const std::vector<Endpoint>& endpoints) {
   if (endpoints.empty()) return "off";
@@ -166,6 +178,7 @@ class AgentProcess {
 
   // Faces first, so that nothing new comes in; each answers what it has.
   void Stop() {
+    EndAfter(kStopLimit);
     logger_.Info("agent", "requesting shutdown");
     if (faces_ != nullptr) faces_->Stop();
     if (grpc_ != nullptr) grpc_->Stop();

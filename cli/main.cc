@@ -1,4 +1,5 @@
 // The program: the commands with the real world around them.
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 
 #include <atomic>
@@ -30,6 +31,8 @@ int main(int argc, char** argv) {
   signal(SIGINT, OnInterrupt);
   // Debian builds abseil with its mutexes looking for deadlocks: a twentieth of gRPC's time.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // It would write a line for each message of a client that does not parse; the client is told.
+  google::protobuf::SetLogHandler(nullptr);
   consul::cli::Context context;
   context.in = &std::cin;
   context.out = &std::cout;
