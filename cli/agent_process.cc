@@ -179,7 +179,7 @@ class AgentProcess {
   // Faces first, so that nothing new comes in; each answers what it has.
   void Stop() {
     EndAfter(kStopLimit);
-    logger_.Info("agent", "requesting shutdown");
+    if (agent_ != nullptr) logger_.Info("agent", "requesting shutdown");
     if (faces_ != nullptr) faces_->Stop();
     if (grpc_ != nullptr) grpc_->Stop();
     if (agent_ != nullptr) agent_->Stop();
