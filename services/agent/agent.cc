@@ -92,6 +92,7 @@ absl::Status Agent::StartServer() {
       std::make_unique<NodeSync>(CatalogNode(config_, node_id_), base::MakeUuid(),
                                  server_.consensus(), server_.state(), logger_);
   if (absl::Status status = server_.Open(); !status.ok()) return status;
+  if (absl::Status status = ports_.Take(config_); !status.ok()) return status;
   logger_->Info("consul", base::StrCat("adding server for datacenter: ", config_.datacenter,
                                        ", addr: ", AddressOf(config_)));
   // Nobody leads yet, as the log then says; it is tried again as soon as someone does.

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/agent/config/config.h"
+#include "services/agent/reserved_ports.h"
 #include "services/api/agent_handlers.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
@@ -71,6 +72,7 @@ class Agent {
   const LeaveListener leave_asked_;
   gossip::Pool lan_;
   gossip::Pool wan_;
+  ReservedPorts ports_;
   server::Server server_;
   rpc::Handlers handlers_;
   api::AgentView view_;

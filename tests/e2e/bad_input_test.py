@@ -114,14 +114,20 @@ class TakenPortTest(Story):
     def test_a_second_agent_on_each_face(self):
         """Listeners that share a port by mistake would let it start."""
         self.agent()
-        second = {"-rpc-addr": "127.0.0.1:9400", "-http-port": "9500", "-dns-port": "9600"}
-        default = {"-rpc-addr": "127.0.0.1:8400", "-http-port": "8500", "-dns-port": "8600"}
+        second = {"-rpc-addr": "127.0.0.1:9400", "-http-port": "9500", "-dns-port": "9600",
+                  "-server-port": "9300", "-serf-lan-port": "9301", "-serf-wan-port": "9302"}
+        default = {"-rpc-addr": "127.0.0.1:8400", "-http-port": "8500", "-dns-port": "8600",
+                   "-server-port": "8300", "-serf-lan-port": "8301", "-serf-wan-port": "8302"}
         for number, flag in enumerate(second):
             with self.subTest(flag):
                 flags = [word for pair in {**second, flag: default[flag]}.items() for word in pair]
                 stderr = self.start_fails(*flags, data_dir=self.path(f"second{number}"))
                 self.assertIn("in use", stderr)
-                self.assertIn(f"127.0.0.1:{default[flag].rpartition(':')[2]}", stderr)
+                self.assertIn(f":{default[flag].rpartition(':')[2]}", stderr)
+
+    def test_an_address_of_another_machine(self):
+        stderr = self.start_fails("-bind", "10.99.99.99")
+        self.assertIn("10.99.99.99:8300: Cannot assign requested address", stderr)
 
     def test_an_agent_that_could_not_start_leaves_the_directory_usable(self):
         self.take(8500)

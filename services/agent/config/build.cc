@@ -25,7 +25,6 @@ constexpr size_t kDnsNameBytesMax = 253;
 constexpr size_t kNodeMetaPairsMax = 64;
 constexpr size_t kNodeMetaKeyBytesMax = 128;
 constexpr size_t kNodeMetaValueBytesMax = 512;
-constexpr int64_t kKvValueBytesMax = int64_t{256} << 20;
 
 bool IsAlphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -337,7 +336,6 @@ class Builder {
     int64_t multiplier = config_.performance.raft_multiplier;
     settings_.ReadInteger("performance.raft_multiplier", 1, 10, &multiplier);
     config_.performance.raft_multiplier = static_cast<int>(multiplier);
-    settings_.Read("performance.leave_drain_time", &config_.performance.leave_drain_time);
     settings_.Read("performance.rpc_hold_timeout", &config_.performance.rpc_hold_timeout);
 
     Limits& limits = config_.limits;
@@ -348,11 +346,8 @@ class Builder {
     }
     limits.http_max_conns_per_client = static_cast<int>(conns);
     auto value_bytes = static_cast<int64_t>(limits.kv_max_value_size);
-    settings_.ReadInteger("limits.kv_max_value_size", 0, kKvValueBytesMax, &value_bytes);
+    settings_.ReadInteger("limits.kv_max_value_size", 0, int64_t{kKvValueBytesMax}, &value_bytes);
     limits.kv_max_value_size = static_cast<uint64_t>(value_bytes);
-    auto txn_bytes = static_cast<int64_t>(limits.txn_max_req_len);
-    settings_.ReadInteger("limits.txn_max_req_len", 0, kKvValueBytesMax, &txn_bytes);
-    limits.txn_max_req_len = static_cast<uint64_t>(txn_bytes);
   }
 
   // A domain without its final dot; empty, with a fault, when it is none.
@@ -383,14 +378,6 @@ class Builder {
     dns.alt_domain = ReadDomain("alt_domain", "");
     settings_.Read("dns_config.node_ttl", &dns.node_ttl);
     settings_.Read("dns_config.allow_stale", &dns.allow_stale);
-    settings_.Read("dns_config.max_stale", &dns.max_stale);
-    settings_.Read("dns_config.enable_truncate", &dns.enable_truncate);
-    settings_.Read("dns_config.disable_compression", &dns.disable_compression);
-    settings_.Read("dns_config.enable_additional_node_meta_txt",
-                   &dns.enable_additional_node_meta_txt);
-    int64_t limit = dns.a_record_limit;
-    settings_.ReadInteger("dns_config.a_record_limit", 0, std::numeric_limits<int>::max(), &limit);
-    dns.a_record_limit = static_cast<int>(limit);
     const auto read_seconds = [this](std::string_view path, uint32_t* out) {
       int64_t seconds = *out;
       settings_.ReadInteger(path, 0, std::numeric_limits<uint32_t>::max(), &seconds);

@@ -53,11 +53,6 @@ void AddDns(const Dns& dns, Lines* lines) {
   lines->Add("dns.alt_domain", dns.alt_domain);
   lines->Add("dns.node_ttl", dns.node_ttl);
   lines->Add("dns.allow_stale", dns.allow_stale);
-  lines->Add("dns.max_stale", dns.max_stale);
-  lines->Add("dns.enable_truncate", dns.enable_truncate);
-  lines->Add("dns.disable_compression", dns.disable_compression);
-  lines->Add("dns.a_record_limit", dns.a_record_limit);
-  lines->Add("dns.enable_additional_node_meta_txt", dns.enable_additional_node_meta_txt);
   lines->Add("dns.soa.refresh", dns.soa.refresh_seconds);
   lines->Add("dns.soa.retry", dns.soa.retry_seconds);
   lines->Add("dns.soa.expire", dns.soa.expire_seconds);
@@ -98,11 +93,9 @@ std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
   lines.Add("skip_leave_on_interrupt", config.skip_leave_on_interrupt);
   lines.Add("log_level", base::LogLevelName(config.log_level));
   lines.Add("performance.raft_multiplier", config.performance.raft_multiplier);
-  lines.Add("performance.leave_drain_time", config.performance.leave_drain_time);
   lines.Add("performance.rpc_hold_timeout", config.performance.rpc_hold_timeout);
   lines.Add("limits.http_max_conns_per_client", config.limits.http_max_conns_per_client);
   lines.Add("limits.kv_max_value_size", config.limits.kv_max_value_size);
-  lines.Add("limits.txn_max_req_len", config.limits.txn_max_req_len);
   AddDns(config.dns, &lines);
   lines.Add("default_query_time", config.default_query_time);
   lines.Add("max_query_time", config.max_query_time);
