@@ -54,7 +54,7 @@ struct Performance {
 
 // The greatest kv_max_value_size. A write is one entry of the Raft log, and one entry is at most
 // 1 MiB: the value, a key of up to 64 KiB, and 4 KiB more than the fields around them and the
-// entry's header take. load_test holds it against the limits of services/raft and services/api.
+// entry's header take. limits_test holds it against the limits of services/raft and services/api.
 inline constexpr uint32_t kKvValueBytesMax = 956 * 1024;
 
 struct Limits {

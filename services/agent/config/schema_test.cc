@@ -1,10 +1,17 @@
 #include "services/agent/config/schema.h"
 
 #include <algorithm>
+#include <fstream>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
+#include "services/agent/config/config_dump.h"
+#include "services/agent/config/load.h"
 #include "services/agent/config/merge.h"
+#include "services/agent/config/parse.h"
 
 namespace consul::agent::config {
 namespace {
@@ -80,6 +87,67 @@ TEST(SchemaTest, EveryKeyWorksOrIsNamed) {
                   std::string::npos);
         break;
     }
+  }
+}
+
+// The lines of testdata/working_keys.txt: each key that works and a value of it, as JSON.
+std::vector<std::pair<std::string, Value>> WorkingKeys() {
+  std::ifstream file("services/agent/config/testdata/working_keys.txt");
+  std::vector<std::pair<std::string, Value>> keys;
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line.front() == '#') continue;
+    const size_t space = line.find(' ');
+    const auto parsed = ParseJson("{\"v\":" + line.substr(space + 1) + "}", "");
+    keys.emplace_back(line.substr(0, space), parsed.ok() ? *parsed->Find("v") : Value());
+  }
+  return keys;
+}
+
+// That a key works is said twice, so that it is never said by accident.
+TEST(SchemaTest, TheKeysThatWorkAreTheListed) {
+  std::vector<std::string> listed;
+  for (const auto& [path, value] : WorkingKeys()) listed.push_back(path);
+  std::vector<std::string> works;
+  for (const Key& key : Keys()) {
+    if (key.use == KeyUse::kWorks && key.type != KeyType::kObject) works.emplace_back(key.path);
+  }
+  EXPECT_EQ(works, listed);
+}
+
+// A key that works is carried by a field: its value changes the Config, and without a warning.
+TEST(SchemaTest, EveryKeyThatWorksChangesTheConfig) {
+  const Machine machine{"h", "10.0.0.1", "", {}};
+  Sources plain;
+  plain.flags.Set("data_dir", "/data");
+  plain.flags.Set("server", true);
+  const auto before = Load(plain, machine);
+  ASSERT_TRUE(before.ok()) << before.status();
+  for (const auto& [path, value] : WorkingKeys()) {
+    Sources sources = plain;
+    sources.flags.Set(path, value);
+    const auto after = Load(sources, machine);
+    ASSERT_TRUE(after.ok()) << path << ": " << after.status();
+    EXPECT_NE(Dump(after->config), Dump(before->config)) << path;
+    for (const std::string& warning : after->warnings) {
+      EXPECT_EQ(warning.find("no effect"), std::string::npos) << warning;
+    }
+  }
+}
+
+// Without a key that works below it, an object does not work either.
+TEST(SchemaTest, AnObjectWorksIfAKeyBelowItDoes) {
+  std::map<std::string, bool> objects;
+  for (const Key& key : Keys()) {
+    if (key.type == KeyType::kObject) {
+      objects[std::string(key.path)];
+    } else if (key.use == KeyUse::kWorks) {
+      for (size_t dot = 0; (dot = key.path.find('.', dot)) != std::string_view::npos; ++dot) {
+        objects[std::string(key.path.substr(0, dot))] = true;
+      }
+    }
+  }
+  for (const auto& [path, works] : objects) {
+    EXPECT_EQ(FindKey(path)->use == KeyUse::kWorks, works) << path;
   }
 }
 

@@ -1,0 +1,40 @@
+// The greatest values that the settings allow against the limits of the parts that carry them.
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "consul/internal/raft/v1/command.pb.h"
+#include "gtest/gtest.h"
+#include "services/agent/config/config.h"
+#include "services/api/kv_handlers.h"
+#include "services/raft/node.h"
+#include "services/state/command.h"
+
+namespace consul::agent::config {
+namespace {
+
+// What Node::Propose compares with its limit, for a write with all its fields at their greatest.
+uint64_t ProposalBytes(size_t value_bytes) {
+  internal::raft::v1::Command command;
+  auto* const put = command.mutable_kv_put();
+  put->set_key(std::string(api::kKeyBytesMax, 'k'));
+  put->set_value(std::string(value_bytes, 'v'));
+  put->set_flags(std::numeric_limits<uint64_t>::max());
+  put->set_cas(std::numeric_limits<uint64_t>::max());
+  return state::Seal(&command).size();
+}
+
+TEST(LimitsTest, TheGreatestValueFitsInAnEntryWithTheGreatestKey) {
+  EXPECT_LE(ProposalBytes(kKvValueBytesMax), raft::NodeOptions().proposal_bytes_max);
+}
+
+TEST(LimitsTest, NothingMuchGreaterWouldFit) {
+  EXPECT_GT(ProposalBytes(kKvValueBytesMax + 4 * 1024), raft::NodeOptions().proposal_bytes_max);
+}
+
+TEST(LimitsTest, TheDefaultIsAllowed) {
+  EXPECT_LE(Limits().kv_max_value_size, kKvValueBytesMax);
+}
+
+}  // namespace
+}  // namespace consul::agent::config
