@@ -75,9 +75,11 @@ class BackendResolver::NodeCall final
           found.meta.emplace_back(pair.key(), pair.value());
         }
       } else {
-        found.status = Found::Status::kAbsent;
+        // A server that has heard of no leader may have an empty catalog: it does not know.
+        found.status =
+            reply.meta().known_leader() ? Found::Status::kAbsent : Found::Status::kFailed;
       }
-      lookup_->validity = validity;
+      if (found.status != Found::Status::kFailed) lookup_->validity = validity;
     }
     lookup_->Done();  // destroys this
   }

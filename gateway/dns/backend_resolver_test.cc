@@ -47,7 +47,13 @@ class ScriptedBackend final : public rpc::Backend {
   };
 
   bool inline_answers = true;
-  std::function<void(rpc::Call*)> answer = [](rpc::Call*) {};
+  // A server that knows a leader, and no node.
+  std::function<void(rpc::Call*)> answer = [](rpc::Call* call) {
+    if (call->method().meta_field == nullptr) return;
+    static_cast<catalog::v1::GetNodeResponse*>(call->response())
+        ->mutable_meta()
+        ->set_known_leader(true);
+  };
   std::shared_ptr<rpc::Validity> validity = std::make_shared<rpc::Validity>();
   std::vector<std::string> asked;
   bool wanted_validity = false;
@@ -143,6 +149,14 @@ TEST_F(BackendResolverTest, AReplyWithoutEntryIsAbsentAndMayBeKept) {
   const auto lookup = FindNode("nothere", "");
   EXPECT_EQ(lookup->found.status, Found::Status::kAbsent);
   EXPECT_EQ(lookup->validity, backend_.validity);
+}
+
+// A server that has heard of no leader yet has an empty catalog: it does not know.
+TEST_F(BackendResolverTest, WithoutALeaderAnAbsentNodeIsAFailureAndIsNotKept) {
+  backend_.answer = [](rpc::Call*) {};
+  const auto lookup = FindNode("web", "");
+  EXPECT_EQ(lookup->found.status, Found::Status::kFailed);
+  EXPECT_EQ(lookup->validity, nullptr);
 }
 
 TEST_F(BackendResolverTest, AnUnknownDatacenterIsAbsent) {
