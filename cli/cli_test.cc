@@ -260,6 +260,12 @@ TEST(CommandsTest, AreSortedAndUnique) {
   for (size_t i = 1; i < commands.size(); ++i) EXPECT_LT(commands[i - 1].name, commands[i].name);
 }
 
+TEST(MembersTest, AStatusOfManyGroupsIsRefusedBeforeItIsCompiled) {
+  EXPECT_EQ(Case().Run("run members -status " + std::string(100000, '(')),
+            "! Failed to compile status regexp: -status is 100000 bytes long, the limit is 256\n"
+            "exit 1\n");
+}
+
 TEST(KeygenTest, EveryKeyIsAnother) {
   const std::string first = Case().Run("run keygen");
   EXPECT_EQ(first.size(), std::string("> \nexit 0\n").size() + 44);
