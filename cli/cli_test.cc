@@ -5,18 +5,22 @@
 //   reply METHOD {TEXT}   the next answer to METHOD, as a text proto; a stream gives all of them
 //   fail METHOD CODE TEXT what METHOD fails with
 //   refused CAUSE         no agent answers
+//   full                  standard output has no room
 //   run WORDS             the command line; '...' and "..." keep spaces together
 // Its output: "call:" lines with the requests, standard output behind ">", standard error behind
 // "!", and the exit code.
+#include <ext/stdio_sync_filebuf.h>
 #include <stdlib.h>
 
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 
+#include <cstdio>
 #include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -61,11 +65,12 @@ class ScriptedClient final : public Client {
 
   absl::Status Stream(std::string_view method, const Message& request, Message* response,
                       const std::function<void()>& on_message,
-                      const std::function<bool()>&) override {
+                      const std::function<bool()>& stop) override {
     if (absl::Status status = Begin(method, request); !status.ok()) return status;
     for (const std::string& reply : script_->replies[std::string(method)]) {
       Parse(reply, response);
       on_message();
+      if (stop()) return absl::OkStatus();
     }
     return absl::OkStatus();
   }
@@ -186,6 +191,11 @@ class Case {
           absl::Status(CodeNamed(second.substr(0, space)), second.substr(space + 1));
     } else if (verb == "refused") {
       script_.refused = rest;
+    } else if (verb == "full") {
+      full_file_.reset(std::fopen("/dev/full", "w"));
+      full_buffer_ = std::make_unique<__gnu_cxx::stdio_sync_filebuf<char>>(full_file_.get());
+      full_.rdbuf(full_buffer_.get());
+      context_.out = &full_;
     } else {
       ADD_FAILURE() << "unknown line: " << verb << " " << rest;
     }
@@ -227,6 +237,10 @@ class Case {
   std::string directory_;
   std::istringstream in_;
   std::ostringstream out_;
+  // As std::cout is made.
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> full_file_{nullptr, &std::fclose};
+  std::unique_ptr<std::streambuf> full_buffer_;
+  std::ostream full_{nullptr};
   std::ostringstream err_;
   std::map<std::string, std::string> environment_;
   Script script_;
@@ -264,6 +278,27 @@ TEST(MembersTest, AStatusOfManyGroupsIsRefusedBeforeItIsCompiled) {
   EXPECT_EQ(Case().Run("run members -status " + std::string(100000, '(')),
             "! Failed to compile status regexp: -status is 100000 bytes long, the limit is 256\n"
             "exit 1\n");
+}
+
+// Each word of the program that prints of itself.
+TEST(FullOutputTest, IsAnErrorOfEveryCommand) {
+  std::vector<std::string> lines = {"keygen", "version", "-v", "--help", "kv -h"};
+  for (const CommandEntry& entry : Commands()) lines.push_back(std::string(entry.name) + " -help");
+  for (const std::string& line : lines) {
+    EXPECT_EQ(Case().Run("full\nrun " + line),
+              "! write to standard output failed: No space left on device\nexit 1\n")
+        << line;
+  }
+}
+
+// More than any buffer holds: it fails in the midst of the command.
+TEST(FullOutputTest, OfALargeValue) {
+  const std::string value(1 << 20, 'x');
+  EXPECT_EQ(
+      Case().Run("full\nreply consul.kv.v1.KvService/Get {entry {key: 'a' value: '" + value +
+                 "'}}\nrun kv get a"),
+      "call: consul.kv.v1.KvService/Get { options { } key: \"a\" }\n"
+      "! write to standard output failed: No space left on device\nexit 1\n");
 }
 
 TEST(KeygenTest, EveryKeyIsAnother) {

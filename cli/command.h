@@ -103,7 +103,8 @@ class ApiFlags {
   bool stale_ = false;
 };
 
-// Runs the program: `args` without its name. The exit code.
+// Runs the program: `args` without its name. The exit code; a success whose output could not all be
+// written is an error, and standard error says why.
 int Main(const std::vector<std::string>& args, const Context& context);
 
 }  // namespace consul::cli

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/watched_output.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -74,27 +75,8 @@ size_t WordsIn(std::string_view name) {
   return 1 + static_cast<size_t>(std::count(name.begin(), name.end(), ' '));
 }
 
-}  // namespace
-
-const std::vector<CommandEntry>& Commands() {
-  static const std::vector<CommandEntry> commands = {
-      {"agent", "Runs a Consul agent", &MakeAgentCommand},
-      {"gateway", "Serves HTTP and DNS for an agent elsewhere", &MakeGatewayCommand},
-      {"info", "Shows what an agent says of itself, for operators", &MakeInfoCommand},
-      {"keygen", "Makes a new encryption key", &MakeKeygenCommand},
-      {"kv", "Works with the key-value store", &MakeKvCommand},
-      {"kv delete", "Removes keys from the store", &MakeKvDeleteCommand},
-      {"kv get", "Reads or lists keys of the store", &MakeKvGetCommand},
-      {"kv put", "Sets a key of the store", &MakeKvPutCommand},
-      {"leave", "Makes the agent leave the cluster and shut down", &MakeLeaveCommand},
-      {"members", "Lists the members of the cluster", &MakeMembersCommand},
-      {"monitor", "Shows the log of an agent as it is written", &MakeMonitorCommand},
-      {"version", "Prints the version of this program", &MakeVersionCommand},
-  };
-  return commands;
-}
-
-int Main(const std::vector<std::string>& args, const Context& context) {
+// Runs what `args` ask for; what it wrote may not all be out yet.
+int Dispatch(const std::vector<std::string>& args, const Context& context) {
   size_t start = 0;
   while (start < args.size() && (IsHelpFlag(args[start]) || IsVersionFlag(args[start]))) ++start;
   const auto arguments_end = std::find(args.begin(), args.end(), "--");
@@ -119,6 +101,37 @@ int Main(const std::vector<std::string>& args, const Context& context) {
   }
   return entry->make(context)->Run(
       std::vector<std::string>(args.begin() + static_cast<ptrdiff_t>(behind), args.end()));
+}
+
+}  // namespace
+
+const std::vector<CommandEntry>& Commands() {
+  static const std::vector<CommandEntry> commands = {
+      {"agent", "Runs a Consul agent", &MakeAgentCommand},
+      {"gateway", "Serves HTTP and DNS for an agent elsewhere", &MakeGatewayCommand},
+      {"info", "Shows what an agent says of itself, for operators", &MakeInfoCommand},
+      {"keygen", "Makes a new encryption key", &MakeKeygenCommand},
+      {"kv", "Works with the key-value store", &MakeKvCommand},
+      {"kv delete", "Removes keys from the store", &MakeKvDeleteCommand},
+      {"kv get", "Reads or lists keys of the store", &MakeKvGetCommand},
+      {"kv put", "Sets a key of the store", &MakeKvPutCommand},
+      {"leave", "Makes the agent leave the cluster and shut down", &MakeLeaveCommand},
+      {"members", "Lists the members of the cluster", &MakeMembersCommand},
+      {"monitor", "Shows the log of an agent as it is written", &MakeMonitorCommand},
+      {"version", "Prints the version of this program", &MakeVersionCommand},
+  };
+  return commands;
+}
+
+int Main(const std::vector<std::string>& args, const Context& context) {
+  WatchedOutput output(context.out);
+  Context watched = context;
+  watched.out = output.stream();
+  const int code = Dispatch(args, watched);
+  const std::string problem = output.Finish();
+  if (problem.empty()) return code;
+  *context.err << problem << "\n";
+  return code == kExitOk ? kExitError : code;
 }
 
 }  // namespace consul::cli

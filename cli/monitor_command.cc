@@ -50,11 +50,12 @@ class MonitorCommand final : public Command {
     if (context().interrupted()) return kExitOk;  // the first question also begins the watch
     const absl::Status called = api_.Connect(context())->Stream(
         "consul.agent.v1.AgentService/Monitor", request, &response,
-        [this, &response] { out() << response.line() << std::endl; }, context().interrupted);
+        [this, &response] { out() << response.line() << std::endl; },
+        [this] { return context().interrupted() || !out().good(); });
     // An agent that shuts down cuts its streams off.
     const bool cut_off = absl::IsUnavailable(called) && !IsConnectFailure(called);
     if (!called.ok() && !cut_off) return Fail("Error monitoring the agent", called);
-    if (!context().interrupted()) {
+    if (!context().interrupted() && out().good()) {
       err() << "Remote side ended the monitor! This usually means that the agent has shut down.\n";
     }
     return kExitOk;
