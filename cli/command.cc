@@ -2,9 +2,32 @@
 
 #include <ostream>
 
+#include "cli/rpc_address.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
+namespace {
+
+// Of an address that cannot be one: every call fails with what is wrong with it.
+class NoClient final : public Client {
+ public:
+  explicit NoClient(const absl::Status& status) : status_(status) {}
+
+  absl::Status Call(std::string_view, const google::protobuf::Message&,
+                    google::protobuf::Message*) override {
+    return status_;
+  }
+  absl::Status Stream(std::string_view, const google::protobuf::Message&,
+                      google::protobuf::Message*, const std::function<void()>&,
+                      const std::function<bool()>&) override {
+    return status_;
+  }
+
+ private:
+  const absl::Status status_;
+};
+
+}  // namespace
 
 int Command::Run(const std::vector<std::string>& args) {
   const absl::StatusOr<std::vector<std::string>> rest = flags_.Parse(args);
@@ -45,7 +68,7 @@ void ApiFlags::AddTo(FlagSet* flags, Extent extent) {
   flags->Add(FlagGroup::kApi, "rpc-addr", "address",
              "Address and port of the agent's RPC. This can also be given by the "
              "environment variable CONSUL_RPC_ADDR. The default is 127.0.0.1:8400.",
-             set(&rpc_address_));
+             [this](std::string_view text) { return SetRpcAddress(text, &rpc_address_); });
   flags->Add(FlagGroup::kApi, "token", "value",
              "Token to send with the request. This can also be given by the environment "
              "variable CONSUL_HTTP_TOKEN.",
@@ -64,14 +87,27 @@ void ApiFlags::AddTo(FlagSet* flags, Extent extent) {
 
 std::unique_ptr<Client> ApiFlags::Connect(const Context& context) const {
   ClientOptions options;
-  const std::string from_environment = context.environment("CONSUL_RPC_ADDR");
-  if (!rpc_address_.empty()) {
-    options.address = rpc_address_;
-  } else if (!from_environment.empty()) {
-    options.address = from_environment;
-  }
+  const absl::StatusOr<std::string> address = RpcAddress(rpc_address_, context);
+  if (!address.ok()) return std::make_unique<NoClient>(address.status());
+  options.address = *address;
   options.token = token_.empty() ? context.environment("CONSUL_HTTP_TOKEN") : token_;
   return context.connect(options);
+}
+
+absl::Status SetRpcAddress(std::string_view text, std::string* out) {
+  *out = std::string(text);
+  return text.empty() ? absl::OkStatus() : CheckRpcAddress(text);
+}
+
+absl::StatusOr<std::string> RpcAddress(const std::string& flag, const Context& context) {
+  if (!flag.empty()) return flag;
+  const std::string address = context.environment("CONSUL_RPC_ADDR");
+  if (address.empty()) return std::string(kRpcAddressDefault);
+  const absl::Status status = CheckRpcAddress(address);
+  if (status.ok()) return address;
+  return absl::InvalidArgumentError(base::StrCat("invalid value \"", address,
+                                                 "\" of CONSUL_RPC_ADDR: ",
+                                                 base::ToStd(status.message())));
 }
 
 }  // namespace consul::cli

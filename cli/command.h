@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "cli/client.h"
 #include "cli/flags.h"
 
@@ -102,6 +103,12 @@ class ApiFlags {
   std::string datacenter_;
   bool stale_ = false;
 };
+
+// The setter of -rpc-addr: empty, which is as if it were not given, or what CheckRpcAddress takes.
+absl::Status SetRpcAddress(std::string_view text, std::string* out);
+// What the flag says, else the environment, else the default. INVALID_ARGUMENT names what is wrong
+// with the environment's.
+absl::StatusOr<std::string> RpcAddress(const std::string& flag, const Context& context);
 
 // Runs the program: `args` without its name. The exit code; a success whose output could not all be
 // written is an error, and standard error says why.

@@ -5,6 +5,8 @@
 
 #include "cli/commands.h"
 #include "services/agent/config/addresses.h"
+#include "services/agent/config/load.h"
+#include "services/agent/config/machine.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -33,6 +35,20 @@ absl::Status ParseListen(std::string_view text, std::optional<Endpoint>* out) {
   return absl::OkStatus();
 }
 
+// The configuration of an agent that has `text` for the setting `key`, or what is wrong with that:
+// a gateway takes what its agent takes.
+absl::StatusOr<agent::config::Config> AsTheAgent(std::string_view key, std::string_view text) {
+  agent::config::Sources sources;
+  // What an agent cannot do without, and a gateway has no use for.
+  sources.flags.Set("data_dir", agent::config::Value("/"));
+  sources.flags.Set("bind_addr", agent::config::Value("127.0.0.1"));
+  sources.flags.Set("node_name", agent::config::Value("gateway"));
+  sources.flags.Set(key, agent::config::Value(text));
+  const absl::StatusOr<agent::config::Loaded> loaded = agent::config::Load(sources, {});
+  if (!loaded.ok()) return loaded.status();
+  return loaded->config;
+}
+
 class GatewayCommand final : public Command {
  public:
   explicit GatewayCommand(const Context& context) : Command(context) {
@@ -40,20 +56,32 @@ class GatewayCommand final : public Command {
     options_.dns_listen = Endpoint{"127.0.0.1", 8600};
     options_.datacenter = "dc1";
     options_.domain = "consul";
-    flags().AddText("rpc-addr", "address", &options_.rpc_address,
-                    "Address and port of the RPC of the agent that is asked. This can also be "
-                    "given by the environment variable CONSUL_RPC_ADDR. The default is "
-                    "127.0.0.1:8400.");
+    flags().Add(FlagGroup::kCommand, "rpc-addr", "address",
+                "Address and port of the RPC of the agent that is asked. This can also be given by "
+                "the environment variable CONSUL_RPC_ADDR. The default is 127.0.0.1:8400.",
+                [this](std::string_view text) {
+                  return SetRpcAddress(text, &options_.rpc_address);
+                });
     flags().Add(FlagGroup::kCommand, "http-addr", "address",
                 "Address and port that HTTP listens on, or off. The default is 127.0.0.1:8500.",
                 [this](std::string_view text) { return ParseListen(text, &options_.http_listen); });
     flags().Add(FlagGroup::kCommand, "dns-addr", "address",
                 "Address and port that DNS listens on, or off. The default is 127.0.0.1:8600.",
                 [this](std::string_view text) { return ParseListen(text, &options_.dns_listen); });
-    flags().AddText("datacenter", "value", &options_.datacenter,
-                    "Name of the agent's datacenter. The default is dc1.");
-    flags().AddText("domain", "value", &options_.domain,
-                    "The domain to answer DNS queries for. The default is consul.");
+    flags().Add(FlagGroup::kCommand, "datacenter", "value",
+                "Name of the agent's datacenter. The default is dc1.",
+                [this](std::string_view text) {
+                  const auto config = AsTheAgent("datacenter", text);
+                  if (config.ok()) options_.datacenter = config->datacenter;
+                  return config.status();
+                });
+    flags().Add(FlagGroup::kCommand, "domain", "value",
+                "The domain to answer DNS queries for. The default is consul.",
+                [this](std::string_view text) {
+                  const auto config = AsTheAgent("domain", text);
+                  if (config.ok()) options_.domain = config->dns.domain;
+                  return config.status();
+                });
   }
 
  private:
@@ -66,9 +94,9 @@ class GatewayCommand final : public Command {
 
   int Execute(const std::vector<std::string>& args) override {
     if (!args.empty()) return Fail(base::StrCat("==> Unexpected extra argument: ", args[0]));
-    std::string& rpc_address = options_.rpc_address;
-    if (rpc_address.empty()) rpc_address = context().environment("CONSUL_RPC_ADDR");
-    if (rpc_address.empty()) rpc_address = std::string(kRpcAddressDefault);
+    const absl::StatusOr<std::string> rpc_address = RpcAddress(options_.rpc_address, context());
+    if (!rpc_address.ok()) return Fail("==> Error starting gateway", rpc_address.status());
+    options_.rpc_address = *rpc_address;
     if (!options_.http_listen.has_value() && !options_.dns_listen.has_value()) {
       return Fail("==> Nothing to serve: -http-addr and -dns-addr are both off");
     }

@@ -1,0 +1,77 @@
+#include "cli/rpc_address.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "services/agent/config/addresses.h"
+#include "services/base/strings.h"
+
+namespace consul::cli {
+namespace {
+
+constexpr size_t kHostNameBytesMax = 253;
+constexpr size_t kLabelBytesMax = 63;
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+bool IsLabel(std::string_view label) {
+  return !label.empty() && label.size() <= kLabelBytesMax &&
+         std::all_of(label.begin(), label.end(), [](char c) {
+           return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                  c == '_';
+         });
+}
+
+// A name may end in a dot. One whose last label is a number would be taken for an IPv4 address.
+bool IsHostName(std::string_view name) {
+  if (!name.empty() && name.back() == '.') name.remove_suffix(1);
+  if (name.size() > kHostNameBytesMax) return false;
+  while (true) {
+    const size_t dot = name.find('.');
+    const std::string_view label = name.substr(0, dot);
+    if (!IsLabel(label)) return false;
+    if (dot == std::string_view::npos) return !std::all_of(label.begin(), label.end(), IsDigit);
+    name.remove_prefix(dot + 1);
+  }
+}
+
+absl::Status CheckPort(std::string_view text) {
+  uint16_t port = 0;
+  const char* const text_end = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), text_end, port);
+  if (error == std::errc() && end == text_end && port != 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(base::StrCat("invalid port: ", text, " is not of 1 to ",
+                                                 std::numeric_limits<uint16_t>::max()));
+}
+
+absl::Status CheckHost(std::string_view host) {
+  if (host.empty()) return absl::InvalidArgumentError("missing host in address");
+  if (host.front() == '[' && host.back() == ']') {
+    const std::string_view literal = host.substr(1, host.size() - 2);
+    const size_t zone = literal.find('%');
+    if (agent::config::IsIpV6Address(literal.substr(0, zone)) && zone != literal.size() - 1) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(base::StrCat("invalid ip address: ", literal));
+  }
+  if (host.find(':') != std::string_view::npos) {
+    return absl::InvalidArgumentError("too many colons in address");
+  }
+  if (agent::config::IsIpAddress(host) || IsHostName(host)) return absl::OkStatus();
+  return absl::InvalidArgumentError(base::StrCat("invalid host: ", host));
+}
+
+}  // namespace
+
+absl::Status CheckRpcAddress(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  // The last colon of "[::1]" is the address's own.
+  if (colon == std::string_view::npos || address.back() == ']') {
+    return absl::InvalidArgumentError("missing port in address");
+  }
+  if (absl::Status status = CheckHost(address.substr(0, colon)); !status.ok()) return status;
+  return CheckPort(address.substr(colon + 1));
+}
+
+}  // namespace consul::cli
