@@ -6,8 +6,8 @@
 #include <array>
 #include <string_view>
 
-#include "gateway/dns/utf8.h"
 #include "services/base/check.h"
+#include "services/base/utf8.h"
 
 namespace consul::gateway::dns {
 namespace {
@@ -269,7 +269,9 @@ Plan Responder::PlanInZone(const Query& query, size_t zone_offset) const {
     plan.node.node = Join(before);
     if (!own) plan.node.datacenter = behind[0];
     // Node names are UTF-8, so other bytes name none.
-    if (IsUtf8(plan.node.node) && IsUtf8(plan.node.datacenter)) plan.kind = PlanKind::kNode;
+    if (base::IsUtf8(plan.node.node) && base::IsUtf8(plan.node.datacenter)) {
+      plan.kind = PlanKind::kNode;
+    }
   } else if (labels[kind - 1] == "addr" && own && before.size() == 1) {
     plan.address = AddressFromHex(before[0]);
     if (!plan.address.empty()) plan.kind = PlanKind::kAddress;

@@ -10,7 +10,7 @@
 #include "gateway/dns/dump.h"
 #include "gateway/dns/query_text.h"
 #include "gateway/dns/text_test.h"
-#include "gateway/dns/utf8.h"
+#include "services/base/utf8.h"
 
 namespace consul::gateway::dns {
 namespace {
@@ -178,11 +178,11 @@ TEST(ResponderTest, NameNotUtf8HasNoNode) {
 
 TEST(ResponderTest, Utf8) {
   for (const char* good : {"", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\x7f"}) {
-    EXPECT_TRUE(IsUtf8(good)) << good;
+    EXPECT_TRUE(base::IsUtf8(good)) << good;
   }
   for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
                           "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82", "a\xff"}) {
-    EXPECT_FALSE(IsUtf8(bad)) << bad;
+    EXPECT_FALSE(base::IsUtf8(bad)) << bad;
   }
 }
 

@@ -1,7 +1,7 @@
 #include "gateway/http/dispatch.h"
 
-#include "gateway/transcode/utf8.h"
 #include "services/base/strings.h"
+#include "services/base/utf8.h"
 
 namespace consul::gateway::http {
 namespace {
@@ -62,7 +62,7 @@ Outcome Dispatcher::Dispatch(std::string_view verb, std::string_view target) {
   SplitTarget split;
   path_.clear();
   if (!Split(target, &split) || !DecodePath(split.path, &path_)) return BadRequest(400, "");
-  if (!IsPrintable(path_)) return EmptyReply(400);
+  if (!base::IsPrintable(path_)) return EmptyReply(400);
   if (!IsCleanPath(path_)) return Redirect(verb, CleanPath(path_), split.query);
   return DispatchPath(verb, split.query);
 }

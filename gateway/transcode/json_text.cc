@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "gateway/transcode/utf8.h"
+#include "services/base/utf8.h"
 
 namespace consul::gateway {
 namespace {
@@ -74,7 +74,7 @@ void AppendJsonString(std::string_view text, std::string* out) {
       start = ++i;
       continue;
     }
-    const Character character = FirstCharacter(text.substr(i));
+    const base::Character character = base::FirstCharacter(text.substr(i));
     if (character.size != 0 && character.code != 0x2028 && character.code != 0x2029) {
       i += static_cast<size_t>(character.size);
       continue;

@@ -10,10 +10,10 @@
 #include <utility>
 
 #include "gateway/transcode/json_text.h"
-#include "gateway/transcode/utf8.h"
 #include "services/base/check.h"
 #include "services/base/duration.h"
 #include "services/base/strings.h"
+#include "services/base/utf8.h"
 #include "services/rpc/errors.h"
 
 namespace consul::gateway {
@@ -136,7 +136,7 @@ absl::Status RequestPlan::Fill(std::span<const std::string_view> captures, const
   CONSUL_CHECK(captures.size() == captures_.size());
   for (size_t i = 0; i < captures.size(); ++i) {
     const FieldDescriptor* const field = captures_[i];
-    if (field->type() == FieldDescriptor::TYPE_STRING && !IsUtf8(captures[i])) {
+    if (field->type() == FieldDescriptor::TYPE_STRING && !base::IsUtf8(captures[i])) {
       return Invalid(base::StrCat("Invalid UTF-8 in ", field->name(), " of the path"),
                      field->name());
     }
@@ -235,7 +235,7 @@ absl::Status RequestPlan::SetParameter(const Parameter& parameter, std::string_v
       if (!parameter.needs_value || !value.empty()) write->SetBool(message, field, true);
       break;
     case FieldDescriptor::CPPTYPE_STRING:
-      if (field->type() == FieldDescriptor::TYPE_STRING && !IsUtf8(value)) {
+      if (field->type() == FieldDescriptor::TYPE_STRING && !base::IsUtf8(value)) {
         return Invalid(base::StrCat("Invalid UTF-8 in parameter \"", parameter.name, "\""),
                        parameter.name);
       }

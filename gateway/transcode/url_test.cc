@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway/transcode/utf8.h"
+#include "services/base/utf8.h"
 
 namespace consul::gateway {
 namespace {
@@ -91,15 +91,15 @@ TEST(Query, ForgetsWhatWasBefore) {
 }
 
 TEST(Utf8, KnowsWhatIsPrintable) {
-  EXPECT_TRUE(IsPrintable("/v1/kv/é€😀 \xff"));
+  EXPECT_TRUE(base::IsPrintable("/v1/kv/é€😀 \xff"));
   for (const char* text : {"\n", "\t", "\x7f", "\u0085", "\u00a0", "\u200b", "\u2028", "\ufeff"}) {
-    EXPECT_FALSE(IsPrintable(text));
+    EXPECT_FALSE(base::IsPrintable(text));
   }
 }
 TEST(Utf8, Validates) {
-  EXPECT_TRUE(IsUtf8("aé€😀"));
-  EXPECT_FALSE(IsUtf8("a\xc3"));
-  EXPECT_FALSE(IsUtf8("\xed\xa0\x80"));
+  EXPECT_TRUE(base::IsUtf8("aé€😀"));
+  EXPECT_FALSE(base::IsUtf8("a\xc3"));
+  EXPECT_FALSE(base::IsUtf8("\xed\xa0\x80"));
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include "gateway/http/dispatch.h"
 #include "gateway/http/parser.h"
 #include "gateway/transcode/router.h"
-#include "gateway/transcode/utf8.h"
 #include "services/rpc/method.h"
 
 namespace {

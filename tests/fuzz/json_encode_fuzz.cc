@@ -12,7 +12,7 @@
 #include "consul/kv/v1/kv.pb.h"
 #include "gateway/transcode/json_plan.h"
 #include "gateway/transcode/json_text.h"
-#include "gateway/transcode/utf8.h"
+#include "services/base/utf8.h"
 
 namespace {
 
@@ -26,7 +26,7 @@ void CheckJson(const google::protobuf::Message& message) {
   static JsonPlans* const plans = new JsonPlans;
   std::string json;
   consul::gateway::AppendJson(*plans->Of(message.GetDescriptor()), message, &json);
-  Require(consul::gateway::IsUtf8(json));
+  Require(consul::base::IsUtf8(json));
   boost::json::error_code ec;
   const boost::json::value value = boost::json::parse(json, ec);
   Require(!ec);

@@ -1,8 +1,8 @@
-#include "gateway/transcode/utf8.h"
+#include "services/base/utf8.h"
 
 #include <cstddef>
 
-namespace consul::gateway {
+namespace consul::base {
 namespace {
 
 bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
@@ -82,4 +82,4 @@ bool IsPrintable(std::string_view text) {
   return true;
 }
 
-}  // namespace consul::gateway
+}  // namespace consul::base

@@ -1,15 +1,15 @@
-// gateway/transcode/utf8.h
+// services/base/utf8.h
 //
 // UTF-8 as Go decodes it: the longest well-formed character, or one byte that is none.
 //
 // Threads: pure functions.
-#ifndef CONSUL_GATEWAY_TRANSCODE_UTF8_H_
-#define CONSUL_GATEWAY_TRANSCODE_UTF8_H_
+#ifndef CONSUL_SERVICES_BASE_UTF8_H_
+#define CONSUL_SERVICES_BASE_UTF8_H_
 
 #include <cstdint>
 #include <string_view>
 
-namespace consul::gateway {
+namespace consul::base {
 
 struct Character {
   uint32_t code = 0;
@@ -28,6 +28,6 @@ bool IsUtf8(std::string_view text);
 // ordinary space. Bytes that are no UTF-8 count as printable: keys may hold them.
 bool IsPrintable(std::string_view text);
 
-}  // namespace consul::gateway
+}  // namespace consul::base
 
-#endif  // CONSUL_GATEWAY_TRANSCODE_UTF8_H_
+#endif  // CONSUL_SERVICES_BASE_UTF8_H_
