@@ -75,7 +75,7 @@ Agent::Agent(config::Config config, std::string node_id, base::Logger* logger,
       leave_asked_(std::move(leave_asked)),
       lan_(LanMember(config_, node_id_), [this](const gossip::Event& event) { LogEvent(event); }),
       wan_(WanMember(config_, node_id_), [this](const gossip::Event& event) { LogEvent(event); }),
-      server_(ServerOptions(config_, node_id_), &lan_, logger_),
+      server_(ServerOptions(config_, node_id_), &lan_.list(), logger_),
       handlers_(rpc::PublicApi()) {}
 
 Agent::~Agent() { Stop(); }

@@ -37,7 +37,7 @@ void Pool::Publish(agent::v1::MemberStatus status) {
   self_.set_status(status);
   auto members = std::make_shared<Members>();
   *members->add_members() = self_;
-  members_.store(std::move(members));
+  list_.Publish(std::move(members));
 }
 
 std::vector<std::pair<std::string, std::string>> Pool::Stats() const {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "consul/agent/v1/agent.pb.h"
+#include "services/gossip/member_list.h"
 
 namespace consul::gossip {
 
@@ -32,14 +33,14 @@ struct Event {
 
 class Pool {
  public:
-  using Members = agent::v1::ListMembersResponse;
+  using Members = MemberList::Members;
   using Listener = std::function<void(const Event&)>;
 
   // A pool of `self` alone, which has joined: `listener` hears of it inside the constructor.
   Pool(agent::v1::Member self, Listener listener);
 
-  // As last published, by name; never null.
-  std::shared_ptr<const Members> members() const { return members_.load(); }
+  const MemberList& list() const { return list_; }
+  std::shared_ptr<const Members> members() const { return list_.members(); }
 
   // Says that the own member leaves, then that it has left. Idempotent.
   void Leave();
@@ -55,7 +56,7 @@ class Pool {
   agent::v1::Member self_;
   const Listener listener_;
   std::atomic<uint64_t> member_time_{0};
-  std::atomic<std::shared_ptr<const Members>> members_;
+  MemberList list_;
 };
 
 }  // namespace consul::gossip

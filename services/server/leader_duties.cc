@@ -26,8 +26,9 @@ uint64_t WallNs() {
 
 }  // namespace
 
-LeaderDuties::LeaderDuties(Options options, const gossip::Pool* lan, rpc::Consensus* consensus,
-                           state::VersionSource* state, base::Logger* logger)
+LeaderDuties::LeaderDuties(Options options, const gossip::MemberList* lan,
+                           rpc::Consensus* consensus, state::VersionSource* state,
+                           base::Logger* logger)
     : options_(std::move(options)),
       lan_(lan),
       consensus_(consensus),
@@ -35,6 +36,7 @@ LeaderDuties::LeaderDuties(Options options, const gossip::Pool* lan, rpc::Consen
       logger_(logger),
       reconcile_at_(Clock::now()),
       collect_at_(reconcile_at_),
+      absences_(options_.absence_grace),
       tombstones_(options_.tombstone_ttl),
       thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "leader");
@@ -60,6 +62,13 @@ void LeaderDuties::MembersChanged() {
   changed_.Signal();
 }
 
+void LeaderDuties::MemberReaped(std::string name, std::string generation) {
+  base::MutexLock lock(&mutex_);
+  reaped_[std::move(name)] = std::move(generation);
+  members_changed_ = true;
+  changed_.Signal();
+}
+
 void LeaderDuties::AskToStop() {
   base::MutexLock lock(&mutex_);
   stop_ = true;
@@ -80,6 +89,7 @@ void LeaderDuties::Run() {
       logger_->Info("consul", "cluster leadership acquired");
       logger_->Info("consul", base::StrCat("New leader elected: ", options_.node_name));
       tombstones_.Clear();
+      absences_.Clear();
       begun = false;
     }
     if (work.reconcile) {
@@ -124,14 +134,41 @@ bool LeaderDuties::Over() {
 bool LeaderDuties::ReconcileOnce() {
   if (!NameCluster()) return false;
   const auto newest = state_->Load();
-  Corrections corrections = Reconcile(*lan_->members(), options_.datacenter,
-                                      static_cast<const state::Version&>(*newest));
+  const auto& version = static_cast<const state::Version&>(*newest);
+  Corrections corrections = Reconcile(*lan_->members(), options_.datacenter, version);
   for (const Conflict& conflict : corrections.conflicts) {
     logger_->Error("consul", base::StrCat("failed to reconcile ", conflict.subject, ": ",
                                           conflict.text));
   }
+  const bool present = WriteAll(std::move(corrections.writes));
+  return WriteAll(ForgetAbsent(version)) && present;
+}
+
+std::vector<Correction> LeaderDuties::ForgetAbsent(const state::Version& version) {
+  std::map<std::string, std::string> reaped;
+  {
+    base::MutexLock lock(&mutex_);
+    reaped.swap(reaped_);
+  }
+  const std::vector<std::string> absent = AbsentNodes(*lan_->members(), version);
+  std::vector<Correction> corrections;
+  const auto forget = [&](const std::string& name, std::string_view generation) {
+    auto correction = ForgetNode(name, generation, "reaped", version);
+    if (correction.has_value()) corrections.push_back(*std::move(correction));
+  };
+  for (const std::string& name : absences_.Due(Clock::now(), absent)) {
+    if (!reaped.contains(name)) forget(name, "");
+  }
+  for (const auto& [name, generation] : reaped) {
+    // It may be back by now.
+    if (std::find(absent.begin(), absent.end(), name) != absent.end()) forget(name, generation);
+  }
+  return corrections;
+}
+
+bool LeaderDuties::WriteAll(std::vector<Correction> corrections) {
   bool done = true;
-  for (Correction& correction : corrections.writes) {
+  for (Correction& correction : corrections) {
     if (Over()) return false;
     if (!Write(&correction.command, correction.subject).ok()) {
       done = false;

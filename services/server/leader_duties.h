@@ -3,7 +3,7 @@
 // What the leader does that nobody asks for: it gives the cluster its id, turns membership into
 // catalog entries, and lets old tombstones be forgotten. Begins when an entry of the leader's own
 // term is applied, ends with its lead. This is the thread and the writing; what is to be written
-// is decided by Reconcile (reconcile.h) and TombstoneAges (tombstone_ages.h).
+// is decided by Reconcile (reconcile.h), Absences (absences.h), TombstoneAges (tombstone_ages.h).
 //
 // Threads: one of its own, `leader`; all methods from any.
 #ifndef CONSUL_SERVICES_SERVER_LEADER_DUTIES_H_
@@ -11,15 +11,18 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
-#include "services/gossip/pool.h"
+#include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
+#include "services/server/absences.h"
 #include "services/server/tombstone_ages.h"
 #include "services/state/version_source.h"
 
@@ -27,7 +30,13 @@ namespace consul::internal::raft::v1 {
 class Command;
 }  // namespace consul::internal::raft::v1
 
+namespace consul::state {
+class Version;
+}  // namespace consul::state
+
 namespace consul::server {
+
+struct Correction;
 
 class LeaderDuties {
  public:
@@ -38,6 +47,9 @@ class LeaderDuties {
     std::chrono::milliseconds reconcile_interval = std::chrono::seconds(60);
     // The same after a write that failed: long beside a write, short beside the interval.
     std::chrono::milliseconds retry_interval = std::chrono::seconds(1);
+    // A node that the pool does not know, and was not told to have forgotten, is taken out of the
+    // catalog after so long: its agent has had the time to be heard of by then.
+    std::chrono::milliseconds absence_grace = std::chrono::minutes(5);
     // How long a tombstone is kept, and how often it is looked for old ones.
     std::chrono::milliseconds tombstone_ttl = std::chrono::minutes(15);
     std::chrono::milliseconds tombstone_grain = std::chrono::seconds(30);
@@ -46,7 +58,7 @@ class LeaderDuties {
   };
 
   // All outlive it.
-  LeaderDuties(Options options, const gossip::Pool* lan, rpc::Consensus* consensus,
+  LeaderDuties(Options options, const gossip::MemberList* lan, rpc::Consensus* consensus,
                state::VersionSource* state, base::Logger* logger);
   ~LeaderDuties();
 
@@ -56,6 +68,8 @@ class LeaderDuties {
   void Follow();
   // The pool has changed.
   void MembersChanged();
+  // The pool has forgotten a member, of this name and generation.
+  void MemberReaped(std::string name, std::string generation);
 
   // No write begins from here on; does not wait for the one that is under way.
   void AskToStop();
@@ -79,6 +93,9 @@ class LeaderDuties {
   bool Over();
   // Returns whether everything is written that can be.
   bool ReconcileOnce();
+  // What takes those out of the catalog that the pool does not know.
+  std::vector<Correction> ForgetAbsent(const state::Version& version);
+  bool WriteAll(std::vector<Correction> corrections);
   bool NameCluster();
   void CollectTombstones();
   // Proposes and waits. Logs what went wrong, unless the lead is over: then it is no wonder.
@@ -86,7 +103,7 @@ class LeaderDuties {
                      std::string_view subject);
 
   const Options options_;
-  const gossip::Pool* const lan_;
+  const gossip::MemberList* const lan_;
   rpc::Consensus* const consensus_;
   state::VersionSource* const state_;
   base::Logger* const logger_;
@@ -95,11 +112,13 @@ class LeaderDuties {
   base::CondVar changed_;
   Role role_ GUARDED_BY(mutex_) = Role::kFollows;
   bool members_changed_ GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::string> reaped_ GUARDED_BY(mutex_);  // name to generation
   bool stop_ GUARDED_BY(mutex_) = false;
 
   // The leader thread's own.
   Clock::time_point reconcile_at_;
   Clock::time_point collect_at_;
+  Absences absences_;
   TombstoneAges tombstones_;
   std::thread thread_;
 };

@@ -11,6 +11,7 @@
 
 #include "services/rpc/errors.h"
 #include "services/server/test_consensus.h"
+#include "services/state/registration.h"
 
 namespace consul::server {
 namespace {
@@ -22,6 +23,7 @@ agent::v1::Member Self() {
   agent::v1::Member member;
   member.set_name("self");
   member.set_addr("10.0.0.1");
+  member.set_status(agent::v1::MEMBER_STATUS_ALIVE);
   for (const auto& [key, value] : {std::pair("role", "consul"), {"port", "8300"},
                                    {"build", "1.0:"}, {"id", "id-self"}}) {
     auto* const tag = member.add_tags();
@@ -38,6 +40,30 @@ class LeaderDutiesTest : public testing::Test {
     options_.datacenter = "dc1";
     options_.retry_interval = 1ms;
     options_.begun = [this] { ++begun_; };
+    Publish({Self()});
+  }
+
+  void Publish(const std::vector<agent::v1::Member>& members) {
+    auto list = std::make_shared<gossip::MemberList::Members>();
+    for (const agent::v1::Member& member : members) *list->add_members() = member;
+    lan_.Publish(std::move(list));
+  }
+  // A client, whose generation is "gen-NAME".
+  static agent::v1::Member Client(const std::string& name, agent::v1::MemberStatus status) {
+    agent::v1::Member member;
+    member.set_name(name);
+    member.set_addr("10.0.0.2");
+    member.set_status(status);
+    auto* tag = member.add_tags();
+    tag->set_key("id");
+    tag->set_value("id-" + name);
+    tag = member.add_tags();
+    tag->set_key("gen");
+    tag->set_value("gen-" + name);
+    return member;
+  }
+  bool InCatalog(const std::string& name) {
+    return consensus_.version()->nodes().Find(name, nullptr) != nullptr;
   }
 
   void Start() {
@@ -69,7 +95,7 @@ class LeaderDutiesTest : public testing::Test {
   TestConsensus consensus_;
   base::Logger logger_{base::LogLevel::kError};
   LogLines log_{&logger_};
-  gossip::Pool lan_{Self(), [](const gossip::Event&) {}};
+  gossip::MemberList lan_;
   LeaderDuties::Options options_;
   std::atomic<int> begun_{0};
   std::unique_ptr<LeaderDuties> duties_;  // stops before the rest goes
@@ -146,6 +172,87 @@ TEST_F(LeaderDutiesTest, TheClusterIsNamedOnce) {
   duties_->Stop();
   EXPECT_EQ(consensus_.Proposals(), (Proposals{"cluster-id", "register self"}));
   EXPECT_EQ(begun_, 3);
+}
+
+TEST_F(LeaderDutiesTest, AMemberThatLeavesIsTakenOutWithItsGeneration) {
+  Publish({Self(), Client("c", agent::v1::MEMBER_STATUS_ALIVE)});
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(3);
+  Publish({Self(), Client("c", agent::v1::MEMBER_STATUS_LEFT)});
+  duties_->MembersChanged();
+  EXPECT_TRUE(log_.Await("[INFO] consul: member 'c' left, deregistering"));
+  EXPECT_FALSE(InCatalog("c"));
+  // A write of it that was under way comes too late.
+  TestConsensus::Command late;
+  late.mutable_catalog_register()->mutable_node()->set_node("c");
+  late.mutable_catalog_register()->set_generation("gen-c");
+  EXPECT_TRUE(state::CheckRegistration(consensus_.version()->tables(), late.catalog_register())
+                  .refused());
+}
+
+TEST_F(LeaderDutiesTest, AMemberThatWasForgottenIsTakenOutAtOnce) {
+  Publish({Self(), Client("c", agent::v1::MEMBER_STATUS_ALIVE)});
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(3);
+  Publish({Self()});
+  duties_->MemberReaped("c", "gen-c");
+  EXPECT_TRUE(log_.Await("[INFO] consul: member 'c' reaped, deregistering"));
+  EXPECT_FALSE(InCatalog("c"));
+}
+
+TEST_F(LeaderDutiesTest, AMemberThatWasForgottenAndIsBackStays) {
+  Publish({Self(), Client("c", agent::v1::MEMBER_STATUS_ALIVE)});
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(3);
+  duties_->MemberReaped("c", "gen-c");
+  Disturb();
+  duties_->MembersChanged();
+  consensus_.AwaitProposals(4);
+  duties_->Stop();
+  EXPECT_TRUE(InCatalog("c"));
+}
+
+// A leader that has just started knows itself alone.
+TEST_F(LeaderDutiesTest, ANodeThatThePoolDoesNotKnowIsForgottenAfterTheGraceAlone) {
+  TestConsensus::Command command;
+  auto* const registration = command.mutable_catalog_register();
+  registration->mutable_node()->set_node("c");
+  registration->add_checks()->set_check_id("serfHealth");
+  registration->mutable_checks(0)->set_status(health::v1::CHECK_STATUS_PASSING);
+  consensus_.Apply(command);
+  options_.absence_grace = 1h;
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  Disturb();
+  duties_->MembersChanged();
+  consensus_.AwaitProposals(3);
+  duties_->Stop();
+  EXPECT_TRUE(InCatalog("c"));
+
+  options_.absence_grace = 0ms;
+  Start();
+  duties_->Lead();
+  EXPECT_TRUE(log_.Await("[INFO] consul: member 'c' reaped, deregistering"));
+  EXPECT_FALSE(InCatalog("c"));
+}
+
+TEST_F(LeaderDutiesTest, AnExternalNodeIsNobodysBusiness) {
+  TestConsensus::Command command;
+  command.mutable_catalog_register()->mutable_node()->set_node("ext");
+  consensus_.Apply(command);
+  options_.absence_grace = 0ms;
+  options_.reconcile_interval = 1ms;
+  Start();
+  duties_->Lead();
+  consensus_.AwaitProposals(2);
+  Disturb();
+  consensus_.AwaitProposals(3);
+  duties_->Stop();
+  EXPECT_TRUE(InCatalog("ext"));
 }
 
 // Consensus reports its role again whenever a term or the leader's readiness changes.

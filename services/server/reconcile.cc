@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <unordered_set>
 #include <utility>
 
 #include "services/base/strings.h"
@@ -16,8 +17,11 @@ using internal::raft::v1::CatalogRegister;
 // The reference's words for serfHealth.
 constexpr std::string_view kSerfCheckName = "Serf Health Status";
 constexpr std::string_view kSerfCheckAlive = "Agent alive and reachable";
+constexpr std::string_view kSerfCheckFailed = "Agent not live or unreachable";
 // The service that every server is an instance of, and the value of its role tag.
 constexpr std::string_view kServerService = "consul";
+// Where an agent tells the generation that its catalog writes carry.
+constexpr std::string_view kGenerationTag = "gen";
 
 std::string_view TagOf(const Member& member, std::string_view key) {
   for (const auto& tag : member.tags()) {
@@ -76,31 +80,46 @@ bool InCatalog(const Member& member, bool passing, const state::Version& version
       ServerService(member));
 }
 
-void Fill(const Member& member, std::string_view datacenter, CatalogRegister* registration) {
+void Fill(const Member& member, std::string_view datacenter, bool alive,
+          CatalogRegister* registration) {
   registration->set_by_membership(true);
   registration->mutable_node()->set_node(member.name());
   registration->mutable_node()->set_id(std::string(TagOf(member, "id")));
   registration->mutable_node()->set_address(member.addr());
   registration->mutable_node()->set_datacenter(std::string(datacenter));
-  if (TagOf(member, "role") == kServerService) {
+  if (alive && TagOf(member, "role") == kServerService) {
     *registration->mutable_service() = ServerService(member);
   }
-  health::v1::HealthCheck* const alive = registration->add_checks();
-  alive->set_node(member.name());
-  alive->set_check_id(std::string(state::kSerfCheckId));
-  alive->set_name(std::string(kSerfCheckName));
-  alive->set_status(health::v1::CHECK_STATUS_PASSING);
-  alive->set_output(std::string(kSerfCheckAlive));
+  health::v1::HealthCheck* const check = registration->add_checks();
+  check->set_node(member.name());
+  check->set_check_id(std::string(state::kSerfCheckId));
+  check->set_name(std::string(kSerfCheckName));
+  check->set_status(alive ? health::v1::CHECK_STATUS_PASSING
+                          : health::v1::CHECK_STATUS_CRITICAL);
+  check->set_output(std::string(alive ? kSerfCheckAlive : kSerfCheckFailed));
+}
+
+std::string SubjectOf(std::string_view name) { return base::StrCat("member '", name, "'"); }
+
+const health::v1::HealthCheck* SerfCheck(std::string_view name, const state::Version& version) {
+  return version.checks().Find(state::OfNodeKey(name, state::kSerfCheckId), nullptr);
+}
+
+// Whether the node of that name in the catalog is this member's, and not that of another who has
+// its name now.
+bool IsNodeOf(const Member& member, const state::Version& version) {
+  const catalog::v1::Node* const node =
+      version.nodes().Find(state::NodeKey(member.name()), nullptr);
+  return node != nullptr && (node->id().empty() || node->id() == TagOf(member, "id"));
 }
 
 void ReconcileAlive(const Member& member, std::string_view datacenter,
                     const state::Version& version, Corrections* corrections) {
-  const bool passing = IsPassing(
-      version.checks().Find(state::OfNodeKey(member.name(), state::kSerfCheckId), nullptr));
+  const bool passing = IsPassing(SerfCheck(member.name(), version));
   if (InCatalog(member, passing, version)) return;
   Correction correction;
-  correction.subject = base::StrCat("member '", member.name(), "'");
-  Fill(member, datacenter, correction.command.mutable_catalog_register());
+  correction.subject = SubjectOf(member.name());
+  Fill(member, datacenter, /*alive=*/true, correction.command.mutable_catalog_register());
   state::Refusal refusal =
       state::CheckRegistration(version.tables(), correction.command.catalog_register());
   if (refusal.refused()) {
@@ -111,17 +130,80 @@ void ReconcileAlive(const Member& member, std::string_view datacenter,
   corrections->writes.push_back(std::move(correction));
 }
 
+// What a failed member has stays; one that never came into the catalog does not come there now.
+void ReconcileFailed(const Member& member, std::string_view datacenter,
+                     const state::Version& version, Corrections* corrections) {
+  const health::v1::HealthCheck* const check = SerfCheck(member.name(), version);
+  if (check == nullptr || check->status() == health::v1::CHECK_STATUS_CRITICAL) return;
+  if (!IsNodeOf(member, version)) return;
+  Correction correction;
+  correction.subject = SubjectOf(member.name());
+  Fill(member, datacenter, /*alive=*/false, correction.command.mutable_catalog_register());
+  if (state::CheckRegistration(version.tables(), correction.command.catalog_register())
+          .refused()) {
+    return;
+  }
+  correction.news = correction.subject + " failed, marking health critical";
+  corrections->writes.push_back(std::move(correction));
+}
+
+void ReconcileLeft(const Member& member, const state::Version& version,
+                   Corrections* corrections) {
+  if (!IsNodeOf(member, version)) return;
+  std::optional<Correction> forget =
+      ForgetNode(member.name(), TagOf(member, kGenerationTag), "left", version);
+  if (forget.has_value()) corrections->writes.push_back(*std::move(forget));
+}
+
 }  // namespace
 
 Corrections Reconcile(const agent::v1::ListMembersResponse& members, std::string_view datacenter,
                       const state::Version& version) {
   Corrections corrections;
   for (const Member& member : members.members()) {
-    if (member.status() == agent::v1::MEMBER_STATUS_ALIVE) {
-      ReconcileAlive(member, datacenter, version, &corrections);
+    switch (member.status()) {
+      case agent::v1::MEMBER_STATUS_ALIVE:
+        ReconcileAlive(member, datacenter, version, &corrections);
+        break;
+      case agent::v1::MEMBER_STATUS_FAILED:
+        ReconcileFailed(member, datacenter, version, &corrections);
+        break;
+      case agent::v1::MEMBER_STATUS_LEFT:
+        ReconcileLeft(member, version, &corrections);
+        break;
+      default:  // leaving: still there; proto enums are open
+        break;
     }
   }
   return corrections;
+}
+
+std::vector<std::string> AbsentNodes(const agent::v1::ListMembersResponse& members,
+                                     const state::Version& version) {
+  // Keys of nodes do not tell case; the members' list does.
+  std::unordered_set<std::string> present;
+  for (const Member& member : members.members()) present.insert(state::NodeKey(member.name()));
+  std::vector<std::string> absent;
+  version.checks().ForEach("", nullptr, [&](const health::v1::HealthCheck& check) {
+    if (check.check_id() == state::kSerfCheckId &&
+        !present.contains(state::NodeKey(check.node()))) {
+      absent.push_back(check.node());
+    }
+    return true;
+  });
+  return absent;
+}
+
+std::optional<Correction> ForgetNode(std::string_view name, std::string_view generation,
+                                     std::string_view why, const state::Version& version) {
+  if (SerfCheck(name, version) == nullptr) return std::nullopt;
+  Correction correction;
+  correction.subject = SubjectOf(name);
+  auto* const deregister = correction.command.mutable_catalog_deregister();
+  deregister->set_node(std::string(name));
+  deregister->set_left_generation(std::string(generation));
+  correction.news = base::StrCat(correction.subject, " ", why, ", deregistering");
+  return correction;
 }
 
 }  // namespace consul::server

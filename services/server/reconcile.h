@@ -2,14 +2,16 @@
 //
 // What the leader writes so that the catalog says what the pool says: each member that is alive has
 // a node with its id and address and a passing serfHealth, and each server is an instance of the
-// service "consul". Only what differs is written, so that a pool at rest proposes nothing. Nodes
-// that are no members are nobody's business here, and neither are meta and tagged addresses, which
-// are the agents' own to say.
+// service "consul"; one that failed keeps all it has, with a critical serfHealth; one that left has
+// nothing. Only what differs is written, so that a pool at rest proposes nothing. Nodes without a
+// serfHealth are no members and nobody's business here, and neither are meta and tagged addresses,
+// which are the agents' own to say.
 //
 // Threads: pure functions of the members and a version.
 #ifndef CONSUL_SERVICES_SERVER_RECONCILE_H_
 #define CONSUL_SERVICES_SERVER_RECONCILE_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +47,16 @@ struct Corrections {
 // nothing.
 Corrections Reconcile(const agent::v1::ListMembersResponse& members, std::string_view datacenter,
                       const state::Version& version);
+
+// Names of the nodes that have a serfHealth and are no members, ascending: agents that the pool has
+// forgotten, or has not heard of yet.
+std::vector<std::string> AbsentNodes(const agent::v1::ListMembersResponse& members,
+                                     const state::Version& version);
+
+// Takes a node away with all that is on it; nothing when it has no serfHealth. Its later writes
+// are refused by `generation`, where that is known.
+std::optional<Correction> ForgetNode(std::string_view name, std::string_view generation,
+                                     std::string_view why, const state::Version& version);
 
 }  // namespace consul::server
 

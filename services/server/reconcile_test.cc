@@ -6,6 +6,7 @@
 //   agent NAME ADDRESS [id=] [meta=K:V] [tagged=K:V]     a whole node, as an agent writes it
 //   check NODE ID STATUS        service NODE ID NAME PORT [tag=]
 //   reconcile           prints each write and conflict; applies the writes
+//   absent              prints the nodes that no member is
 //   catalog             prints nodes, services and checks
 #include "services/server/reconcile.h"
 
@@ -76,6 +77,7 @@ class Script {
     if (verb == "member") return SetMember(words);
     if (verb == "reconcile") return RunReconcile();
     if (verb == "catalog") return PrintCatalog();
+    if (verb == "absent") return PrintAbsent();
     TestConsensus::Command command;
     auto* const registration = command.mutable_catalog_register();
     registration->mutable_node()->set_node(words.plain.at(1));
@@ -135,13 +137,27 @@ class Script {
       out_ += StrCat("conflict of ", conflict.subject, ": ", conflict.text, "\n");
     }
     for (const Correction& correction : corrections.writes) {
+      if (correction.command.has_catalog_deregister()) {
+        out_ += StrCat("remove ", correction.subject, ": generation=",
+                       correction.command.catalog_deregister().left_generation(), " (",
+                       correction.news, ")\n");
+        consensus_.Apply(correction.command);
+        continue;
+      }
       const auto& written = correction.command.catalog_register();
       out_ += StrCat("write ", correction.subject, ":");
       out_ += StrCat(" address=", written.node().address(), " id=", written.node().id());
       if (written.has_service()) out_ += StrCat(" port=", written.service().port());
+      if (written.checks(0).status() != health::v1::CHECK_STATUS_PASSING) out_ += " critical";
       if (!correction.news.empty()) out_ += StrCat(" (", correction.news, ")");
       out_ += '\n';
       consensus_.Apply(correction.command);
+    }
+  }
+
+  void PrintAbsent() {
+    for (const std::string& name : AbsentNodes(members_, *consensus_.version())) {
+      out_ += StrCat("absent ", name, "\n");
     }
   }
 

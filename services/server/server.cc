@@ -38,7 +38,7 @@ LeaderDuties::Options DutiesOptions(const Server::Options& options, std::functio
 
 }  // namespace
 
-Server::Server(Options options, const gossip::Pool* lan, base::Logger* logger)
+Server::Server(Options options, const gossip::MemberList* lan, base::Logger* logger)
     : options_(std::move(options)),
       logger_(logger),
       state_(std::make_unique<ReplicatedState>([logger](const absl::Status& status) {
@@ -93,6 +93,12 @@ void Server::RoleChanged() {
     duties_->Follow();
   }
   leader_changed_();
+}
+
+void Server::MembersChanged() { duties_->MembersChanged(); }
+
+void Server::MemberReaped(std::string name, std::string generation) {
+  duties_->MemberReaped(std::move(name), std::move(generation));
 }
 
 void Server::StopDuties() { duties_->Stop(); }

@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/log.h"
-#include "services/gossip/pool.h"
+#include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
 #include "services/state/version_source.h"
 
@@ -45,7 +45,7 @@ class Server {
   };
 
   // `lan` and `logger` outlive the server.
-  Server(Options options, const gossip::Pool* lan, base::Logger* logger);
+  Server(Options options, const gossip::MemberList* lan, base::Logger* logger);
   ~Server();
 
   // Recovers what is on disk. Errors: as raft::Node::Open.
@@ -55,6 +55,10 @@ class Server {
   // catalog.
   // REQUIRES: Open has succeeded.
   void Start(std::function<void()> leader_changed, std::function<void()> duties_begun);
+
+  // The pool has changed, or has forgotten a member; of use to a leader only.
+  void MembersChanged();
+  void MemberReaped(std::string name, std::string generation);
 
   // The leader's duties end; what they were writing is done when it returns.
   void StopDuties();
