@@ -1,17 +1,17 @@
-#include "cli/base64.h"
+#include "services/base/base64.h"
 
 #include <cstdint>
 
 #include "services/base/strings.h"
 
-namespace consul::cli {
+namespace consul::base {
 namespace {
 
 constexpr std::string_view kAlphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 absl::Status Illegal(size_t offset) {
-  return absl::InvalidArgumentError(base::StrCat("illegal base64 data at input byte ", offset));
+  return absl::InvalidArgumentError(StrCat("illegal base64 data at input byte ", offset));
 }
 
 }  // namespace
@@ -34,6 +34,8 @@ std::string EncodeBase64(std::string_view bytes) {
 
 absl::StatusOr<std::string> DecodeBase64(std::string_view text) {
   std::string bytes;
+  // Once and for all: what is decoded may be a key, and growth would leave copies of it behind.
+  bytes.reserve(text.size() / 4 * 3 + 3);
   uint32_t group = 0;
   int digits = 0;
   int padding = 0;
@@ -63,4 +65,4 @@ absl::StatusOr<std::string> DecodeBase64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace consul::cli
+}  // namespace consul::base
