@@ -13,6 +13,8 @@ PARSERS = {
     "services/agent/config/parse_hcl.cc": "hcl_fuzz",
     "services/agent/config/parse_json.cc": "hcl_fuzz",
     "services/agent/config/parse_limits.cc": "hcl_fuzz",
+    "services/gossip/codec.cc": "gossip_wire_fuzz",
+    "services/gossip/stream_codec.cc": "gossip_wire_fuzz",
     "services/raft/log_format.cc": "raft_log_fuzz",
 }
 PARSER_NAME = re.compile(r"(?:^|_)(parser|parse_\w+|codec|lexer|decoder|log_format)\.cc$")
