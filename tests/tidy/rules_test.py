@@ -269,6 +269,10 @@ class CompletenessTest(unittest.TestCase):
         self.assertFalse(completeness.unfuzzed([parser, build], parsers))
         self.assertTrue(completeness.unfuzzed([parser, other], parsers))
         self.assertTrue(completeness.unfuzzed([parser, build], {}), "not listed")
+        reader = source.File("a/file.cc", "")
+        self.assertFalse(completeness.unfuzzed([reader, build], {}))
+        self.assertTrue(completeness.unfuzzed([reader, build], {"a/file.cc": "other_fuzz"}),
+                        "listed, whatever its name, and without its target")
         test = source.File("a/new_parser_test.cc", "")
         self.assertFalse(completeness.unfuzzed([test, build], {}))
         self.assertTrue(completeness.unfuzzed([build], parsers), "a row for what is not there")
