@@ -65,24 +65,24 @@ const char* ToText(LifeState state) {
   return "";
 }
 
-std::string WhyNotMerge(const PoolIdentity& ours, const PoolIdentity& theirs) {
-  if (ours.wan != theirs.wan) {
-    return base::StrCat("another kind of pool: ours is ", KindOf(ours), ", theirs is ",
-                        KindOf(theirs));
+std::string WhyNotMerge(const PoolMember& one, const PoolMember& other) {
+  const auto differ = [&](std::string_view what, const auto& text) {
+    return base::StrCat("another ", what, ": ", text(one.pool), " of ", one.name, ", ",
+                        text(other.pool), " of ", other.name);
+  };
+  const PoolIdentity& a = one.pool;
+  const PoolIdentity& b = other.pool;
+  if (a.wan != b.wan) return differ("kind of pool", KindOf);
+  if (a.datacenter != b.datacenter) {
+    return differ("datacenter", [](const auto& pool) { return pool.datacenter; });
   }
-  if (ours.datacenter != theirs.datacenter) {
-    return base::StrCat("another datacenter: ours is '", ours.datacenter, "', theirs is '",
-                        theirs.datacenter, "'");
+  if (!a.cluster_id.empty() && !b.cluster_id.empty() && a.cluster_id != b.cluster_id) {
+    return differ("cluster", [](const auto& pool) { return pool.cluster_id; });
   }
-  if (!ours.cluster_id.empty() && !theirs.cluster_id.empty() &&
-      ours.cluster_id != theirs.cluster_id) {
-    return base::StrCat("another cluster: ours is ", ours.cluster_id, ", theirs is ",
-                        theirs.cluster_id);
-  }
-  if (ours.protocol_max < theirs.protocol_min || theirs.protocol_max < ours.protocol_min) {
-    return base::StrCat("no common protocol version: ours are ", ours.protocol_min, " to ",
-                        ours.protocol_max, ", theirs are ", theirs.protocol_min, " to ",
-                        theirs.protocol_max);
+  if (a.protocol_max < b.protocol_min || b.protocol_max < a.protocol_min) {
+    return differ("protocol", [](const auto& pool) {
+      return base::StrCat("versions ", pool.protocol_min, " to ", pool.protocol_max);
+    });
   }
   return "";
 }

@@ -20,7 +20,7 @@
 namespace consul::gossip {
 
 // Of a MemberInfo's parts; what is longer is refused by every member. A whole info, with the claim
-// around it, must fit in a packet beside a ping.
+// around it, fits in one packet.
 inline constexpr size_t kNameBytesMax = 255;
 inline constexpr size_t kIdBytesMax = 64;
 inline constexpr size_t kMetaBytesMax = 512;
@@ -104,9 +104,15 @@ struct PoolIdentity {
   friend bool operator==(const PoolIdentity&, const PoolIdentity&) = default;
 };
 
-// Why members of the two pools may have nothing to do with each other, with both sides' values;
-// empty when they may.
-std::string WhyNotMerge(const PoolIdentity& ours, const PoolIdentity& theirs);
+// A member's name and pool, for the text of WhyNotMerge.
+struct PoolMember {
+  const PoolIdentity& pool;
+  std::string_view name;
+};
+
+// Why two members may have nothing to do with each other, with both sides' values: the same text
+// for both logs. Empty when they may.
+std::string WhyNotMerge(const PoolMember& one, const PoolMember& other);
 
 }  // namespace consul::gossip
 

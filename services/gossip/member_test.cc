@@ -55,34 +55,38 @@ TEST(MemberTest, EachPartIsInItsHash) {
   EXPECT_TRUE(differs([](MemberInfo* info) { info->protocol.cur = 0; }));
 }
 
+std::string Why(const PoolIdentity& ours, const PoolIdentity& theirs) {
+  return WhyNotMerge({ours, "atlas"}, {theirs, "boreas"});
+}
+
 TEST(PoolIdentityTest, OnePoolMerges) {
   PoolIdentity ours{.datacenter = "dc1", .cluster_id = "c1"};
-  EXPECT_EQ(WhyNotMerge(ours, ours), "");
+  EXPECT_EQ(Why(ours, ours), "");
   PoolIdentity theirs = ours;
   theirs.cluster_id = "";
-  EXPECT_EQ(WhyNotMerge(ours, theirs), "");
-  EXPECT_EQ(WhyNotMerge(theirs, ours), "");
+  EXPECT_EQ(Why(ours, theirs), "");
+  EXPECT_EQ(Why(theirs, ours), "");
   theirs.protocol_min = 1;
   theirs.protocol_max = 3;
-  EXPECT_EQ(WhyNotMerge(ours, theirs), "");
+  EXPECT_EQ(Why(ours, theirs), "");
 }
 
 TEST(PoolIdentityTest, AnotherPoolIsRefusedWithBothSidesValues) {
   const PoolIdentity ours{.datacenter = "dc1", .cluster_id = "c1"};
   PoolIdentity theirs = ours;
   theirs.wan = true;
-  EXPECT_EQ(WhyNotMerge(ours, theirs), "another kind of pool: ours is LAN, theirs is WAN");
+  EXPECT_EQ(Why(ours, theirs), "another kind of pool: LAN of atlas, WAN of boreas");
   theirs = ours;
   theirs.datacenter = "dc2";
-  EXPECT_EQ(WhyNotMerge(ours, theirs), "another datacenter: ours is 'dc1', theirs is 'dc2'");
+  EXPECT_EQ(Why(ours, theirs), "another datacenter: dc1 of atlas, dc2 of boreas");
   theirs = ours;
   theirs.cluster_id = "c2";
-  EXPECT_EQ(WhyNotMerge(ours, theirs), "another cluster: ours is c1, theirs is c2");
+  EXPECT_EQ(Why(ours, theirs), "another cluster: c1 of atlas, c2 of boreas");
   theirs = ours;
   theirs.protocol_min = 2;
   theirs.protocol_max = 3;
-  EXPECT_EQ(WhyNotMerge(ours, theirs),
-            "no common protocol version: ours are 1 to 1, theirs are 2 to 3");
+  EXPECT_EQ(Why(ours, theirs),
+            "another protocol: versions 1 to 1 of atlas, versions 2 to 3 of boreas");
 }
 
 }  // namespace

@@ -43,6 +43,25 @@ class Random {
     for (size_t i = items->size(); i > 1; --i) std::swap((*items)[i - 1], (*items)[Below(i)]);
   }
 
+  // `count` different numbers in [0, bound), or all of them when there are no more, in a random
+  // order.
+  std::vector<size_t> Sample(size_t bound, size_t count) {
+    std::vector<size_t> sample;
+    if (bound <= 2 * count) {
+      for (size_t i = 0; i < bound; ++i) sample.push_back(i);
+      Shuffle(&sample);
+      if (sample.size() > count) sample.resize(count);
+      return sample;
+    }
+    while (sample.size() < count) {
+      const size_t number = Below(bound);
+      bool fresh = true;
+      for (const size_t other : sample) fresh = fresh && other != number;
+      if (fresh) sample.push_back(number);
+    }
+    return sample;
+  }
+
   // What the standard library's algorithms ask of a generator.
   static constexpr result_type min() { return 0; }
   static constexpr result_type max() { return ~uint64_t{0}; }

@@ -18,18 +18,28 @@
 #ifndef CONSUL_SERVICES_GOSSIP_SWIM_H_
 #define CONSUL_SERVICES_GOSSIP_SWIM_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "services/gossip/awareness.h"
+#include "services/gossip/broadcast_queue.h"
 #include "services/gossip/member.h"
+#include "services/gossip/member_table.h"
+#include "services/gossip/random.h"
+#include "services/gossip/suspicion.h"
 #include "services/gossip/swim_options.h"
 #include "services/gossip/swim_output.h"
+#include "services/gossip/swim_state.h"
 #include "services/gossip/types.h"
+#include "services/gossip/wire.h"
 
 namespace consul::gossip {
 
@@ -49,21 +59,11 @@ struct QueueLengths {
   size_t events = 0;
 };
 
-// Members in the table, by what is believed of them; self is among the alive until it leaves.
-struct MemberCounts {
-  size_t alive = 0;
-  size_t suspect = 0;
-  size_t dead = 0;
-  size_t left = 0;
-  size_t living() const { return alive + suspect; }
-};
-
 class Swim {
  public:
   // A pool of one: `self`, with incarnation 1. `seed` should differ from member to member.
   // REQUIRES: self.valid().
   Swim(SwimOptions options, PoolIdentity pool, MemberInfo self, uint64_t seed, Time now);
-  ~Swim();
   Swim(const Swim&) = delete;
   Swim& operator=(const Swim&) = delete;
 
@@ -109,12 +109,13 @@ class Swim {
   // The cluster's id has become known. Exchanges with others are refused from now on.
   void SetClusterId(std::string cluster_id);
 
-  // Takes a dead or left member out of the table for good. False when it is not there, is living,
-  // or is self.
+  // Takes a dead or left member out of the table. For SwimOptions::remember_evicted it is not taken
+  // over again from others who still have it. False when it is not there, is living, or is self.
   bool Evict(std::string_view name);
 
   // Makes a dead or suspect member one that has left, for all, with the incarnation that is known.
-  // A living one that hears of it refutes. False when it is not there, has left, or is self.
+  // If it lives after all and hears of it, it refutes. False when it is not there, is alive, has
+  // left, or is self.
   bool MakeLeft(Time now, std::string_view name);
 
   // ---- Messages of the layer above.
@@ -123,7 +124,7 @@ class Swim {
   // passes it on only when its own layer above calls Broadcast in turn. A later message with the
   // same `topic` replaces an earlier one that still waits; an empty topic replaces nothing. False,
   // and nothing done: longer than SwimOptions::custom_bytes_max.
-  bool Broadcast(std::string_view topic, std::string_view message, Priority priority);
+  bool Broadcast(Time now, std::string_view topic, std::string_view message, Priority priority);
 
   // Sends `message` to one member, once, unreliably. False as in Broadcast.
   bool SendCustom(const Endpoint& to, std::string_view message);
@@ -153,18 +154,203 @@ class Swim {
   std::optional<Entry> Find(std::string_view name) const;
   // All members, self included, in no useful order. `visit` must not call back.
   void ForEachMember(const std::function<void(const Entry&)>& visit) const;
-  const MemberCounts& counts() const;
+  const MemberCounts& counts() const { return table_.counts(); }
 
-  const MemberInfo& self() const;
-  Incarnation incarnation() const;
-  const PoolIdentity& pool() const;
-  const SwimOptions& options() const;
+  const MemberInfo& self() const { return self_->info; }
+  Incarnation incarnation() const { return incarnation_; }
+  const PoolIdentity& pool() const { return pool_; }
+  const SwimOptions& options() const { return options_; }
   // Lifeguard's local health: 0 is well, up to SwimOptions::awareness_max.
-  int health_score() const;
+  int health_score() const { return awareness_.score(); }
   QueueLengths queue_lengths() const;
   // Packets and stream messages that were dropped for what they held.
-  uint64_t malformed_count() const;
-  bool leaving() const;
+  uint64_t malformed_count() const { return malformed_count_; }
+  // Since Leave, or since the name was lost.
+  bool leaving() const { return life_ != Life::kMember; }
+
+  // ---- For simulations.
+
+  // Knows `members`, self among them or not, as alive with incarnation 1, as if it had joined long
+  // ago. Tables share what they point to.
+  void PreloadForTest(const std::vector<MemberPtr>& members);
+  const MemberTable& table_for_test() const { return table_; }
+  const Suspicions& suspicions_for_test() const { return suspicions_; }
+  // The member under probe; empty: none.
+  std::string_view probed_for_test() const;
+
+ private:
+  enum class Life : uint8_t {
+    kMember,
+    kLeaving,  // still answers, and spreads the word
+    kGone,     // ignores the world
+  };
+  // Where a claim came from, for what is done with it.
+  struct Source {
+    std::string_view peer;  // its sender; empty: a packet, which may pass on others' claims
+    bool spread = true;     // whether others are told what is news here
+  };
+
+  // swim.cc: time, packets, words.
+  bool Advance(Time now);
+  void Slept(Duration late);
+  void Dispatch(const Endpoint& from, PacketParts& parts);
+  void Malformed(const Endpoint& from);
+  void Say(FactKind kind, std::string_view name = {}, const Endpoint& address = {},
+           uint64_t number = 0, std::string text = {});
+  // Says it for the first, second, fourth... time.
+  void SayRarely(uint64_t* count, FactKind kind, std::string_view name, const Endpoint& address,
+                 uint64_t number);
+  void Note(ChangeKind kind, Slot slot);
+
+  // swim_claims.cc: what is believed of whom.
+  void HearAlive(const MemberPtr& member, Incarnation incarnation, const Source& source);
+  void HearSuspect(const SuspectClaim& claim, const Source& source);
+  void HearDead(const DeadClaim& claim, const Source& source);
+  void HearEntry(const Entry& entry, const Source& source);
+  void HearOtherId(Slot held, const Entry& entry, const Source& source);
+  void HearOfSelf(const MemberPtr& member, Incarnation incarnation);
+  // Of another id that claims this member's own name.
+  void HearRival(const MemberPtr& rival, Incarnation incarnation);
+  void NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarnation);
+  void LoseName();
+  void StartLeaving();
+  void AddMember(const Entry& entry, const Source& source);
+  void BecomeSuspect(Slot slot, Incarnation incarnation, std::string_view accuser,
+                     const Source& source);
+  // `state` is kDead or kLeft.
+  void BecomeGone(Slot slot, Incarnation incarnation, LifeState state, Time since,
+                  std::string_view accuser, const Source& source);
+  void HearGoneEntry(Slot slot, const Entry& entry, const Source& source);
+  // Raises the own incarnation above `claimed` and tells all.
+  void RaiseAbove(Incarnation claimed);
+  void SetSelf(MemberPtr self, Incarnation incarnation);
+  bool ClaimIsOfSelf(std::string_view name, uint32_t id_check) const;
+  void Refute(Incarnation claimed, std::string_view accuser);
+  SuspectClaim SuspectClaimOf(Slot slot, std::string_view accuser) const;
+  // The claim by which a member hears what is believed of it; empty when it is alive.
+  std::string ClaimAgainst(Slot slot) const;
+  bool Evicted(const Entry& entry);
+
+  // swim_probe.cc: failure detection.
+  void TickProbe();
+  void TickRelays();
+  void StartProbe();
+  void AskOthers();
+  void EndProbe(bool answered);
+  void JudgeProbe();
+  // `stale`: the packet held a claim about self that was refuted long ago.
+  void HandlePing(const Endpoint& from, const PingMessage& ping, bool stale);
+  void HandleIndirectPing(const Endpoint& from, const IndirectPingMessage& ping);
+  void HandleAck(const Endpoint& from, AckMessage& ack);
+  void HandleNack(const NackMessage& nack);
+  // Whether the asker should be told what self is.
+  bool BelievedWrongly(const PingMessage& ping);
+  void ProbeAnsweredByStream();
+  void ProbeStreamFailed(StreamId stream);
+  // A ping for `target`, with what the table has of it.
+  PingMessage PingOf(Sequence sequence, std::string_view target, uint32_t id_check) const;
+  bool EvidenceComplete() const;
+  Sequence NextSequence() { return Sequence{++sequence_}; }
+  Time ProbeDeadline() const;
+
+  // swim_gossip.cc: broadcasts.
+  void Spread(Slot slot, std::string bytes);
+  void SpreadAlive(Slot slot);
+  void SpreadDead(Slot slot, std::string_view accuser);
+  // Sends the parts in their order, in as few packets as they fit into, and fills the last one up
+  // with what is queued.
+  void Send(const Endpoint& to, std::vector<std::string> parts);
+  void FillUp(std::string* bytes);
+  // Adds what self is to the parts of a packet.
+  void TellOfSelf(std::vector<std::string>* parts);
+  bool Queued() const;
+  void TickGossip();
+  void TickLeave();
+  Time GossipDeadline() const;
+  void ForgetOldDead();
+  std::vector<Endpoint> GossipTargets();
+
+  // swim_exchange.cc: streams.
+  void TickStreams();
+  void TickExchange();
+  Duration ExchangeInterval() const;
+  StreamId OpenStream(const Endpoint& to, Stream stream);
+  void CloseStream(StreamId id);
+  void EndExchange(StreamId id, std::string_view why);
+  void FailJoin(const Stream& stream, std::string why);
+  void SendGoodbye(StreamId id, GoodbyeKind kind, std::string reason);
+  void SendHello(StreamId id, const Stream& stream, const Entry* about_receiver);
+  void Handle(StreamId id, Stream& stream, HelloMessage& hello);
+  void Handle(StreamId id, Stream& stream, DigestsMessage& digests);
+  void Handle(StreamId id, Stream& stream, EntriesMessage& entries);
+  void Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye);
+  void Handle(StreamId id, Stream& stream, PingMessage& ping);
+  void Handle(StreamId id, Stream& stream, AckMessage& ack);
+  bool Refuses(StreamId id, const Stream& stream, const HelloMessage& hello);
+  std::string WhyNameHeld(const Entry& newcomer) const;
+  void AnswerHello(StreamId id, Stream& stream, const HelloMessage& hello);
+  void AnswerDigests(StreamId id, Stream& stream);
+  void SendEntries(StreamId id, EntriesMessage entries);
+  void FinishEntries(StreamId id, Stream& stream);
+  void FinishExchange(StreamId id, Stream& stream);
+
+  SwimOptions options_;
+  PoolIdentity pool_;
+  MemberPtr self_;
+  Incarnation incarnation_{1};
+  Random random_;
+  Time now_;
+  Life life_ = Life::kMember;
+  Output output_;
+
+  MemberTable table_;
+  Suspicions suspicions_;
+  Awareness awareness_;
+
+  // Probes.
+  uint32_t sequence_;
+  Time next_probe_at_;
+  std::optional<Probe> probe_;
+  std::vector<Relay> relays_;
+  std::string ack_payload_;
+
+  // Broadcasts.
+  BroadcastQueue membership_;
+  std::array<BroadcastQueue, 3> customs_;  // by Priority
+  Time next_gossip_at_;                    // not before; only with something to tell
+  struct RecentlyDead {
+    Slot slot;
+    Time until;
+  };
+  std::vector<RecentlyDead> recently_dead_;  // by time
+  struct EvictedMember {
+    uint64_t name_hash;
+    uint32_t id_check;
+    Incarnation incarnation;
+    Time until;
+  };
+  std::deque<EvictedMember> evicted_;  // by time
+  Time leave_ends_at_;                 // while leaving
+
+  // Streams.
+  std::map<StreamId, Stream> streams_;
+  uint64_t last_stream_ = 0;
+  uint64_t last_join_ = 0;
+  std::string stream_note_;
+  Time next_exchange_at_;
+
+  // A rival's claim to our name is believed when the rival itself answers.
+  struct Rival {
+    MemberPtr member;
+    Sequence sequence;
+  };
+  std::optional<Rival> rival_;
+  Time next_conflict_at_;  // notices of conflicts are sent no sooner
+
+  uint64_t malformed_count_ = 0;
+  uint64_t table_full_count_ = 0;
+  uint64_t dropped_count_ = 0;
+  uint64_t streams_full_count_ = 0;
 };
 
 }  // namespace consul::gossip

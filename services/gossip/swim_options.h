@@ -36,8 +36,8 @@ struct SwimOptions {
   Duration gossip_to_the_dead = std::chrono::seconds(30);  // so that they may refute
 
   // ---- Exchanges (push-pull).
-  // Doubled for each doubling above 32 members, so that a pool's sum of exchanges stays about
-  // constant.
+  // Up to 32 members; one interval longer for each doubling above, as in the reference. An exchange
+  // of two who agree takes 2 KB in pools of any size, so it need not be rarer.
   Duration push_pull_interval = std::chrono::seconds(30);
   Duration stream_timeout = std::chrono::seconds(10);  // for one whole exchange
 
@@ -48,11 +48,14 @@ struct SwimOptions {
   // at about the same age, and nobody is told of them again. The layer above evicts at these ages.
   Duration remember_dead = std::chrono::hours(72);
   Duration remember_left = std::chrono::hours(24);
+  // One that was evicted sooner is not taken over for this long, while others evict it as well.
+  Duration remember_evicted = std::chrono::minutes(10);
 
   // ---- Leave.
   Duration leave_timeout = std::chrono::seconds(5);  // left_done comes by then at the latest
 
-  // False: plain SWIM, to compare with. Fixed suspicion timeout, no awareness, no nacks, no buddy.
+  // False: plain SWIM, to compare with. Fixed suspicion timeout, no awareness, no nacks, no buddy,
+  // no heed of own sleep.
   bool lifeguard = true;
 
   // ---- Limits.
@@ -72,6 +75,8 @@ struct SwimOptions {
   size_t broadcast_bytes_max = 1 << 20;
   // Streams at once, of either side. A pool's restart makes everybody join everybody.
   size_t streams_max = 64;
+  // Evicted members that are remembered; the oldest are forgotten first.
+  size_t evicted_max = 4096;
   // Pings under way for others. One that would be more is not done, and the asker has others.
   size_t relays_max = 256;
 

@@ -33,9 +33,13 @@ using Duration = GossipClock::duration;
 
 // A member's own count of its lives and words; only the member raises it. 0 is before the first.
 struct Incarnation {
+  // Claims above it are malformed, so that nobody's count can be driven over its end.
+  static constexpr uint32_t kMax = uint32_t{1} << 31;
+
   uint32_t value = 0;
   friend constexpr auto operator<=>(Incarnation, Incarnation) = default;
-  constexpr Incarnation Next() const { return Incarnation{value + 1}; }
+  constexpr Incarnation Next() const { return Incarnation{value < kMax ? value + 1 : kMax}; }
+  constexpr bool valid() const { return value >= 1 && value <= kMax; }
 };
 
 // The layer above's logical clock: of intents, events and queries. 0 is "never".
