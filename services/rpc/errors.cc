@@ -5,6 +5,7 @@
 
 #include "absl/strings/cord.h"
 #include "services/base/strings.h"
+#include "services/base/utf8.h"
 
 namespace consul::rpc {
 namespace {
@@ -78,7 +79,8 @@ absl::Status Error(Reason reason, std::string_view text, std::string_view subjec
   absl::Status status(RowOf(reason).code, base::ToAbsl(text));
   errors::v1::ErrorDetail detail;
   detail.set_reason(reason);
-  detail.set_subject(std::string(subject));
+  // A text that is no UTF-8 would not parse, and take the reason with it.
+  detail.set_subject(base::ToUtf8(subject));
   status.SetPayload(base::ToAbsl(kDetailUrl), absl::Cord(detail.SerializeAsString()));
   return status;
 }

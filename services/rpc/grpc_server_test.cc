@@ -413,6 +413,11 @@ TEST(GrpcStatusTest, EveryReasonComesBackAsItWas) {
   }
 }
 
+TEST(GrpcStatusTest, ATextThatIsNoUtf8LeavesTheReasonItsPlace) {
+  const absl::Status status = Error(errors::v1::REASON_TOO_LARGE, "key \xff", "key");
+  EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
+}
+
 // A task in one strand enters others, as gRPC does when it begins a call inside the Finish of
 // another one.
 class EnteringTask final : public Task {
