@@ -1,5 +1,7 @@
 #include "cli/rpc_address.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <charconv>
 #include <limits>
@@ -12,6 +14,7 @@ namespace {
 
 constexpr size_t kHostNameBytesMax = 253;
 constexpr size_t kLabelBytesMax = 63;
+constexpr size_t kZoneBytesMax = IFNAMSIZ - 1;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -36,6 +39,13 @@ bool IsHostName(std::string_view name) {
   }
 }
 
+// The name of a network interface, as the kernel takes it.
+bool IsZone(std::string_view zone) {
+  return !zone.empty() && zone.size() <= kZoneBytesMax &&
+         std::all_of(zone.begin(), zone.end(),
+                     [](unsigned char c) { return c > ' ' && c != 0x7f && c != '/' && c != ':'; });
+}
+
 absl::Status CheckPort(std::string_view text) {
   uint16_t port = 0;
   const char* const text_end = text.data() + text.size();
@@ -49,10 +59,9 @@ absl::Status CheckHost(std::string_view host) {
   if (host.empty()) return absl::InvalidArgumentError("missing host in address");
   if (host.front() == '[' && host.back() == ']') {
     const std::string_view literal = host.substr(1, host.size() - 2);
-    const size_t zone = literal.find('%');
-    if (agent::config::IsIpV6Address(literal.substr(0, zone)) && zone != literal.size() - 1) {
-      return absl::OkStatus();
-    }
+    const size_t percent = literal.find('%');
+    const bool zoned = percent == std::string_view::npos || IsZone(literal.substr(percent + 1));
+    if (zoned && agent::config::IsIpV6Address(literal.substr(0, percent))) return absl::OkStatus();
     return absl::InvalidArgumentError(base::StrCat("invalid ip address: ", literal));
   }
   if (host.find(':') != std::string_view::npos) {
