@@ -25,11 +25,12 @@ class HttpServer::Impl {
   Impl(HttpOptions options, rpc::Backend* backend)
       : options_(std::move(options)),
         router_(rpc::PublicApi(), options_.limits.method_body_bytes_max),
-        counts_(options_.limits.connections_per_client_max, options_.limits.connections_max) {
+        counts_(options_.limits.connections_per_client_max, options_.limits.connections_max,
+                options_.limits.rpc_connections_max) {
     CONSUL_CHECK(options_.threads >= 1);
     for (int i = 0; i < options_.threads; ++i) {
       loops_.push_back(
-          std::make_unique<http::Loop>(i, options_.limits, &router_, backend, &counts_));
+          std::make_unique<http::Loop>(i, options_, &router_, backend, &counts_));
     }
   }
 
@@ -72,6 +73,7 @@ class HttpServer::Impl {
 
   const std::vector<uint16_t>& ports() const { return ports_; }
   size_t connections() const { return counts_.total(); }
+  size_t rpc_connections() const { return counts_.spliced(); }
 
  private:
   const HttpOptions options_;
@@ -93,5 +95,6 @@ absl::Status HttpServer::Start() { return impl_->Start(); }
 void HttpServer::Stop() { impl_->Stop(); }
 const std::vector<uint16_t>& HttpServer::ports() const { return impl_->ports(); }
 size_t HttpServer::connections() const { return impl_->connections(); }
+size_t HttpServer::rpc_connections() const { return impl_->rpc_connections(); }
 
 }  // namespace consul::gateway

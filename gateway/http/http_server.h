@@ -2,7 +2,8 @@
 //
 // The HTTP/1.1 face: every method of the API that has a route, as JSON. Event loops on threads of
 // their own carry the connections; a call that needs no wait is answered in the same turn of the
-// loop. A query that waits holds little more than its request.
+// loop. A query that waits holds little more than its request. A connection that begins with the
+// preface of HTTP/2 is a client of RPC, and is passed on to that (splice.h).
 //
 // Threads: an HttpServer is started and stopped by one thread; the loops call the backend from
 // theirs, named http/0, http/1 and so on.
@@ -16,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,16 +53,23 @@ struct HttpLimits {
   size_t connections_per_client_max = 200;
   // Connections in all: 503.
   size_t connections_max = 50 * 1000;
+  // Those of them that are passed on to RPC: 503. Each may hold two reads of 64 KiB.
+  size_t rpc_connections_max = 1000;
   // From the first byte of a request to the end of its header.
   std::chrono::seconds header_timeout{10};
-  // Between two requests.
+  // Between two requests; without a byte either way, where RPC is spoken.
   std::chrono::seconds idle_timeout{120};
   // Without a byte of a body that is expected, or of a reply taken.
   std::chrono::seconds stall_timeout{60};
+  // To find the RPC service by its name and to connect to it.
+  std::chrono::seconds rpc_connect_timeout{5};
 };
 
 struct HttpOptions {
   std::vector<HttpAddress> addresses;
+  // Where the RPC service is that HTTP/2 is passed on to; here the host may be a name. Nullopt: the
+  // answer to HTTP/2 is 505, and when the service cannot be reached it is 502, both in HTTP/1.1.
+  std::optional<HttpAddress> rpc;
   // Event loops; at least one.
   int threads = 2;
   HttpLimits limits;
@@ -91,8 +100,9 @@ class HttpServer {
   // second at most), closes everything and ends the threads. May be called again.
   void Stop();
 
-  // Connections that are open now.
+  // Connections that are open now, and how many of them are passed on to RPC.
   size_t connections() const;
+  size_t rpc_connections() const;
 
  private:
   class Impl;

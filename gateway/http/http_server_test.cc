@@ -225,11 +225,6 @@ TEST_F(HttpServerTest, RefusesBrokenChunks) {
           .starts_with("HTTP/1.1 400 "));
 }
 
-TEST_F(HttpServerTest, ClosesOnAnHttp2Preface) {
-  Start();
-  EXPECT_EQ(Exchange("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "");
-}
-
 TEST_F(HttpServerTest, LimitsTheHeader) {
   options_.limits.header_bytes_max = 1000;
   Start();
