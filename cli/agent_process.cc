@@ -15,6 +15,7 @@
 #include "cli/process.h"
 #include "cli/signals.h"
 #include "services/agent/agent.h"
+#include "services/agent/config/addresses.h"
 #include "services/base/log.h"
 #include "services/base/strings.h"
 #include "services/rpc/grpc_server.h"
@@ -28,6 +29,8 @@ using namespace std::chrono_literals;
 
 // For a leave to end in: five seconds for a leader to be found, two for the rest.
 constexpr auto kLeaveLimit = 7s;
+// For answers of RPC that are due: to `leave`, that is. An agent that is monitored takes as long.
+constexpr auto kRpcGrace = 500ms;
 // For everything to be ended in order. Longer than that is a disk that does not answer: what was
 // acknowledged is on it already.
 constexpr auto kStopLimit = 15s;
@@ -49,6 +52,14 @@ std::string Listed(const std::vector<Endpoint>& endpoints) {
     list += endpoint.ToString();
   }
   return base::StrCat("'", list, "'");
+}
+
+// Where this process connects to reach what listens at `endpoint`.
+Endpoint Reachable(Endpoint endpoint) {
+  if (agent::config::IsWildcard(endpoint.address)) {
+    endpoint.address = agent::config::IsIpV6Address(endpoint.address) ? "::1" : "127.0.0.1";
+  }
+  return endpoint;
 }
 
 // One agent's process, from the banner to the end.
@@ -86,6 +97,7 @@ class AgentProcess {
     FacesOptions faces;
     faces.http_listen = config_.http_listen;
     faces.dns_listen = config_.dns_listen;
+    if (grpc_ != nullptr) faces.rpc_address = Reachable(config_.rpc_listen.front()).ToString();
     faces.datacenter = config_.datacenter;
     faces.limits = config_.limits;
     faces.dns = config_.dns;
@@ -176,12 +188,13 @@ class AgentProcess {
     std::_Exit(1);
   }
 
-  // Faces first, so that nothing new comes in; each answers what it has.
+  // Faces first, so that nothing new comes in; each answers what it has. RPC before HTTP, which
+  // carries connections of RPC: these end by the service's own word.
   void Stop() {
     EndAfter(kStopLimit);
     if (agent_ != nullptr) logger_.Info("agent", "requesting shutdown");
+    if (grpc_ != nullptr) grpc_->Stop(kRpcGrace);
     if (faces_ != nullptr) faces_->Stop();
-    if (grpc_ != nullptr) grpc_->Stop();
     if (agent_ != nullptr) agent_->Stop();
     logger_.Release();
   }

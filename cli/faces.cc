@@ -1,6 +1,7 @@
 #include "cli/faces.h"
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "gateway/dns/backend_resolver.h"
@@ -9,6 +10,19 @@
 #include "services/rpc/backend.h"
 
 namespace consul::cli {
+namespace {
+
+// REQUIRES: what CheckRpcAddress takes, or nothing.
+std::optional<gateway::HttpAddress> RpcTarget(const std::string& address) {
+  if (address.empty()) return std::nullopt;
+  const size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (host.front() == '[') host = host.substr(1, host.size() - 2);
+  return gateway::HttpAddress{std::move(host),
+                              static_cast<uint16_t>(std::stoul(address.substr(colon + 1)))};
+}
+
+}  // namespace
 
 Faces::Faces(rpc::Backend* backend, base::Logger* logger) : backend_(backend), logger_(logger) {}
 
@@ -32,6 +46,7 @@ absl::Status Faces::StartHttp(const FacesOptions& options) {
   for (const agent::config::Endpoint& endpoint : options.http_listen) {
     http.addresses.push_back({endpoint.address, endpoint.port});
   }
+  http.rpc = RpcTarget(options.rpc_address);
   http.limits.connections_per_client_max =
       static_cast<size_t>(options.limits.http_max_conns_per_client);
   http.limits.method_body_bytes_max["/consul.kv.v1.KvService/Put"] =

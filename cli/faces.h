@@ -32,6 +32,8 @@ struct FacesOptions {
   // Empty: that face is off.
   std::vector<agent::config::Endpoint> http_listen;
   std::vector<agent::config::Endpoint> dns_listen;
+  // host:port of the RPC service that HTTP passes HTTP/2 on to; empty: none is there.
+  std::string rpc_address;
   std::string datacenter;
   agent::config::Limits limits;
   agent::config::Dns dns;

@@ -49,6 +49,17 @@ absl::StatusOr<agent::config::Config> AsTheAgent(std::string_view key, std::stri
   return loaded->config;
 }
 
+// True when what listens at `http` is what `rpc_address` leads to: it would pass its own RPC on to
+// itself.
+bool IsItself(const Endpoint& http, std::string_view rpc_address) {
+  const size_t colon = rpc_address.rfind(':');
+  if (rpc_address.substr(colon + 1) != base::StrCat(http.port)) return false;
+  const std::string_view host = rpc_address.substr(0, colon);
+  const bool this_machine = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  return rpc_address == http.ToString() ||
+         (agent::config::IsWildcard(http.address) && this_machine);
+}
+
 class GatewayCommand final : public Command {
  public:
   explicit GatewayCommand(const Context& context) : Command(context) {
@@ -97,6 +108,11 @@ class GatewayCommand final : public Command {
     const absl::StatusOr<std::string> rpc_address = RpcAddress(options_.rpc_address, context());
     if (!rpc_address.ok()) return Fail("==> Error starting gateway", rpc_address.status());
     options_.rpc_address = *rpc_address;
+    if (options_.http_listen.has_value() &&
+        IsItself(*options_.http_listen, options_.rpc_address)) {
+      return Fail(base::StrCat("==> The agent's RPC address is that of -http-addr: ",
+                               options_.rpc_address));
+    }
     if (!options_.http_listen.has_value() && !options_.dns_listen.has_value()) {
       return Fail("==> Nothing to serve: -http-addr and -dns-addr are both off");
     }

@@ -29,6 +29,7 @@ int RunGateway(const GatewayOptions& options) {
   FacesOptions faces_options;
   if (options.http_listen.has_value()) faces_options.http_listen = {*options.http_listen};
   if (options.dns_listen.has_value()) faces_options.dns_listen = {*options.dns_listen};
+  faces_options.rpc_address = options.rpc_address;
   faces_options.datacenter = options.datacenter;
   faces_options.dns.domain = options.domain;
   Faces faces(&backend, &logger);

@@ -124,9 +124,10 @@ class GrpcServer::Impl {
                                 options_.limits.calls_per_connection_max);
     builder->SetMaxReceiveMessageSize(static_cast<int>(options_.limits.request_bytes_max));
     builder->SetMaxSendMessageSize(static_cast<int>(options_.limits.reply_bytes_max));
-    // A client that has vanished without a word is found out, and its calls are freed.
-    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                                static_cast<int>(options_.limits.ping_interval.count()));
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                                static_cast<int>(options_.limits.ping_timeout.count()));
     // Clients may do the same to us while a blocking read waits.
     builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
     builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

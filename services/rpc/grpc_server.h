@@ -33,6 +33,11 @@ class GrpcServer {
     int calls_per_connection_max = 20'000;
     // Messages of a stream that wait for a slow client; with more, Next is refused.
     size_t stream_messages_max = 64;
+    // A client that has vanished without a word is found out, and its calls are freed: each is
+    // pinged so often, and cut off when it does not answer. HTTP counts on it
+    // (gateway/http/splice.h).
+    std::chrono::milliseconds ping_interval{60'000};
+    std::chrono::milliseconds ping_timeout{20'000};
   };
   struct Options {
     // "127.0.0.1:8400", "[::1]:8400" or "unix:///path"; port 0 takes a free one.
