@@ -78,6 +78,15 @@ class Call {
   // The caller's token, by metadata or header; empty: anonymous. Outlives the call.
   std::string_view token;
 
+  // Set before Start by a face that has the request as bytes, for a method whose backend takes them
+  // (Backend::TakesBytes): request() is then empty, and the reply comes as bytes too.
+  struct Wire;  // services/rpc/grpc_bytes.h
+  Wire* wire = nullptr;
+
+  // Without a leader or a server to ask, wait for one up to the backend's hold timeout. A caller
+  // that would rather be told at once says no.
+  bool hold = true;
+
   // While Done runs: what owns the rows that the response refers to; null where it refers to none.
   // A face that goes on reading the response after Done copies it, and lets go of it when it is
   // done.

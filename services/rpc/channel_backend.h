@@ -4,7 +4,7 @@
 // that runs apart from the agent speaks to. A reply carries no validity yet: `validity` stays null,
 // so such a face keeps no replies.
 //
-// Threads: Start from any; a call's Done and Next come by its executor, never inside Start.
+// Threads: Start from any; a call's Done and Next come by its executor.
 #ifndef CONSUL_SERVICES_RPC_CHANNEL_BACKEND_H_
 #define CONSUL_SERVICES_RPC_CHANNEL_BACKEND_H_
 

@@ -21,6 +21,8 @@ Row RowOf(Reason reason) {
   switch (reason) {
     case errors::v1::REASON_NO_LEADER:
       return {absl::StatusCode::kUnavailable, 500};
+    case errors::v1::REASON_NO_SERVERS:
+      return {absl::StatusCode::kUnavailable, 500};
     case errors::v1::REASON_NO_PATH_TO_DATACENTER:
       return {absl::StatusCode::kNotFound, 500};
     case errors::v1::REASON_INVALID_FIELD:

@@ -69,12 +69,14 @@ void EnableReflectionAndHealth() {
 
 class GrpcServer::Impl {
  public:
-  Impl(Options options, const MethodTable& methods, Backend* backend)
+  Impl(Options options, std::initializer_list<const MethodTable*> tables, Backend* backend)
       : options_(std::move(options)),
         context_{backend, options_.limits, Strands([backend] { backend->Idle(); })} {
-    for (const auto* descriptor : methods.services()) {
-      services_.push_back(std::make_unique<TableService>(&context_, methods, descriptor));
-      names_.push_back(descriptor->full_name());
+    for (const MethodTable* const table : tables) {
+      for (const auto* descriptor : table->services()) {
+        services_.push_back(std::make_unique<TableService>(&context_, *table, descriptor));
+        names_.push_back(descriptor->full_name());
+      }
     }
   }
 
@@ -155,8 +157,9 @@ class GrpcServer::Impl {
   std::unique_ptr<grpc::Server> server_;
 };
 
-GrpcServer::GrpcServer(Options options, const MethodTable& methods, Backend* backend)
-    : impl_(std::make_unique<Impl>(std::move(options), methods, backend)) {}
+GrpcServer::GrpcServer(Options options, std::initializer_list<const MethodTable*> tables,
+                       Backend* backend)
+    : impl_(std::make_unique<Impl>(std::move(options), tables, backend)) {}
 
 GrpcServer::~GrpcServer() = default;
 

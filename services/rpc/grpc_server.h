@@ -1,6 +1,6 @@
 // services/rpc/grpc_server.h
 //
-// The gRPC face: every service of a method table, on a backend. Each proto service becomes one
+// A gRPC face: every service of its method tables, on a backend. Each proto service becomes one
 // grpc::Service made from its descriptor, so that server reflection and the health service list it;
 // no code is generated per service. Requests and replies are handled as bytes on gRPC's own threads
 // while they need no wait; a call that waits goes on on the server's one event thread.
@@ -11,8 +11,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -40,8 +42,10 @@ class GrpcServer {
     Limits limits = {};
   };
 
-  // `methods` and `backend` outlive the server.
-  GrpcServer(Options options, const MethodTable& methods, Backend* backend);
+  // The tables and `backend` outlive the server.
+  GrpcServer(Options options, const MethodTable& methods, Backend* backend)
+      : GrpcServer(std::move(options), {&methods}, backend) {}
+  GrpcServer(Options options, std::initializer_list<const MethodTable*> tables, Backend* backend);
   // REQUIRES: stopped, or never started.
   ~GrpcServer();
   GrpcServer(const GrpcServer&) = delete;

@@ -115,7 +115,7 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
     const Consensus::View view = backend_->consensus_->view();
     if (view.leads) {
       backend_->Start(Release());
-    } else if (late_.load()) {
+    } else if (late_.load() || !backend_->holds_.load()) {
       Finish(NoLeader());
     }
   }
@@ -279,11 +279,8 @@ void LocalBackend::Start(Call* call) {
   const Handler& handler = handlers_->Of(call->method());
   if (const auto* read = std::get_if<ReadHandler>(&handler)) return StartRead(call, *read);
   if (const auto* write = std::get_if<WriteHandler>(&handler)) return StartWrite(call, *write);
-  if (const auto* local = std::get_if<LocalHandler>(&handler)) {
-    call->status = local->answer(call->request(), call->response());
-    return call->Done();
-  }
-  std::get<CallHandler>(handler).start(call);
+  const bool run = RunHere(handler, call);
+  CONSUL_CHECK(run);
 }
 
 void LocalBackend::Idle() {
@@ -411,6 +408,10 @@ std::chrono::nanoseconds LocalBackend::WaitOf(const QueryOptions& options) const
 }
 
 void LocalBackend::Hold(Call* call) {
+  if (!call->hold || !holds_.load()) {
+    call->status = NoLeader();
+    return call->Done();
+  }
   const auto held = std::make_shared<HeldCall>(this, call);
   bool held_full = false;
   {
@@ -425,13 +426,18 @@ void LocalBackend::Hold(Call* call) {
     return call->Done();
   }
   held->Begin();
-  // A leader that came between the look and the list has told nobody.
-  if (consensus_->view().leads) held->Wake();
+  // A leader, or an end, that came between the look and the list has told nobody.
+  if (consensus_->view().leads || !holds_.load()) held->Wake();
 }
 
 void LocalBackend::Unhold(HeldCall* held) {
   base::MutexLock lock(&mutex_);
   held_.erase(held);
+}
+
+void LocalBackend::StopHolding() {
+  holds_.store(false);
+  LeaderChanged();
 }
 
 void LocalBackend::LeaderChanged() {

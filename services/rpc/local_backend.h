@@ -51,6 +51,10 @@ class LocalBackend : public Backend {
   // Consensus found, lost or became the leader: calls that are held try again.
   void LeaderChanged();
 
+  // The server stops: calls that are held end with REASON_NO_LEADER, so that whoever forwarded them
+  // asks another one, and none is held any more.
+  void StopHolding();
+
  private:
   class HeldCall;
   class ParkedRead;
@@ -76,13 +80,15 @@ class LocalBackend : public Backend {
                 uint64_t* index);
   void GiveValidity(const Read& read, const state::WatchSet& watched, uint64_t index);
   std::chrono::nanoseconds WaitOf(const query::v1::QueryOptions& options) const;
-  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`.
+  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`
+  // or would rather not wait.
   void Hold(Call* call);
   void Unhold(HeldCall* held);
 
   const Options options_;
   const Handlers* const handlers_;
   Consensus* const consensus_;
+  std::atomic<bool> holds_{true};
   base::TimerQueue timers_;
   base::Mutex mutex_;
   std::unordered_map<const HeldCall*, std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);

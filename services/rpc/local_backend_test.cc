@@ -379,6 +379,32 @@ TEST_F(LocalBackendTest, WithoutALeaderACallIsHeldThenFails) {
   EXPECT_EQ(call->status.message(), "No cluster leader");
 }
 
+TEST_F(LocalBackendTest, ACallThatWouldRatherNotWaitIsNotHeld) {
+  consensus_.now = {};
+  auto call = NewGet();
+  call->hold = false;
+  backend_->Start(call.get());
+  EXPECT_TRUE(call->done);
+  EXPECT_EQ(Detail(call->status).reason(), errors::v1::REASON_NO_LEADER);
+}
+
+TEST_F(LocalBackendTest, AServerThatStopsHoldsNothing) {
+  LocalBackend::Options options;
+  options.hold_timeout = 1h;
+  LocalBackend stopping(options, &handlers_, &consensus_);
+  consensus_.now = {};
+  auto held = NewGet();
+  stopping.Start(held.get());
+  EXPECT_FALSE(held->done);
+  stopping.StopHolding();
+  executor_.RunUntil(held->done);
+  EXPECT_EQ(Detail(held->status).reason(), errors::v1::REASON_NO_LEADER);
+  auto late = NewGet();
+  stopping.Start(late.get());
+  EXPECT_TRUE(late->done);
+  EXPECT_EQ(Detail(late->status).reason(), errors::v1::REASON_NO_LEADER);
+}
+
 TEST_F(LocalBackendTest, AHeldCallGoesOnWhenALeaderComes) {
   consensus_.now = {};
   auto call = NewGet();
