@@ -92,14 +92,6 @@ TEST_F(AgentTest, ADataDirThatCannotBeMadeIsNamed) {
   EXPECT_NE(TextOf(agent.status()).find("/sys/consul-data"), std::string::npos) << agent.status();
 }
 
-TEST_F(AgentTest, AClientAgentIsRefusedAndLeavesNothingBehind) {
-  config_.server = false;
-  const auto agent = Start();
-  ASSERT_FALSE(agent.ok());
-  EXPECT_EQ(rpc::Detail(agent.status()).reason(), errors::v1::REASON_UNSUPPORTED);
-  EXPECT_FALSE(std::filesystem::exists(config_.data_dir));
-}
-
 TEST_F(AgentTest, ADamagedNodeIdIsNamed) {
   std::filesystem::create_directories(config_.data_dir);
   std::ofstream(config_.data_dir + "/node-id") << "not a uuid\n";

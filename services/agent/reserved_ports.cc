@@ -17,11 +17,6 @@ ReservedPorts::~ReservedPorts() {
 }
 
 absl::Status ReservedPorts::Take(const config::Config& config) {
-  if (config.server_listen.has_value()) {
-    if (absl::Status status = TakeOne(*config.server_listen, SOCK_STREAM); !status.ok()) {
-      return status;
-    }
-  }
   for (const auto& gossip : {config.serf_lan_listen, config.serf_wan_listen}) {
     if (!gossip.has_value()) continue;
     if (absl::Status status = TakeOne(*gossip, SOCK_STREAM); !status.ok()) return status;

@@ -1,6 +1,6 @@
 // services/agent/reserved_ports.h
 //
-// The ports of the agents' own protocols, held from the start: what other agents will be told in
+// The ports of gossip, held from the start: what other agents will be told in
 // tags and in the catalog must be this agent's, or two agents would tell the same. They are bound,
 // and refuse connections: nothing is spoken on them yet.
 //
@@ -23,7 +23,7 @@ class ReservedPorts {
   ReservedPorts(const ReservedPorts&) = delete;
   ReservedPorts& operator=(const ReservedPorts&) = delete;
 
-  // Takes the server port (TCP) and both gossip ports (TCP and UDP), those that are on.
+  // Takes both gossip ports (TCP and UDP), those that are on.
   // ALREADY_EXISTS: `listen tcp IP:PORT: address already in use`; UNAVAILABLE: another reason, as
   // an address that is not this machine's.
   absl::Status Take(const config::Config& config);

@@ -140,17 +140,19 @@ std::string StatusLine(std::string_view key) {
 
 }  // namespace
 
-v1::Member LanMember(const config::Config& config, const std::string& node_id) {
+v1::Member LanMember(const config::Config& config, const std::string& node_id,
+                     const std::string& generation) {
   v1::Member member;
   member.set_name(config.node_name);
   member.set_addr(config.advertise_address);
   member.set_port(config.ports.serf_lan.value_or(0));
   SetTags(config, node_id, &member);
+  if (!generation.empty()) Add(member.mutable_tags(), "gen", generation);
   return member;
 }
 
 v1::Member WanMember(const config::Config& config, const std::string& node_id) {
-  v1::Member member = LanMember(config, node_id);
+  v1::Member member = LanMember(config, node_id, "");
   member.set_name(base::StrCat(config.node_name, ".", config.datacenter));
   member.set_addr(config.advertise_address_wan);
   member.set_port(config.ports.serf_wan.value_or(0));

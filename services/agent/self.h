@@ -19,10 +19,12 @@ namespace consul::agent {
 
 using Figures = std::vector<std::pair<std::string, std::string>>;
 
-// The member that the agent is. `node_id` is the resolved one. Tags stand in the order in which
-// `consul members` prints them; those it does not print follow.
-v1::Member LanMember(const config::Config& config, const std::string& node_id);
-// The same in the WAN pool, where names carry the datacenter.
+// The member that the agent is. `node_id` is the resolved one, `generation` the agent's life, which
+// its catalog writes carry. Tags stand in the order in which `consul members` prints them; those it
+// does not print follow.
+v1::Member LanMember(const config::Config& config, const std::string& node_id,
+                     const std::string& generation);
+// The same in the WAN pool, where names carry the datacenter, and which the catalog is not made of.
 v1::Member WanMember(const config::Config& config, const std::string& node_id);
 
 // The agent's node as the catalog should have it, without indexes.

@@ -41,7 +41,7 @@ std::string Setting(const v1::GetSelfResponse& self, const std::string& name) {
 
 // role=consul,dc=dc1,vsn=1,vsn_min=1,vsn_max=1,port=8300,bootstrap=1
 TEST(SelfTest, TagsStandInThePagesOrder) {
-  const v1::Member member = LanMember(ServerConfig(), "id");
+  const v1::Member member = LanMember(ServerConfig(), "id", "life");
   const std::vector<std::string> names = TagNames(member);
   ASSERT_GE(names.size(), 7);
   EXPECT_EQ(std::vector<std::string>(names.begin(), names.begin() + 7),
@@ -51,6 +51,7 @@ TEST(SelfTest, TagsStandInThePagesOrder) {
   EXPECT_EQ(Tag(member, "port"), "8300");
   EXPECT_EQ(Tag(member, "bootstrap"), "1");
   EXPECT_EQ(Tag(member, "id"), "id");
+  EXPECT_EQ(Tag(member, "gen"), "life");
   EXPECT_EQ(Tag(member, "build"), base::StrCat(base::kVersion, ":"));
   EXPECT_EQ(Tag(member, "wan_join_port"), "8302");
 }
@@ -58,13 +59,13 @@ TEST(SelfTest, TagsStandInThePagesOrder) {
 TEST(SelfTest, OnlyABootstrapServerHasTheTag) {
   config::Config config = ServerConfig();
   config.bootstrap = false;
-  EXPECT_EQ(Tag(LanMember(config, "id"), "bootstrap"), "none");
+  EXPECT_EQ(Tag(LanMember(config, "id", "life"), "bootstrap"), "none");
 }
 
 TEST(SelfTest, AClientHasNoTagsOfAServer) {
   config::Config config = ServerConfig();
   config.server = false;
-  const v1::Member member = LanMember(config, "id");
+  const v1::Member member = LanMember(config, "id", "life");
   EXPECT_EQ(Tag(member, "role"), "node");
   EXPECT_EQ(Tag(member, "port"), "none");
   EXPECT_EQ(Tag(member, "bootstrap"), "none");
@@ -74,7 +75,7 @@ TEST(SelfTest, AClientHasNoTagsOfAServer) {
 TEST(SelfTest, WithoutAWanPortThereIsNothingToJoin) {
   config::Config config = ServerConfig();
   config.ports.serf_wan.reset();
-  EXPECT_EQ(Tag(LanMember(config, "id"), "wan_join_port"), "none");
+  EXPECT_EQ(Tag(LanMember(config, "id", "life"), "wan_join_port"), "none");
 }
 
 TEST(SelfTest, NamesInTheWanPoolCarryTheDatacenter) {
@@ -82,8 +83,9 @@ TEST(SelfTest, NamesInTheWanPoolCarryTheDatacenter) {
   EXPECT_EQ(member.name(), "a.dc1");
   EXPECT_EQ(member.addr(), "192.0.2.1");
   EXPECT_EQ(member.port(), 8302);
-  EXPECT_EQ(LanMember(ServerConfig(), "id").name(), "a");
-  EXPECT_EQ(LanMember(ServerConfig(), "id").port(), 8301);
+  EXPECT_EQ(Tag(member, "gen"), "none");
+  EXPECT_EQ(LanMember(ServerConfig(), "id", "life").name(), "a");
+  EXPECT_EQ(LanMember(ServerConfig(), "id", "life").port(), 8301);
 }
 
 TEST(SelfTest, TheNodeHasItsAddressesByTag) {

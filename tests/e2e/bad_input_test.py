@@ -127,7 +127,7 @@ class TakenPortTest(Story):
 
     def test_an_address_of_another_machine(self):
         stderr = self.start_fails("-bind", "10.99.99.99")
-        self.assertIn("10.99.99.99:8300: Cannot assign requested address", stderr)
+        self.assertIn("10.99.99.99:8300: cannot assign requested address", stderr)
 
     def test_an_agent_that_could_not_start_leaves_the_directory_usable(self):
         self.take(8500)

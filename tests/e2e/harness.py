@@ -150,11 +150,14 @@ class Process:
 
 
 class Agent(Process):
-    """A server as on the page: `consul agent -server -bootstrap -data-dir DIR`, and more flags."""
+    """A server as on the page: `consul agent -server -bootstrap -data-dir DIR`, and more flags.
 
-    def __init__(self, data_dir, *flags, port=HTTP_PORT, prefix=()):
+    With an empty `mode` it is a client.
+    """
+
+    def __init__(self, data_dir, *flags, port=HTTP_PORT, prefix=(), mode=("-server", "-bootstrap")):
         self._port = port
-        command = ["agent", "-server", "-bootstrap", "-data-dir", data_dir, *flags]
+        command = ["agent", *mode, "-data-dir", data_dir, *flags]
         super().__init__(*command, prefix=prefix)
 
     def wait_until_ready(self):
