@@ -95,7 +95,6 @@ void CallContext::Clear() {
   rows.reset();
   route = nullptr;
   request = nullptr;
-  response = nullptr;
   token.clear();
 }
 

@@ -51,7 +51,6 @@ struct CallContext {
   std::optional<HttpCall> call;
   const RoutePlan* route = nullptr;
   google::protobuf::Message* request = nullptr;
-  google::protobuf::Message* response = nullptr;
   bool pretty = false;
   std::string token;
   // While a large reply is being written: what is not encoded yet, and what it refers to.
@@ -121,6 +120,7 @@ class Connection {
   void EndRequest();
   void StartCall();
   void AnswerCall();
+  void EncodeAnswer(EncodedReply* encoded);
   void AppendSlice();
   void AnswerFixed(const Outcome& outcome);
   void Fail(int status, std::string_view detail);

@@ -363,6 +363,69 @@ TEST_F(HttpServerTest, ManyBlockedQueriesAreAnsweredByOneWrite) {
   for (const auto& client : clients) EXPECT_EQ(client->Read()->status, 200);
 }
 
+// What was encoded for one is given to the next who is given the same answer in the same form.
+TEST_F(HttpServerTest, ASharedAnswerIsEncodedOnce) {
+  options_.threads = 1;
+  Start();
+  TestClient client(port());
+  const auto get = [&](std::string_view target) {
+    client.Request("GET", target);
+    return client.Read()->body;
+  };
+  backend_.NumberAnswers(7);
+  const std::string first = get("/v1/kv/foo");
+  backend_.Set("foo", "new");
+  EXPECT_EQ(get("/v1/kv/foo"), first);
+  EXPECT_NE(get("/v1/kv/foo?pretty"), first);
+  EXPECT_EQ(get("/v1/kv/foo?raw"), "new");
+  EXPECT_NE(get("/v1/kv/foo"), first);
+}
+
+TEST_F(HttpServerTest, AnotherAnswerIsEncodedAnew) {
+  options_.threads = 1;
+  Start();
+  TestClient client(port());
+  std::string last;
+  for (const uint64_t number : {7, 8, 0, 0}) {
+    backend_.NumberAnswers(number);
+    backend_.Set("foo", "the index of the key moves");
+    client.Request("GET", "/v1/kv/foo");
+    std::string body = client.Read()->body;
+    EXPECT_NE(body, last) << number;
+    last = std::move(body);
+  }
+}
+
+TEST_F(HttpServerTest, ASharedAnswerGoesToConnectionsThatCloseAndThatStay) {
+  options_.threads = 1;
+  Start();
+  backend_.NumberAnswers(7);
+  const std::string stays = Exchange(
+      "GET /v1/kv/foo HTTP/1.1\r\nHost: t\r\n\r\n"
+      "GET /v1/kv/foo HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+  const size_t second = stays.find("HTTP/1.1 200 OK", 1);
+  ASSERT_NE(second, std::string::npos);
+  EXPECT_EQ(stays.substr(0, second).find("Connection: close"), std::string::npos);
+  EXPECT_NE(stays.substr(second).find("Connection: close"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, AnErrorBetweenSharedAnswersIsNotGivenOn) {
+  options_.threads = 1;
+  Start();
+  TestClient client(port());
+  backend_.NumberAnswers(7);
+  client.Request("GET", "/v1/kv/foo");
+  const std::string first = client.Read()->body;
+  backend_.FailWith(absl::UnavailableError("No cluster leader"));
+  client.Request("GET", "/v1/kv/foo");
+  EXPECT_EQ(client.Read()->body, "No cluster leader");
+  backend_.FailWith(absl::OkStatus());
+  client.Request("GET", "/v1/kv/foo");
+  const auto again = client.Read();
+  EXPECT_EQ(again->status, 200);
+  EXPECT_EQ(again->body, first);
+}
+
 // What the allocator has given out grows by 4 kB at most for each query that waits.
 TEST_F(HttpServerTest, ABlockedQueryHoldsLittle) {
   options_.limits.connections_per_client_max = 0;

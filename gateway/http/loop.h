@@ -16,6 +16,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -38,6 +39,18 @@ struct CallContext;
 // Without the type-erased executor: one indirection less in each operation.
 using Socket =
     boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+// A reply as it was encoded last, kept for calls that are given the same answer. Its connection and
+// the date are not in it.
+struct EncodedReply {
+  // 0: of an answer that nobody shares, or not whole.
+  uint64_t shared_answer = 0;
+  const RoutePlan* route = nullptr;
+  bool pretty = false;
+  int status = 200;
+  std::string headers;
+  std::string body;
+};
 
 class Loop final : public rpc::Executor {
  public:
@@ -78,7 +91,7 @@ class Loop final : public rpc::Executor {
   Clock::time_point now() const { return now_; }
   char* large_buffer() { return large_buffer_.get(); }
   std::string& body_scratch() { return body_scratch_; }
-  std::string& header_scratch() { return header_scratch_; }
+  EncodedReply& encoded() { return encoded_; }
 
   std::unique_ptr<char[]> TakeBuffer();
   void GiveBuffer(std::unique_ptr<char[]> buffer);
@@ -123,7 +136,7 @@ class Loop final : public rpc::Executor {
   std::vector<Connection*> connections_;
   std::unique_ptr<char[]> large_buffer_;
   std::string body_scratch_;
-  std::string header_scratch_;
+  EncodedReply encoded_;
   std::vector<std::unique_ptr<char[]>> buffers_;
   std::string spare_out_;
   std::vector<std::unique_ptr<CallContext>> contexts_;
