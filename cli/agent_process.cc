@@ -15,6 +15,7 @@
 #include "cli/process.h"
 #include "cli/signals.h"
 #include "services/agent/agent.h"
+#include "services/agent/self.h"
 #include "services/base/log.h"
 #include "services/base/strings.h"
 #include "services/rpc/grpc_server.h"
@@ -86,9 +87,7 @@ class AgentProcess {
     FacesOptions faces;
     faces.http_listen = config_.http_listen;
     faces.dns_listen = config_.dns_listen;
-    faces.datacenter = config_.datacenter;
-    faces.limits = config_.limits;
-    faces.dns = config_.dns;
+    faces.settings = agent::GatewaySettings(config_);
     faces_ = std::make_unique<Faces>(agent_->backend(), &logger_);
     return faces_->Start(faces);
   }

@@ -229,8 +229,9 @@ class Case {
       return endpoint.has_value() ? endpoint->ToString() : "off";
     };
     out_ << "gateway to " << options.rpc_address << " http " << show(options.http_listen) << " dns "
-         << show(options.dns_listen) << " datacenter " << options.datacenter << " domain "
-         << options.domain << "\n";
+         << show(options.dns_listen) << " datacenter "
+         << options.datacenter.value_or("(the agent's)") << " domain "
+         << options.domain.value_or("(the agent's)") << "\n";
     return kExitOk;
   }
 

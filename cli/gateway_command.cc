@@ -35,9 +35,12 @@ absl::Status ParseListen(std::string_view text, std::optional<Endpoint>* out) {
   return absl::OkStatus();
 }
 
-// The configuration of an agent that has `text` for the setting `key`, or what is wrong with that:
-// a gateway takes what its agent takes.
-absl::StatusOr<agent::config::Config> AsTheAgent(std::string_view key, std::string_view text) {
+// Takes `text` for the setting `key` as an agent takes it: what `get` finds in its configuration.
+// Empty is as if it were not given.
+absl::Status Override(std::string_view key, std::string_view text, std::optional<std::string>* out,
+                      std::string (*get)(const agent::config::Config&)) {
+  out->reset();
+  if (text.empty()) return absl::OkStatus();
   agent::config::Sources sources;
   // What an agent cannot do without, and a gateway has no use for.
   sources.flags.Set("data_dir", agent::config::Value("/"));
@@ -45,8 +48,8 @@ absl::StatusOr<agent::config::Config> AsTheAgent(std::string_view key, std::stri
   sources.flags.Set("node_name", agent::config::Value("gateway"));
   sources.flags.Set(key, agent::config::Value(text));
   const absl::StatusOr<agent::config::Loaded> loaded = agent::config::Load(sources, {});
-  if (!loaded.ok()) return loaded.status();
-  return loaded->config;
+  if (loaded.ok()) *out = get(loaded->config);
+  return loaded.status();
 }
 
 class GatewayCommand final : public Command {
@@ -54,8 +57,6 @@ class GatewayCommand final : public Command {
   explicit GatewayCommand(const Context& context) : Command(context) {
     options_.http_listen = Endpoint{"127.0.0.1", 8500};
     options_.dns_listen = Endpoint{"127.0.0.1", 8600};
-    options_.datacenter = "dc1";
-    options_.domain = "consul";
     flags().Add(FlagGroup::kCommand, "rpc-addr", "address",
                 "Address and port of the RPC of the agent that is asked. This can also be given by "
                 "the environment variable CONSUL_RPC_ADDR. The default is 127.0.0.1:8400.",
@@ -69,18 +70,16 @@ class GatewayCommand final : public Command {
                 "Address and port that DNS listens on, or off. The default is 127.0.0.1:8600.",
                 [this](std::string_view text) { return ParseListen(text, &options_.dns_listen); });
     flags().Add(FlagGroup::kCommand, "datacenter", "value",
-                "Name of the agent's datacenter. The default is dc1.",
+                "Datacenter of names that give none. The default is the agent's.",
                 [this](std::string_view text) {
-                  const auto config = AsTheAgent("datacenter", text);
-                  if (config.ok()) options_.datacenter = config->datacenter;
-                  return config.status();
+                  return Override("datacenter", text, &options_.datacenter,
+                                  [](const auto& config) { return config.datacenter; });
                 });
     flags().Add(FlagGroup::kCommand, "domain", "value",
-                "The domain to answer DNS queries for. The default is consul.",
+                "The domain to answer DNS queries for. The default is the agent's.",
                 [this](std::string_view text) {
-                  const auto config = AsTheAgent("domain", text);
-                  if (config.ok()) options_.domain = config->dns.domain;
-                  return config.status();
+                  return Override("domain", text, &options_.domain,
+                                  [](const auto& config) { return config.dns.domain; });
                 });
   }
 
@@ -89,7 +88,11 @@ class GatewayCommand final : public Command {
   std::string Description() const override {
     return "  Serves HTTP and DNS as an agent does, from a process of its own that asks an\n"
            "  agent over RPC. Any number of them may run beside one agent:\n\n"
-           "      $ consul gateway -rpc-addr 10.0.0.1:8400 -http-addr 0.0.0.0:8500";
+           "      $ consul gateway -rpc-addr 10.0.0.1:8400 -http-addr 0.0.0.0:8500\n\n"
+           "  It answers by the agent's settings: datacenter, domains, dns_config, the limits\n"
+           "  of HTTP and of waiting. It takes them at the start, and anew when the agent is\n"
+           "  started again with others. An agent that is not there yet is waited for: until\n"
+           "  it has told its settings, HTTP answers 500 and DNS SERVFAIL.";
   }
 
   int Execute(const std::vector<std::string>& args) override {

@@ -24,7 +24,7 @@ class ClientCounts {
   enum class Result { kTaken, kClientFull, kFull };
 
   // 0 as `per_client_max`: no limit.
-  ClientCounts(size_t per_client_max, size_t max) : per_client_max_(per_client_max), max_(max) {}
+  ClientCounts(size_t per_client_max, size_t max) : max_(max), per_client_max_(per_client_max) {}
 
   // Counts one connection more of `client`, unless a limit is reached.
   Result Take(const ClientKey& client) {
@@ -45,12 +45,22 @@ class ClientCounts {
     total_.fetch_sub(1, std::memory_order_relaxed);
   }
 
+  // Connections that are there already stay, also where they are more.
+  void SetPerClientMax(size_t max) {
+    base::MutexLock lock(&mutex_);
+    per_client_max_ = max;
+  }
+  size_t per_client_max() const {
+    base::MutexLock lock(&mutex_);
+    return per_client_max_;
+  }
+
   size_t total() const { return total_.load(std::memory_order_relaxed); }
 
  private:
-  const size_t per_client_max_;
   const size_t max_;
-  base::Mutex mutex_;
+  mutable base::Mutex mutex_;
+  size_t per_client_max_ GUARDED_BY(mutex_);
   std::map<ClientKey, size_t> counts_ GUARDED_BY(mutex_);
   std::atomic<size_t> total_{0};
 };

@@ -38,6 +38,15 @@ struct HttpAddress {
   uint16_t port = 0;
 };
 
+// What may change while a server runs.
+struct HttpSettings {
+  // Bodies of one method by its path, instead of what its route says: 413. Each names a method
+  // whose routes take a body.
+  std::map<std::string, uint64_t, std::less<>> method_body_bytes_max;
+  // Connections of one IP address: 429 (`limits.http_max_conns_per_client`); 0: no limit.
+  size_t connections_per_client_max = 200;
+};
+
 // Every limit has a reply or an end of the connection that names it.
 struct HttpLimits {
   // A client that goes over one of these gets 431, 414.
@@ -45,10 +54,6 @@ struct HttpLimits {
   size_t url_bytes_max = 32 * 1024;
   // Bodies that no route reads are passed over up to this size; longer ones end the connection.
   size_t ignored_body_bytes_max = 256 * 1024;
-  // Bodies of one method by its path, instead of what its route says: 413. Each names a method.
-  std::map<std::string, uint64_t, std::less<>> method_body_bytes_max;
-  // Connections of one IP address: 429 (`limits.http_max_conns_per_client`); 0: no limit.
-  size_t connections_per_client_max = 200;
   // Connections in all: 503.
   size_t connections_max = 50 * 1000;
   // From the first byte of a request to the end of its header.
@@ -64,6 +69,7 @@ struct HttpOptions {
   // Event loops; at least one.
   int threads = 2;
   HttpLimits limits;
+  HttpSettings settings;
   // Optional; outlives the server.
   base::Logger* log = nullptr;
 };
@@ -82,6 +88,10 @@ class HttpServer {
   // UNAVAILABLE otherwise.
   // REQUIRES: not started before.
   absl::Status Start();
+
+  // What comes from now on is served by these settings; a method that is not in them has the limit
+  // that it had. From any thread.
+  void Apply(const HttpSettings& settings);
 
   // The port of each address, in the order of the options.
   // REQUIRES: Start has returned ok.

@@ -270,7 +270,7 @@ TEST_F(HttpServerTest, LimitsTheTimeBetweenRequests) {
 }
 
 TEST_F(HttpServerTest, LimitsTheConnectionsOfOneClient) {
-  options_.limits.connections_per_client_max = 2;
+  options_.settings.connections_per_client_max = 2;
   Start();
   TestClient a(port());
   auto b = std::make_unique<TestClient>(port());
@@ -355,7 +355,7 @@ TEST_F(HttpServerTest, AnswersABlockedQueryOnAConnectionThatStays) {
 }
 
 TEST_F(HttpServerTest, ManyBlockedQueriesAreAnsweredByOneWrite) {
-  options_.limits.connections_per_client_max = 0;
+  options_.settings.connections_per_client_max = 0;
   Start();
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < 300; ++i) clients.push_back(Park());
@@ -365,7 +365,7 @@ TEST_F(HttpServerTest, ManyBlockedQueriesAreAnsweredByOneWrite) {
 
 // What the allocator has given out grows by 4 kB at most for each query that waits.
 TEST_F(HttpServerTest, ABlockedQueryHoldsLittle) {
-  options_.limits.connections_per_client_max = 0;
+  options_.settings.connections_per_client_max = 0;
   options_.threads = 1;
   Start();
   std::vector<std::unique_ptr<TestClient>> clients;
@@ -429,7 +429,7 @@ TEST_F(HttpServerTest, RefusesWhatIsNoAddress) {
 
 TEST_F(HttpServerTest, TheConfiguredLimitOfBodiesGoesBeforeTheRoutes) {
   for (const size_t max : {size_t{10}, size_t{600 * 1024}}) {
-    options_.limits.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", max}};
+    options_.settings.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", max}};
     Start();
     TestClient client(port());
     client.Request("PUT", "/v1/kv/a", std::string(max, 'x'));
@@ -444,6 +444,41 @@ TEST_F(HttpServerTest, TheConfiguredLimitOfBodiesGoesBeforeTheRoutes) {
               std::string::npos)
         << refused->body;
   }
+}
+
+TEST_F(HttpServerTest, AppliedSettingsHoldForConnectionsThatAreThere) {
+  Start();
+  const auto put = [](TestClient& client, size_t bytes) {
+    client.Request("PUT", "/v1/kv/a", std::string(bytes, 'x'));
+    const auto answer = client.Read();
+    return answer.has_value() ? answer->status : 0;
+  };
+  auto client = std::make_unique<TestClient>(port());
+  EXPECT_EQ(put(*client, 12), 200);
+  server_->Apply({.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", 11}},
+                  .connections_per_client_max = 1});
+  EXPECT_EQ(put(*client, 11), 200);
+  const std::string reply = TestClient(port()).ReadToEnd();
+  EXPECT_NE(reply.find("limits.http_max_conns_per_client is 1"), std::string::npos) << reply;
+  EXPECT_EQ(put(*client, 12), 413);
+  client.reset();
+  ASSERT_TRUE(Eventually([&] { return server_->connections() == 0; }));
+  // The methods that are not named keep what they had.
+  server_->Apply({.method_body_bytes_max = {}, .connections_per_client_max = 0});
+  TestClient first(port());
+  TestClient second(port());
+  EXPECT_EQ(put(first, 11), 200);
+  EXPECT_EQ(put(second, 12), 413);
+}
+
+TEST_F(HttpServerTest, ALimitOfNothingTakesEmptyBodies) {
+  options_.settings.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", 0}};
+  Start();
+  TestClient client(port());
+  client.Request("PUT", "/v1/kv/a", "");
+  EXPECT_EQ(client.Read()->status, 200);
+  client.Request("PUT", "/v1/kv/a", "x");
+  EXPECT_EQ(client.Read()->status, 413);
 }
 
 TEST_F(HttpServerTest, ALoopSaysOnceThatItIsIdle) {

@@ -105,6 +105,7 @@ absl::Status Agent::StartServer() {
 
 void Agent::RegisterHandlers() {
   view_.self = Self(config_, node_id_);
+  view_.gateway_settings = GatewaySettings(config_);
   view_.lan = &lan_;
   view_.wan = &wan_;
   view_.stats = [this] { return Stats(); };

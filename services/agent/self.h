@@ -1,7 +1,7 @@
 // services/agent/self.h
 //
 // What an agent says of itself: its member in the pools, its entry in the catalog, its
-// configuration for people, the figures of its process.
+// configuration for people and for gateways, the figures of its process.
 //
 // Threads: pure functions of the configuration, but for RuntimeStats, which asks the kernel.
 #ifndef CONSUL_SERVICES_AGENT_SELF_H_
@@ -30,6 +30,9 @@ catalog::v1::Node CatalogNode(const config::Config& config, const std::string& n
 
 // All of it but the member and the figures.
 v1::GetSelfResponse Self(const config::Config& config, const std::string& node_id);
+
+// What HTTP and DNS answer by: the agent's own faces, and those of a gateway in its place.
+v1::GatewaySettings GatewaySettings(const config::Config& config);
 
 // The figures sorted by name: groups of `consul info`.
 Figures RuntimeStats();

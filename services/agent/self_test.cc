@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <set>
 
+#include "services/agent/config/load.h"
+#include "services/agent/config/parse.h"
 #include "services/base/strings.h"
 #include "services/base/version.h"
 
@@ -126,6 +130,60 @@ TEST(SelfTest, FiguresAreSortedAndFilled) {
   const v1::StatGroup group = Group("runtime", runtime);
   EXPECT_EQ(group.key(), "runtime");
   EXPECT_EQ(group.value_size(), static_cast<int>(runtime.size()));
+}
+
+TEST(GatewaySettingsTest, DefaultsAreTold) {
+  EXPECT_EQ(GatewaySettings(ServerConfig()).ShortDebugString(),
+            "datacenter: \"dc1\" "
+            "dns { domain: \"consul\" node_ttl { } allow_stale: true soa { "
+            "refresh { seconds: 3600 } retry { seconds: 600 } expire { seconds: 86400 } "
+            "min_ttl { } } } "
+            "http { connections_per_client_max: 200 kv_value_bytes_max: 524288 } "
+            "calls { rpc_hold_timeout { seconds: 7 } default_query_time { seconds: 300 } "
+            "max_query_time { seconds: 600 } }");
+}
+
+TEST(GatewaySettingsTest, TimesKeepTheirParts) {
+  config::Config config = ServerConfig();
+  config.dns.node_ttl = std::chrono::milliseconds(1500);
+  EXPECT_EQ(GatewaySettings(config).dns().node_ttl().ShortDebugString(),
+            "seconds: 1 nanos: 500000000");
+}
+
+// Goal: no setting that shapes answers is forgotten. Method: every key that works is either told to
+// gateways or stands here as one that is no business of theirs; a new key fails until it does.
+TEST(GatewaySettingsTest, EveryKeyThatWorksIsToldOrListed) {
+  const std::set<std::string> not_told = {
+      "addresses.dns", "addresses.http", "addresses.rpc", "advertise_addr", "advertise_addr_wan",
+      "bind_addr", "bootstrap", "bootstrap_expect", "client_addr", "data_dir",
+      "leave_on_terminate", "log_level", "node_id", "node_meta", "node_name",
+      "performance.raft_multiplier", "ports.dns", "ports.http", "ports.rpc", "ports.serf_lan",
+      "ports.serf_wan", "ports.server", "server", "skip_leave_on_interrupt"};
+  const config::Machine machine{"h", "10.0.0.1", "", {}};
+  config::Sources plain;
+  plain.flags.Set("data_dir", "/data");
+  plain.flags.Set("server", true);
+  const auto before = config::Load(plain, machine);
+  ASSERT_TRUE(before.ok()) << before.status();
+  const std::string told_before = GatewaySettings(before->config).SerializeAsString();
+  std::ifstream file("services/agent/config/testdata/working_keys.txt");
+  int told = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line.front() == '#') continue;
+    const size_t space = line.find(' ');
+    const std::string path = line.substr(0, space);
+    const auto parsed =
+        config::ParseJson(base::StrCat("{\"v\":", line.substr(space + 1), "}"), "");
+    ASSERT_TRUE(parsed.ok()) << path;
+    config::Sources sources = plain;
+    sources.flags.Set(path, *parsed->Find("v"));
+    const auto after = config::Load(sources, machine);
+    ASSERT_TRUE(after.ok()) << path << ": " << after.status();
+    const bool is_told = GatewaySettings(after->config).SerializeAsString() != told_before;
+    EXPECT_NE(is_told, not_told.count(path) != 0) << path;
+    told += is_told ? 1 : 0;
+  }
+  EXPECT_GE(told, 14);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace {
 constexpr char kGetSelf[] = "/consul.agent.v1.AgentService/GetSelf";
 constexpr char kListMembers[] = "/consul.agent.v1.AgentService/ListMembers";
 constexpr char kLeave[] = "/consul.agent.v1.AgentService/Leave";
+constexpr char kGetGatewaySettings[] = "/consul.agent.v1.AgentService/GetGatewaySettings";
 constexpr char kMonitor[] = "/consul.agent.v1.AgentService/Monitor";
 
 absl::Status GetSelf(const AgentView& view, agent::v1::GetSelfResponse* response) {
@@ -65,6 +66,11 @@ void RegisterAgent(const AgentView* view, rpc::Handlers* handlers) {
       });
   handlers->Take(kLeave,
                  [view](rpc::Call* call) { std::make_shared<LeaveCall>(call)->Begin(*view); });
+  handlers->Local<agent::v1::GetGatewaySettingsRequest, agent::v1::GetGatewaySettingsResponse>(
+      kGetGatewaySettings, [view](const auto&, auto* response) {
+        *response->mutable_settings() = view->gateway_settings;
+        return absl::OkStatus();
+      });
   handlers->Take(kMonitor, [view](rpc::Call* call) { StartMonitor(view->logger, call); });
 }
 

@@ -21,6 +21,7 @@ namespace consul::api {
 struct AgentView {
   // All of GetSelfResponse but what changes: the member and the figures.
   agent::v1::GetSelfResponse self;
+  agent::v1::GatewaySettings gateway_settings;
   const gossip::Pool* lan = nullptr;
   // Null on a client agent.
   const gossip::Pool* wan = nullptr;

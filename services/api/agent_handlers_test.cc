@@ -232,6 +232,15 @@ TEST_F(AgentHandlersTest, SelfIsTheConfigurationTheMemberAndTheFigures) {
   EXPECT_EQ(again.stats_size(), 1);
 }
 
+TEST_F(AgentHandlersTest, TheSettingsOfGatewaysAreThoseOfTheView) {
+  view_.gateway_settings.set_datacenter("east");
+  view_.gateway_settings.mutable_dns()->set_domain("example");
+  const auto response = Answer<agent::v1::GetGatewaySettingsResponse>(
+      "GetGatewaySettings", agent::v1::GetGatewaySettingsRequest());
+  EXPECT_EQ(response.settings().ShortDebugString(),
+            "datacenter: \"east\" dns { domain: \"example\" }");
+}
+
 TEST_F(AgentHandlersTest, SelfFollowsThePool) {
   lan_.Leave();
   const auto self = Answer<agent::v1::GetSelfResponse>("GetSelf", agent::v1::GetSelfRequest());

@@ -12,7 +12,7 @@
 #include <climits>
 #include <utility>
 
-#include "consul/query/v1/query.pb.h"
+#include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/grpc_bytes.h"
@@ -22,28 +22,6 @@ namespace consul::rpc {
 namespace {
 
 using grpc::ByteBuffer;
-using query::v1::QueryOptions;
-
-// A blocking read waits so long, as the agent has it.
-constexpr std::chrono::milliseconds kWaitDefault = std::chrono::minutes(5);
-constexpr std::chrono::milliseconds kWaitMax = std::chrono::minutes(10);
-
-std::chrono::milliseconds WaitOf(const Call& call) {
-  const auto* const field = call.method().options_field;
-  const auto none = std::chrono::milliseconds(0);
-  if (field == nullptr) return none;
-  const auto* const reflection = call.request().GetReflection();
-  if (!reflection->HasField(call.request(), field)) return none;
-  const auto& options =
-      static_cast<const QueryOptions&>(reflection->GetMessage(call.request(), field));
-  if (options.index() == 0) return none;
-  const std::chrono::milliseconds asked =
-      options.has_wait() ? std::chrono::seconds(std::min<int64_t>(options.wait().seconds(), 3600)) +
-                               std::chrono::milliseconds(options.wait().nanos() / 1'000'000)
-                         : kWaitDefault;
-  const std::chrono::milliseconds wait = std::clamp(asked, none, kWaitMax);
-  return wait + wait / 16;
-}
 
 // What every call of one backend is made with.
 struct Wire {
@@ -68,13 +46,14 @@ class Passed : public Call::Waiting,
                public std::enable_shared_from_this<Passed>,
                protected Task {
  public:
-  Passed(const Wire* wire, Call* call) : wire_(wire), call_(call) {
+  // `limit` is how long it may take; a stream takes as long as it likes.
+  Passed(const Wire* wire, Call* call, std::chrono::milliseconds limit)
+      : wire_(wire), call_(call) {
     if (!call->token.empty()) {
       context_.AddMetadata("x-consul-token", std::string(call->token));
     }
     if (!call->method().server_streaming) {
-      context_.set_deadline(std::chrono::system_clock::now() + wire->options.timeout +
-                            WaitOf(*call));
+      context_.set_deadline(std::chrono::system_clock::now() + limit);
     }
   }
 
@@ -221,16 +200,29 @@ class ChannelBackend::Impl {
     wire_.options = options;
   }
 
+  void SetTimes(const AgentTimes& times) {
+    base::MutexLock lock(&mutex_);
+    times_ = times;
+  }
+
   void Start(Call* call) {
+    const std::chrono::milliseconds limit = wire_.options.timeout + LongestTime(*call, Times());
     if (call->method().server_streaming) {
-      std::make_shared<PassedStream>(&wire_, call)->Begin();
+      std::make_shared<PassedStream>(&wire_, call, limit)->Begin();
     } else {
-      std::make_shared<PassedUnary>(&wire_, call)->Begin();
+      std::make_shared<PassedUnary>(&wire_, call, limit)->Begin();
     }
   }
 
  private:
+  AgentTimes Times() const {
+    base::MutexLock lock(&mutex_);
+    return times_;
+  }
+
   Wire wire_;
+  mutable base::Mutex mutex_;
+  AgentTimes times_ GUARDED_BY(mutex_);
 };
 
 ChannelBackend::ChannelBackend(std::string target, Options options)
@@ -239,5 +231,7 @@ ChannelBackend::ChannelBackend(std::string target, Options options)
 ChannelBackend::~ChannelBackend() = default;
 
 void ChannelBackend::Start(Call* call) { impl_->Start(call); }
+
+void ChannelBackend::SetTimes(const AgentTimes& times) { impl_->SetTimes(times); }
 
 }  // namespace consul::rpc

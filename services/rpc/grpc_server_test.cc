@@ -261,6 +261,7 @@ TEST_F(GrpcServerTest, ACancelledCallIsFreedInTheBackend) {
 TEST_F(GrpcServerTest, ADeadlineFreesTheCallInTheBackend) {
   StartServer();
   ChannelBackend hasty(address_, {.timeout = std::chrono::milliseconds(100)});
+  hasty.SetTimes({.hold = std::chrono::milliseconds(0)});
   auto call = MakeGet("wait");
   call->Begin(&hasty);
   call->Wait();
