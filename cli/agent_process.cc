@@ -15,6 +15,8 @@
 #include "cli/process.h"
 #include "cli/signals.h"
 #include "services/agent/agent.h"
+#include "services/agent/self.h"
+#include "services/agent/config/addresses.h"
 #include "services/base/log.h"
 #include "services/base/strings.h"
 #include "services/rpc/grpc_server.h"
@@ -26,8 +28,8 @@ using agent::config::Config;
 using agent::config::Endpoint;
 using namespace std::chrono_literals;
 
-// For a leave to end in: five seconds for a leader to be found, two for the rest.
-constexpr auto kLeaveLimit = 7s;
+// For a leave to end in: five seconds for a leader to be found, the rest to tell the pools.
+constexpr auto kLeaveLimit = 15s;
 // For everything to be ended in order. Longer than that is a disk that does not answer: what was
 // acknowledged is on it already.
 constexpr auto kStopLimit = 15s;
@@ -49,6 +51,14 @@ std::string Listed(const std::vector<Endpoint>& endpoints) {
     list += endpoint.ToString();
   }
   return base::StrCat("'", list, "'");
+}
+
+// Where this process connects to reach what listens at `endpoint`.
+Endpoint Reachable(Endpoint endpoint) {
+  if (agent::config::IsWildcard(endpoint.address)) {
+    endpoint.address = agent::config::IsIpV6Address(endpoint.address) ? "::1" : "127.0.0.1";
+  }
+  return endpoint;
 }
 
 // One agent's process, from the banner to the end.
@@ -78,7 +88,10 @@ class AgentProcess {
     }
     for (const std::string& warning : warnings_) Print(base::StrCat("==> WARNING: ", warning));
     Print("==> Starting Consul agent...");
-    auto agent = agent::Agent::Start(config_, &logger_, [this] { signals_.Request(); });
+    agent::AgentCallbacks callbacks;
+    callbacks.leave_asked = [this] { signals_.Request(); };
+    callbacks.failed = [this] { signals_.Fail(); };
+    auto agent = agent::Agent::Start(config_, &logger_, std::move(callbacks));
     if (!agent.ok()) return agent.status();
     agent_ = *std::move(agent);
     Print("==> Starting Consul agent RPC...");
@@ -86,11 +99,23 @@ class AgentProcess {
     FacesOptions faces;
     faces.http_listen = config_.http_listen;
     faces.dns_listen = config_.dns_listen;
-    faces.datacenter = config_.datacenter;
-    faces.limits = config_.limits;
-    faces.dns = config_.dns;
+    faces.settings = agent::GatewaySettings(config_);
+    if (grpc_ != nullptr) faces.rpc_address = Reachable(config_.rpc_listen.front()).ToString();
     faces_ = std::make_unique<Faces>(agent_->backend(), &logger_);
-    return faces_->Start(faces);
+    if (absl::Status status = faces_->Start(faces); !status.ok()) return status;
+    if (absl::Status status = Join(); !status.ok()) return status;
+    agent_->KeepJoining();
+    return absl::OkStatus();
+  }
+
+  // As the configuration says; without anybody who answers there is no agent.
+  absl::Status Join() {
+    if (config_.lan.start_join.empty() && config_.wan.start_join.empty()) return absl::OkStatus();
+    Print("==> Joining cluster...");
+    const absl::StatusOr<uint32_t> joined = agent_->JoinAtStart();
+    if (!joined.ok()) return joined.status();
+    Print(base::StrCat("    Join completed. Synced with ", *joined, " initial agents"));
+    return absl::OkStatus();
   }
 
   // The default port taken by another agent must not keep this one from its other faces:
@@ -119,8 +144,7 @@ class AgentProcess {
     Print(base::StrCat("          RPC addr: ", Listed(config_.rpc_listen)));
     Print(base::StrCat("         HTTP addr: ", Listed(config_.http_listen)));
     Print(base::StrCat("          DNS addr: ", Listed(config_.dns_listen)));
-    // Gossip encryption is refused by the configuration as long as there is none.
-    Print("         Encrypted: false");
+    Print(base::StrCat("         Encrypted: ", agent_->encrypted() ? "true" : "false"));
     Print(base::StrCat("            Server: ", config_.server ? "true" : "false",
                        " (bootstrap: ", config_.bootstrap ? "true" : "false", ")"));
     Print("");
@@ -144,6 +168,8 @@ class AgentProcess {
           return config_.leave_on_terminate && Leave();
         case Signals::Kind::kRequest:
           return Leave();
+        case Signals::Kind::kFailure:
+          return false;
       }
     }
   }
@@ -176,12 +202,13 @@ class AgentProcess {
     std::_Exit(1);
   }
 
-  // Faces first, so that nothing new comes in; each answers what it has.
+  // Faces first, so that nothing new comes in; each answers what it has. RPC before HTTP, which
+  // carries connections of RPC: these end by the service's own word.
   void Stop() {
     EndAfter(kStopLimit);
     if (agent_ != nullptr) logger_.Info("agent", "requesting shutdown");
-    if (faces_ != nullptr) faces_->Stop();
     if (grpc_ != nullptr) grpc_->Stop();
+    if (faces_ != nullptr) faces_->Stop();
     if (agent_ != nullptr) agent_->Stop();
     logger_.Release();
   }

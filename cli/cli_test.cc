@@ -83,7 +83,10 @@ class ScriptedClient final : public Client {
     std::string text;
     printer.PrintToString(request, &text);
     std::string line = std::string(method) + " { " + text + "}";
-    if (options_.address != kRpcAddressDefault) line += " at " + options_.address;
+    if (options_.address != AgentAddress()) {
+      line += " at " + std::string(FaceName(options_.address.face)) + " " +
+              options_.address.host_port;
+    }
     if (!options_.token.empty()) line += " token " + options_.token;
     script_->calls += base::PrefixLines("call:", line + "\n");
     const auto failure = script_->failures.find(std::string(method));
@@ -229,8 +232,9 @@ class Case {
       return endpoint.has_value() ? endpoint->ToString() : "off";
     };
     out_ << "gateway to " << options.rpc_address << " http " << show(options.http_listen) << " dns "
-         << show(options.dns_listen) << " datacenter " << options.datacenter << " domain "
-         << options.domain << "\n";
+         << show(options.dns_listen) << " datacenter "
+         << options.datacenter.value_or("(the agent's)") << " domain "
+         << options.domain.value_or("(the agent's)") << "\n";
     return kExitOk;
   }
 
@@ -252,7 +256,8 @@ std::string RunCase(const std::string& input) { return Case().Run(input); }
 const bool kRegistered = base::RegisterTextTests(
     "CliTest",
     {"cli/testdata/main.txt", "cli/testdata/help.txt", "cli/testdata/agent.txt",
-     "cli/testdata/members.txt", "cli/testdata/local.txt", "cli/testdata/kv.txt"},
+     "cli/testdata/members.txt", "cli/testdata/local.txt", "cli/testdata/kv.txt",
+     "cli/testdata/address.txt"},
     RunCase);
 
 // Every page of help fits a terminal, is written to standard output, and tells of every flag.

@@ -1,63 +1,23 @@
 #include "cli/client.h"
 
-#include <errno.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstring>
 #include <utility>
 
+#include "cli/connect_problem.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
 namespace {
 
-// An agent on this machine accepts at once; one that does not within this time is not there.
-constexpr int kConnectTimeoutMs = 1000;
-// What has accepted gets this much longer to greet us as gRPC servers do.
-constexpr int kGreetingTimeoutMs = 2000;
+// An agent on this machine is there at once.
+constexpr std::chrono::seconds kConnectTimeout(1);
+// One that is there and could not be reached has much to do, or has just started.
+constexpr std::chrono::seconds kPatience(2);
 constexpr std::chrono::milliseconds kStopPoll(100);
-
-// Tries to connect in order to learn why gRPC could not: its own text is made for its authors.
-// Empty when the connection is made.
-std::string ConnectProblem(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return "missing port in address";
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const std::string port = address.substr(colon + 1);
-  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return gai_strerror(error);
-  }
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  std::string problem;
-  int error = 0;
-  if (fd < 0 || (connect(fd, found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)) {
-    error = errno;
-  } else {
-    pollfd waiting{fd, POLLOUT, 0};
-    socklen_t size = sizeof error;
-    if (poll(&waiting, 1, kConnectTimeoutMs) != 1) {
-      error = ETIMEDOUT;
-    } else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
-      error = errno;
-    }
-  }
-  if (fd >= 0) close(fd);
-  freeaddrinfo(found);
-  if (error == ECONNREFUSED) return "connection refused";
-  if (error == ETIMEDOUT) return "no answer within 1s";
-  return error == 0 ? "" : std::strerror(error);
-}
 
 grpc::ByteBuffer Encode(const google::protobuf::Message& message) {
   const std::string bytes = message.SerializeAsString();
@@ -82,8 +42,8 @@ class GrpcClient final : public Client {
     arguments.SetMaxSendMessageSize(kMessageBytesMax);
     // A proxy of the environment is for web pages, not for the agent on this machine.
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    channel_ = grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(),
-                                         arguments);
+    channel_ = grpc::CreateCustomChannel(options.address.host_port,
+                                         grpc::InsecureChannelCredentials(), arguments);
     stub_ = std::make_unique<grpc::GenericStub>(channel_);
   }
 
@@ -153,17 +113,19 @@ class GrpcClient final : public Client {
 
   // A first call waits for the connection here, so that "nobody listens" is told from an answer.
   absl::Status EnsureConnected() {
-    if (WaitForConnection(kConnectTimeoutMs)) return absl::OkStatus();
+    if (WaitForConnection()) return absl::OkStatus();
     const std::string problem = ConnectProblem(options_.address);
     if (!problem.empty()) return ConnectFailure(options_.address, problem);
-    // Somebody accepts: an agent that has much to do, or something else altogether.
-    if (WaitForConnection(kGreetingTimeoutMs)) return absl::OkStatus();
-    return ConnectFailure(options_.address, "it is no agent's RPC address");
+    if (channel_->WaitForConnected(std::chrono::system_clock::now() + kPatience)) {
+      return absl::OkStatus();
+    }
+    return ConnectFailure(options_.address,
+                          base::StrCat("no connection within ", kPatience.count(), "s"));
   }
 
-  // False when there is no connection after that time, or it failed before.
-  bool WaitForConnection(int timeout_ms) {
-    const auto deadline = std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms);
+  // False when there is no connection after some time, or it failed before.
+  bool WaitForConnection() {
+    const auto deadline = std::chrono::system_clock::now() + kConnectTimeout;
     grpc_connectivity_state state = channel_->GetState(true);
     while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
       if (!channel_->WaitForStateChange(state, deadline)) break;

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "cli/agent_address.h"
 
 namespace google::protobuf {
 class Message;
@@ -20,14 +21,11 @@ class Message;
 
 namespace consul::cli {
 
-// Where an agent's RPC is unless a flag or the environment says otherwise.
-inline constexpr std::string_view kRpcAddressDefault = "127.0.0.1:8400";
 // A `kv get -recurse` of a large store is one message; gRPC's default of 4 MB would break it.
 inline constexpr int kMessageBytesMax = 512 << 20;
 
 struct ClientOptions {
-  // host:port
-  std::string address = std::string(kRpcAddressDefault);
+  AgentAddress address;
   // Sent with each call; empty for none.
   std::string token;
 };
@@ -54,8 +52,10 @@ class Client {
 std::unique_ptr<Client> Connect(const ClientOptions& options);
 
 // "dial tcp 127.0.0.1:8400: connection refused" as a status that IsConnectFailure knows again.
-absl::Status ConnectFailure(std::string_view address, std::string_view cause);
+absl::Status ConnectFailure(const AgentAddress& address, std::string_view cause);
 bool IsConnectFailure(const absl::Status& status);
+// The name of the face that could not be reached. REQUIRES: IsConnectFailure(status).
+std::string ConnectFailureFace(const absl::Status& status);
 
 }  // namespace consul::cli
 

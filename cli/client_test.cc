@@ -12,8 +12,11 @@
 
 #include <chrono>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "cli/connect_problem.h"
 #include "gtest/gtest.h"
 
 namespace consul::cli {
@@ -101,10 +104,39 @@ class SilentSocket {
   }
   ~SilentSocket() { close(fd_); }
   const std::string& address() const { return address_; }
+  int fd() const { return fd_; }
 
  private:
   const int fd_;
   std::string address_;
+};
+
+// Greets whoever connects, and ends when its client does.
+class Greeter {
+ public:
+  explicit Greeter(std::string greeting) : greeting_(std::move(greeting)), socket_(true) {
+    thread_ = std::thread([this] {
+      // gRPC's attempt, and the one that asks why it failed.
+      for (int i = 0; i < 2; ++i) {
+        const int fd = accept(socket_.fd(), nullptr, nullptr);
+        send(fd, greeting_.data(), greeting_.size(), MSG_NOSIGNAL);
+        char buffer[1024];
+        while (recv(fd, buffer, sizeof buffer, 0) > 0) {
+        }
+        close(fd);
+      }
+    });
+  }
+  ~Greeter() {
+    shutdown(socket_.fd(), SHUT_RDWR);
+    thread_.join();
+  }
+  const std::string& address() const { return socket_.address(); }
+
+ private:
+  const std::string greeting_;
+  const SilentSocket socket_;
+  std::thread thread_;
 };
 
 class ClientTest : public testing::Test {
@@ -116,7 +148,7 @@ class ClientTest : public testing::Test {
     builder.RegisterCallbackGenericService(&service_);
     builder.SetMaxReceiveMessageSize(-1);
     server_ = builder.BuildAndStart();
-    options_.address = "127.0.0.1:" + std::to_string(port);
+    options_.address.host_port = "127.0.0.1:" + std::to_string(port);
   }
   ~ClientTest() override {
     server_->Shutdown(std::chrono::system_clock::now());
@@ -213,7 +245,7 @@ TEST_F(ClientTest, AStreamEndsWhenItIsToldToStop) {
 
 TEST_F(ClientTest, NobodyListens) {
   const SilentSocket socket(false);
-  options_.address = socket.address();
+  options_.address.host_port = socket.address();
   const auto start = std::chrono::steady_clock::now();
   const absl::Status status = Call("Echo");
   EXPECT_TRUE(IsConnectFailure(status));
@@ -224,15 +256,52 @@ TEST_F(ClientTest, NobodyListens) {
 
 TEST_F(ClientTest, SomebodyListensAndSaysNothing) {
   const SilentSocket socket(true);
-  options_.address = socket.address();
+  options_.address.host_port = socket.address();
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(std::string(Call("Echo").message()),
             "dial tcp " + socket.address() + ": it is no agent's RPC address");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(4000));
 }
 
+TEST_F(ClientTest, SomebodyListensAndIsNoHttpEither) {
+  const Greeter greeter("SSH-2.0-OpenSSH_9.2\r\n");
+  options_.address = {Face::kHttp, greeter.address()};
+  const absl::Status status = Call("Echo");
+  EXPECT_EQ(std::string(status.message()),
+            "dial tcp " + greeter.address() + ": it is no agent's HTTP address");
+  EXPECT_EQ(ConnectFailureFace(status), "HTTP");
+}
+
+TEST_F(ClientTest, AnHttpServerThatPassesNothingOnIsQuoted) {
+  const Greeter greeter(
+      "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n502 Bad Gateway: no RPC");
+  options_.address = {Face::kHttp, greeter.address()};
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(std::string(Call("Echo").message()),
+            "dial tcp " + greeter.address() + ": it passes no RPC on: 502 Bad Gateway: no RPC");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(1500));
+}
+
+TEST_F(ClientTest, AnAgentHasNoProblem) { EXPECT_EQ(ConnectProblem(options_.address), ""); }
+
+TEST(WhatItSaysTest, IsTheStatusAndTheFirstLineOfText) {
+  for (const auto& [reply, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"", ""},
+           {"HTTP/1.", ""},
+           {"HTTP/1.1 400 Bad Request", "400 Bad Request"},
+           {"HTTP/1.1 400 Bad Request\r\nDate: x\r\n\r\n", "400 Bad Request"},
+           {"HTTP/1.1 429 Too Many Requests\r\n\r\nToo many\nof them",
+            "429 Too Many Requests: Too many"},
+           {"HTTP/1.1 503 Busy\r\nX: y\r\n\r\n503 Busy: very", "503 Busy: very"},
+           {"HTTP/1.1 400 Bad Request\r\n\r\n<html>no</html>", "400 Bad Request"},
+           {"HTTP/1.1 400 \x1b[2J\r\n\r\n\x1b[2J", "400 "},
+           {"HTTP/1.1 " + std::string(1000, 'x'), std::string(200, 'x')}}) {
+    EXPECT_EQ(WhatItSays(reply), expected);
+  }
+}
+
 TEST_F(ClientTest, AnAddressWithoutAPortIsNamed) {
-  options_.address = "127.0.0.1";
+  options_.address.host_port = "127.0.0.1";
   EXPECT_EQ(Call("Echo").message(), "dial tcp 127.0.0.1: missing port in address");
 }
 

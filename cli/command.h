@@ -90,15 +90,21 @@ class Command {
 class ApiFlags {
  public:
   enum Extent { kAgentOnly, kServerToo };
-  // Adds -rpc-addr and -token; with kServerToo -datacenter and -stale as well.
+  // Adds -http-addr, -rpc-addr and -token; with kServerToo -datacenter and -stale as well.
   void AddTo(FlagSet* flags, Extent extent);
 
+  // To the agent that -rpc-addr says, else -http-addr, CONSUL_RPC_ADDR, CONSUL_HTTP_ADDR or the
+  // default. Where these are wrong each call fails with the reason.
   std::unique_ptr<Client> Connect(const Context& context) const;
   const std::string& datacenter() const { return datacenter_; }
   bool stale() const { return stale_; }
 
  private:
+  absl::StatusOr<AgentAddress> Address(const Context& context) const;
+  absl::StatusOr<AgentAddress> HttpAddress(const Context& context) const;
+
   std::string rpc_address_;
+  std::string http_address_;  // host:port
   std::string token_;
   std::string datacenter_;
   bool stale_ = false;

@@ -108,8 +108,10 @@ int Dispatch(const std::vector<std::string>& args, const Context& context) {
 const std::vector<CommandEntry>& Commands() {
   static const std::vector<CommandEntry> commands = {
       {"agent", "Runs a Consul agent", &MakeAgentCommand},
+      {"force-leave", "Makes a failed member one that has left", &MakeForceLeaveCommand},
       {"gateway", "Serves HTTP and DNS for an agent elsewhere", &MakeGatewayCommand},
       {"info", "Shows what an agent says of itself, for operators", &MakeInfoCommand},
+      {"join", "Makes an agent join the cluster of another", &MakeJoinCommand},
       {"keygen", "Makes a new encryption key", &MakeKeygenCommand},
       {"kv", "Works with the key-value store", &MakeKvCommand},
       {"kv delete", "Removes keys from the store", &MakeKvDeleteCommand},

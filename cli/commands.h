@@ -33,6 +33,8 @@ std::unique_ptr<Command> MakeKvCommand(const Context& context);
 std::unique_ptr<Command> MakeKvDeleteCommand(const Context& context);
 std::unique_ptr<Command> MakeKvGetCommand(const Context& context);
 std::unique_ptr<Command> MakeKvPutCommand(const Context& context);
+std::unique_ptr<Command> MakeForceLeaveCommand(const Context& context);
+std::unique_ptr<Command> MakeJoinCommand(const Context& context);
 std::unique_ptr<Command> MakeLeaveCommand(const Context& context);
 std::unique_ptr<Command> MakeMembersCommand(const Context& context);
 std::unique_ptr<Command> MakeMonitorCommand(const Context& context);

@@ -1,6 +1,11 @@
 #include "cli/faces.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "gateway/dns/backend_resolver.h"
@@ -9,6 +14,53 @@
 #include "services/rpc/backend.h"
 
 namespace consul::cli {
+namespace {
+
+using agent::v1::GatewaySettings;
+
+// What bodies of values go to.
+constexpr char kPut[] = "/consul.kv.v1.KvService/Put";
+// Of a TTL (RFC 2181 8).
+constexpr uint32_t kTtlMaxSeconds = std::numeric_limits<int32_t>::max();
+
+uint32_t Seconds(const google::protobuf::Duration& duration,
+                 uint32_t max = std::numeric_limits<uint32_t>::max()) {
+  return static_cast<uint32_t>(std::clamp<int64_t>(duration.seconds(), 0, max));
+}
+
+gateway::HttpSettings HttpSettingsOf(const GatewaySettings& settings) {
+  gateway::HttpSettings http;
+  http.method_body_bytes_max[kPut] = settings.http().kv_value_bytes_max();
+  http.connections_per_client_max = settings.http().connections_per_client_max();
+  return http;
+}
+
+gateway::DnsServer::Settings DnsSettingsOf(const GatewaySettings& settings) {
+  const agent::v1::DnsSettings& dns = settings.dns();
+  return {
+      .domain = dns.domain(),
+      .alt_domain = dns.alt_domain(),
+      .datacenter = settings.datacenter(),
+      .allow_stale = dns.allow_stale(),
+      .node_ttl_s = Seconds(dns.node_ttl(), kTtlMaxSeconds),
+      .soa_refresh_s = Seconds(dns.soa().refresh()),
+      .soa_retry_s = Seconds(dns.soa().retry()),
+      .soa_expire_s = Seconds(dns.soa().expire()),
+      .soa_min_ttl_s = Seconds(dns.soa().min_ttl(), kTtlMaxSeconds),
+  };
+}
+
+// REQUIRES: what CheckRpcAddress takes, or nothing.
+std::optional<gateway::HttpAddress> RpcTarget(const std::string& address) {
+  if (address.empty()) return std::nullopt;
+  const size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (host.front() == '[') host = host.substr(1, host.size() - 2);
+  return gateway::HttpAddress{std::move(host),
+                              static_cast<uint16_t>(std::stoul(address.substr(colon + 1)))};
+}
+
+}  // namespace
 
 Faces::Faces(rpc::Backend* backend, base::Logger* logger) : backend_(backend), logger_(logger) {}
 
@@ -19,6 +71,14 @@ absl::Status Faces::Start(const FacesOptions& options) {
   if (status.ok()) status = StartDns(options);
   if (!status.ok()) Stop();
   return status;
+}
+
+absl::Status Faces::Apply(const GatewaySettings& settings) {
+  if (dns_ != nullptr) {
+    if (absl::Status status = dns_->Apply(DnsSettingsOf(settings)); !status.ok()) return status;
+  }
+  if (http_ != nullptr) http_->Apply(HttpSettingsOf(settings));
+  return absl::OkStatus();
 }
 
 void Faces::Stop() {
@@ -32,10 +92,12 @@ absl::Status Faces::StartHttp(const FacesOptions& options) {
   for (const agent::config::Endpoint& endpoint : options.http_listen) {
     http.addresses.push_back({endpoint.address, endpoint.port});
   }
-  http.limits.connections_per_client_max =
-      static_cast<size_t>(options.limits.http_max_conns_per_client);
-  http.limits.method_body_bytes_max["/consul.kv.v1.KvService/Put"] =
-      options.limits.kv_max_value_size;
+  http.rpc = RpcTarget(options.rpc_address);
+  if (options.settings.has_value()) {
+    http.settings = HttpSettingsOf(*options.settings);
+  } else {
+    http.settings.method_body_bytes_max[kPut] = agent::config::kKvValueBytesMax;
+  }
   http.log = logger_;
   http_ = std::make_unique<gateway::HttpServer>(std::move(http), backend_);
   return http_->Start();
@@ -47,19 +109,9 @@ absl::Status Faces::StartDns(const FacesOptions& options) {
   for (const agent::config::Endpoint& endpoint : options.dns_listen) {
     dns.listen.push_back({endpoint.address, endpoint.port});
   }
-  dns.domain = options.dns.domain;
-  dns.alt_domain = options.dns.alt_domain;
-  dns.datacenter = options.datacenter;
-  dns.node_ttl_s = static_cast<uint32_t>(
-      std::chrono::duration_cast<std::chrono::seconds>(options.dns.node_ttl).count());
-  dns.soa_refresh_s = options.dns.soa.refresh_seconds;
-  dns.soa_retry_s = options.dns.soa.retry_seconds;
-  dns.soa_expire_s = options.dns.soa.expire_seconds;
-  dns.soa_min_ttl_s = options.dns.soa.min_ttl_seconds;
-  gateway::dns::BackendResolver::Options resolver;
-  resolver.datacenter = options.datacenter;
-  resolver.allow_stale = options.dns.allow_stale;
-  resolver_ = std::make_unique<gateway::dns::BackendResolver>(backend_, std::move(resolver));
+  dns.settings.reset();
+  if (options.settings.has_value()) dns.settings = DnsSettingsOf(*options.settings);
+  resolver_ = std::make_unique<gateway::dns::BackendResolver>(backend_);
   dns_ = std::make_unique<gateway::DnsServer>(resolver_.get());
   return dns_->Start(dns);
 }

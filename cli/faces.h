@@ -1,16 +1,19 @@
 // cli/faces.h
 //
-// HTTP and DNS on one backend: what an agent and a stand-alone gateway have in common.
+// HTTP and DNS on one backend: what an agent and a stand-alone gateway have in common. Both answer
+// by an agent's GatewaySettings and nothing else, so that they answer alike.
 //
 // Threads: one owner.
 #ifndef CONSUL_CLI_FACES_H_
 #define CONSUL_CLI_FACES_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "consul/agent/v1/agent.pb.h"
 #include "services/agent/config/config.h"
 #include "services/base/log.h"
 
@@ -32,9 +35,11 @@ struct FacesOptions {
   // Empty: that face is off.
   std::vector<agent::config::Endpoint> http_listen;
   std::vector<agent::config::Endpoint> dns_listen;
-  std::string datacenter;
-  agent::config::Limits limits;
-  agent::config::Dns dns;
+  // host:port of the RPC service that HTTP passes HTTP/2 on to; empty: none is there.
+  std::string rpc_address;
+  // Nullopt: not known yet. Until Apply, DNS answers SERVFAIL whatever is asked, and HTTP takes
+  // whatever an agent may take and leaves the answer to the backend.
+  std::optional<agent::v1::GatewaySettings> settings;
 };
 
 class Faces {
@@ -43,8 +48,11 @@ class Faces {
   Faces(rpc::Backend* backend, base::Logger* logger);
   ~Faces();
 
-  // All or nothing. Errors name the address that cannot be had.
+  // All or nothing. Errors name the address that cannot be had, or the setting that is wrong.
   absl::Status Start(const FacesOptions& options);
+  // Answers by these settings from now on. INVALID_ARGUMENT names the one that is wrong, and
+  // nothing has changed. REQUIRES: started.
+  absl::Status Apply(const agent::v1::GatewaySettings& settings);
   // Idempotent.
   void Stop();
 

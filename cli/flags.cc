@@ -13,16 +13,6 @@ namespace {
 constexpr size_t kColumns = 80;
 constexpr size_t kHelpIndent = 5;
 
-std::optional<bool> ParseBool(std::string_view text) {
-  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (text == yes) return true;
-  }
-  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (text == no) return false;
-  }
-  return std::nullopt;
-}
-
 template <typename Number>
 absl::StatusOr<Number> ParseNumber(std::string_view text) {
   std::string_view digits = text;
@@ -143,6 +133,16 @@ absl::Status FlagSet::ParseOne(const std::vector<std::string>& args, size_t* ind
   }
   flag.was_set = true;
   return absl::OkStatus();
+}
+
+std::optional<bool> ParseBool(std::string_view text) {
+  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"}) {
+    if (text == yes) return true;
+  }
+  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (text == no) return false;
+  }
+  return std::nullopt;
 }
 
 bool FlagSet::WasSet(std::string_view name) const {

@@ -35,9 +35,12 @@ absl::Status ParseListen(std::string_view text, std::optional<Endpoint>* out) {
   return absl::OkStatus();
 }
 
-// The configuration of an agent that has `text` for the setting `key`, or what is wrong with that:
-// a gateway takes what its agent takes.
-absl::StatusOr<agent::config::Config> AsTheAgent(std::string_view key, std::string_view text) {
+// Takes `text` for the setting `key` as an agent takes it: what `get` finds in its configuration.
+// Empty is as if it were not given.
+absl::Status Override(std::string_view key, std::string_view text, std::optional<std::string>* out,
+                      std::string (*get)(const agent::config::Config&)) {
+  out->reset();
+  if (text.empty()) return absl::OkStatus();
   agent::config::Sources sources;
   // What an agent cannot do without, and a gateway has no use for.
   sources.flags.Set("data_dir", agent::config::Value("/"));
@@ -45,8 +48,19 @@ absl::StatusOr<agent::config::Config> AsTheAgent(std::string_view key, std::stri
   sources.flags.Set("node_name", agent::config::Value("gateway"));
   sources.flags.Set(key, agent::config::Value(text));
   const absl::StatusOr<agent::config::Loaded> loaded = agent::config::Load(sources, {});
-  if (!loaded.ok()) return loaded.status();
-  return loaded->config;
+  if (loaded.ok()) *out = get(loaded->config);
+  return loaded.status();
+}
+
+// True when what listens at `http` is what `rpc_address` leads to: it would pass its own RPC on to
+// itself.
+bool IsItself(const Endpoint& http, std::string_view rpc_address) {
+  const size_t colon = rpc_address.rfind(':');
+  if (rpc_address.substr(colon + 1) != base::StrCat(http.port)) return false;
+  const std::string_view host = rpc_address.substr(0, colon);
+  const bool this_machine = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  return rpc_address == http.ToString() ||
+         (agent::config::IsWildcard(http.address) && this_machine);
 }
 
 class GatewayCommand final : public Command {
@@ -54,8 +68,6 @@ class GatewayCommand final : public Command {
   explicit GatewayCommand(const Context& context) : Command(context) {
     options_.http_listen = Endpoint{"127.0.0.1", 8500};
     options_.dns_listen = Endpoint{"127.0.0.1", 8600};
-    options_.datacenter = "dc1";
-    options_.domain = "consul";
     flags().Add(FlagGroup::kCommand, "rpc-addr", "address",
                 "Address and port of the RPC of the agent that is asked. This can also be given by "
                 "the environment variable CONSUL_RPC_ADDR. The default is 127.0.0.1:8400.",
@@ -69,18 +81,16 @@ class GatewayCommand final : public Command {
                 "Address and port that DNS listens on, or off. The default is 127.0.0.1:8600.",
                 [this](std::string_view text) { return ParseListen(text, &options_.dns_listen); });
     flags().Add(FlagGroup::kCommand, "datacenter", "value",
-                "Name of the agent's datacenter. The default is dc1.",
+                "Datacenter of names that give none. The default is the agent's.",
                 [this](std::string_view text) {
-                  const auto config = AsTheAgent("datacenter", text);
-                  if (config.ok()) options_.datacenter = config->datacenter;
-                  return config.status();
+                  return Override("datacenter", text, &options_.datacenter,
+                                  [](const auto& config) { return config.datacenter; });
                 });
     flags().Add(FlagGroup::kCommand, "domain", "value",
-                "The domain to answer DNS queries for. The default is consul.",
+                "The domain to answer DNS queries for. The default is the agent's.",
                 [this](std::string_view text) {
-                  const auto config = AsTheAgent("domain", text);
-                  if (config.ok()) options_.domain = config->dns.domain;
-                  return config.status();
+                  return Override("domain", text, &options_.domain,
+                                  [](const auto& config) { return config.dns.domain; });
                 });
   }
 
@@ -89,7 +99,11 @@ class GatewayCommand final : public Command {
   std::string Description() const override {
     return "  Serves HTTP and DNS as an agent does, from a process of its own that asks an\n"
            "  agent over RPC. Any number of them may run beside one agent:\n\n"
-           "      $ consul gateway -rpc-addr 10.0.0.1:8400 -http-addr 0.0.0.0:8500";
+           "      $ consul gateway -rpc-addr 10.0.0.1:8400 -http-addr 0.0.0.0:8500\n\n"
+           "  It answers by the agent's settings: datacenter, domains, dns_config, the\n"
+           "  limits of HTTP and of waiting. It takes them at the start, and anew when the\n"
+           "  agent is started again with others. An agent that is not there yet is waited\n"
+           "  for: until it has told its settings, HTTP answers 500 and DNS SERVFAIL.";
   }
 
   int Execute(const std::vector<std::string>& args) override {
@@ -97,6 +111,11 @@ class GatewayCommand final : public Command {
     const absl::StatusOr<std::string> rpc_address = RpcAddress(options_.rpc_address, context());
     if (!rpc_address.ok()) return Fail("==> Error starting gateway", rpc_address.status());
     options_.rpc_address = *rpc_address;
+    if (options_.http_listen.has_value() &&
+        IsItself(*options_.http_listen, options_.rpc_address)) {
+      return Fail(base::StrCat("==> The agent's RPC address is that of -http-addr: ",
+                               options_.rpc_address));
+    }
     if (!options_.http_listen.has_value() && !options_.dns_listen.has_value()) {
       return Fail("==> Nothing to serve: -http-addr and -dns-addr are both off");
     }

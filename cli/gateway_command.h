@@ -19,9 +19,9 @@ struct GatewayOptions {
   // Nullopt: that face is off. An address is an IP literal.
   std::optional<agent::config::Endpoint> http_listen;
   std::optional<agent::config::Endpoint> dns_listen;
-  // Of names without a datacenter, and of the DNS names served, as the agent's own are.
-  std::string datacenter;
-  std::string domain;
+  // Of names without a datacenter, and of the DNS names served; nullopt: as the agent has it.
+  std::optional<std::string> datacenter;
+  std::optional<std::string> domain;
 };
 
 }  // namespace consul::cli

@@ -10,8 +10,9 @@
 
 namespace consul::cli {
 
-// Serves until it is told to end. Returns the exit code: 0 after an interrupt or a termination, 1
-// when an address could not be had. An agent that does not answer is no reason to end: it may come.
+// Serves by the agent's settings until it is told to end. Returns the exit code: 0 after an
+// interrupt or a termination, 1 when an address could not be had. An agent that does not answer is
+// no reason to end: it may come. Until it has, HTTP answers 500 and DNS SERVFAIL.
 int RunGateway(const GatewayOptions& options);
 
 }  // namespace consul::cli

@@ -2,8 +2,8 @@
 
 #include <ostream>
 
-#include "cli/base64.h"
 #include "cli/commands.h"
+#include "services/base/base64.h"
 
 namespace consul::cli {
 namespace {
@@ -27,7 +27,7 @@ class KeygenCommand final : public Command {
     if (getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) {
       return Fail("Error reading random data");
     }
-    out() << EncodeBase64(key) << "\n";
+    out() << base::EncodeBase64(key) << "\n";
     return kExitOk;
   }
 };

@@ -1,8 +1,8 @@
 #include <ostream>
 
-#include "cli/base64.h"
 #include "cli/commands.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "services/base/base64.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -105,7 +105,7 @@ class KvGetCommand final : public Command {
   }
 
   std::string Value(const kv::v1::KeyValue& entry) const {
-    return base64_ ? EncodeBase64(entry.value()) : entry.value();
+    return base64_ ? base::EncodeBase64(entry.value()) : entry.value();
   }
 
   // Aligned for the longest name; the value comes last, for it may have lines of its own.

@@ -6,9 +6,9 @@
 #include <iterator>
 #include <ostream>
 
-#include "cli/base64.h"
 #include "cli/commands.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "services/base/base64.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -108,7 +108,7 @@ class KvPutCommand final : public Command {
           base::StrCat("Failed to read data: more than the limit of ", kDataBytesMax, " bytes"));
     }
     if (!base64_) return data;
-    absl::StatusOr<std::string> decoded = DecodeBase64(data);
+    absl::StatusOr<std::string> decoded = base::DecodeBase64(data);
     if (decoded.ok()) return decoded;
     return absl::InvalidArgumentError(
         base::StrCat("Cannot base 64 decode data: ", base::ToStd(decoded.status().message())));

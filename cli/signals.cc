@@ -43,6 +43,11 @@ void Signals::Request() {
   CONSUL_CHECK(write(request_fd_, &one, sizeof(one)) == sizeof(one));
 }
 
+void Signals::Fail() {
+  failed_.store(true);
+  Request();
+}
+
 std::optional<Signals::Kind> Signals::Wait(std::optional<std::chrono::milliseconds> timeout) {
   for (;;) {
     pollfd fds[] = {{signal_fd_, POLLIN, 0}, {request_fd_, POLLIN, 0}};
@@ -55,7 +60,9 @@ std::optional<Signals::Kind> Signals::Wait(std::optional<std::chrono::millisecon
       return info.ssi_signo == SIGTERM ? Kind::kTerminate : Kind::kHangUp;
     }
     uint64_t count = 0;
-    if (read(request_fd_, &count, sizeof(count)) == sizeof(count)) return Kind::kRequest;
+    if (read(request_fd_, &count, sizeof(count)) == sizeof(count)) {
+      return failed_.load() ? Kind::kFailure : Kind::kRequest;
+    }
   }
 }
 

@@ -23,7 +23,7 @@ std::string LookupKey(const Query& query) {
 class Answerer::Pending : public Lookup {
  public:
   Pending(Answerer* owner, std::string key, Time deadline)
-      : owner(owner), key(std::move(key)), deadline(deadline) {}
+      : owner(owner), responder(owner->responder_), key(std::move(key)), deadline(deadline) {}
 
   void Done() override {
     done = true;
@@ -32,6 +32,7 @@ class Answerer::Pending : public Lookup {
   }
 
   Answerer* const owner;
+  const std::shared_ptr<const Responder> responder;  // which made the plan
   const std::string key;
   const Time deadline;
   std::list<std::unique_ptr<Pending>>::iterator place;
@@ -41,15 +42,21 @@ class Answerer::Pending : public Lookup {
   bool abandoned = false;  // its Done is awaited, its queries are not
 };
 
-Answerer::Answerer(const Responder* responder, Resolver* resolver, rpc::Executor* executor,
-                   Sink* sink, LoopCounters* counters)
-    : responder_(responder),
+Answerer::Answerer(std::shared_ptr<const Responder> responder, Resolver* resolver,
+                   rpc::Executor* executor, Sink* sink, LoopCounters* counters)
+    : responder_(std::move(responder)),
       resolver_(resolver),
       executor_(executor),
       sink_(sink),
       counters_(counters) {}
 
 Answerer::~Answerer() { CONSUL_CHECK(idle()); }
+
+void Answerer::SetResponder(std::shared_ptr<const Responder> responder) {
+  responder_ = std::move(responder);
+  kept_.Clear();
+  by_key_.clear();
+}
 
 Answerer::Outcome Answerer::Answer(std::span<const uint8_t> message, const Client& client,
                                    uint32_t unix_s, Time now, std::span<uint8_t> out) {
@@ -117,9 +124,9 @@ void Answerer::AnswerWaiters(Pending* pending) {
     const std::span<uint8_t> out =
         std::span(late_).first(ResponseBytesMax(waiter.query, waiter.client.transport));
     const Response response =
-        responder_->Respond(waiter.query, pending->plan, pending->found, unix_s_, out);
+        pending->responder->Respond(waiter.query, pending->plan, pending->found, unix_s_, out);
     const std::span<const uint8_t> bytes = out.first(response.bytes);
-    if (pending->found.status != Found::Status::kFailed) {
+    if (pending->responder == responder_ && pending->found.status != Found::Status::kFailed) {
       kept_.Keep(waiter.query, waiter.client.transport, response, bytes, pending->validity);
     }
     sink_->SendLate(waiter.client, bytes);
@@ -128,10 +135,15 @@ void Answerer::AnswerWaiters(Pending* pending) {
 
 void Answerer::Abandon(Pending* pending) {
   pending->abandoned = true;
-  by_key_.erase(pending->key);
+  Unlist(pending);
   waiting_ -= pending->waiters.size();
   pending->waiters.clear();
   resolver_->Cancel(pending);
+}
+
+void Answerer::Unlist(const Pending* pending) {
+  const auto it = by_key_.find(pending->key);
+  if (it != by_key_.end() && it->second == pending) by_key_.erase(it);
 }
 
 void Answerer::FinishLate(Pending* pending) {
@@ -139,7 +151,7 @@ void Answerer::FinishLate(Pending* pending) {
   const std::unique_ptr<Pending> owned = std::move(*pending->place);
   pending_.erase(pending->place);
   if (pending->abandoned) return;
-  by_key_.erase(pending->key);
+  Unlist(pending);
   waiting_ -= pending->waiters.size();
   AnswerWaiters(pending);
 }

@@ -52,9 +52,9 @@ class Answerer {
     bool later = false;  // the response comes through the sink
   };
 
-  // All outlive the answerer.
-  Answerer(const Responder* responder, Resolver* resolver, rpc::Executor* executor, Sink* sink,
-           LoopCounters* counters);
+  // All but the responder outlive the answerer.
+  Answerer(std::shared_ptr<const Responder> responder, Resolver* resolver,
+           rpc::Executor* executor, Sink* sink, LoopCounters* counters);
   // REQUIRES: idle().
   ~Answerer();
 
@@ -62,6 +62,10 @@ class Answerer {
   // `unix_s` is the time of day, `now` a steady one.
   Outcome Answer(std::span<const uint8_t> message, const Client& client, uint32_t unix_s, Time now,
                  std::span<uint8_t> out);
+
+  // Answers by `responder` from now on, and keeps nothing of what was answered by the last one.
+  // Lookups that are under way end as they began.
+  void SetResponder(std::shared_ptr<const Responder> responder);
 
   // Answers SERVFAIL to what has waited for kLookupTimeout.
   void Tick(Time now);
@@ -83,8 +87,10 @@ class Answerer {
   void AnswerWaiters(Pending* pending);
   // Forgets its queries and cancels it.
   void Abandon(Pending* pending);
+  // Queries of its key no longer wait for it.
+  void Unlist(const Pending* pending);
 
-  const Responder* const responder_;
+  std::shared_ptr<const Responder> responder_;
   Resolver* const resolver_;
   rpc::Executor* const executor_;
   Sink* const sink_;
@@ -95,7 +101,7 @@ class Answerer {
   size_t waiting_ = 0;
   // Under way, oldest first, so that the first is the next to time out.
   std::list<std::unique_ptr<Pending>> pending_;
-  // By name and type of the question.
+  // By name and type of the question: those that the responder in force has planned.
   absl::flat_hash_map<std::string, Pending*> by_key_;
   std::vector<uint8_t> late_;  // where late responses are written
 };

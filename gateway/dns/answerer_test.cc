@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -57,10 +58,12 @@ class AnswererTest : public ::testing::Test, private Answerer::Sink {
   FakeResolver resolver_;
   ManualExecutor executor_;
   LoopCounters counters_;
-  const Responder responder_{{.domain = Name::FromText("consul").value(),
-                              .alt_domain = std::nullopt,
-                              .datacenter = "dc1"}};
-  Answerer answerer_{&responder_, &resolver_, &executor_, this, &counters_};
+  static std::shared_ptr<const Responder> ResponderOf(const std::string& domain) {
+    return std::make_shared<const Responder>(ResponderOptions{
+        .domain = Name::FromText(domain).value(), .alt_domain = std::nullopt, .datacenter = "dc1"});
+  }
+
+  Answerer answerer_{ResponderOf("consul"), &resolver_, &executor_, this, &counters_};
   Answerer::Time now_{std::chrono::hours(1)};
   std::vector<std::string> late_;
 };
@@ -170,6 +173,50 @@ TEST_F(AnswererTest, ServersAreNotKeptWithoutValidity) {
   Ask("consul NS");
   Ask("consul NS");
   EXPECT_EQ(resolver_.lookups(), 2);
+}
+
+constexpr char kRefused[] = "id 7 QUERY REFUSED qr rd\nquestion web.node.consul. IN A\n";
+
+TEST_F(AnswererTest, AnotherResponderForgetsWhatWasKept) {
+  EXPECT_EQ(Ask("web.node.consul A"), WebAnswer());
+  answerer_.SetResponder(ResponderOf("example"));
+  EXPECT_EQ(Ask("web.node.consul A"), kRefused);
+  EXPECT_NE(Ask("web.node.example A").find("10.0.0.1"), std::string::npos);
+  answerer_.SetResponder(ResponderOf("consul"));
+  EXPECT_EQ(Ask("web.node.consul A"), WebAnswer());
+  EXPECT_EQ(counters_.kept_answers.value(), 0u);
+}
+
+TEST_F(AnswererTest, ALookupEndsAsItBeganAndIsNotKeptForTheNextResponder) {
+  resolver_.Hold();
+  EXPECT_EQ(Ask("web.node.consul A", 1), "later");
+  answerer_.SetResponder(ResponderOf("example"));
+  // Nor does it answer what is asked by the new rules.
+  EXPECT_EQ(Ask("web.node.consul A", 2), kRefused);
+  answerer_.SetResponder(ResponderOf("consul"));
+  EXPECT_EQ(Ask("web.node.consul A", 3), "later");
+  EXPECT_EQ(resolver_.lookups(), 2);
+  resolver_.Release();
+  executor_.RunAll();
+  ASSERT_EQ(late_.size(), 2u);
+  EXPECT_EQ(late_[0], "1: " + WebAnswer());
+  EXPECT_EQ(late_[1], "3: " + WebAnswer());
+  EXPECT_TRUE(answerer_.idle());
+  EXPECT_EQ(Ask("web.node.consul A"), WebAnswer());
+  EXPECT_EQ(counters_.kept_answers.value(), 1u);
+}
+
+TEST_F(AnswererTest, AnOldLookupThatTimesOutLeavesTheNewOneInPlace) {
+  resolver_.Hold();
+  EXPECT_EQ(Ask("web.node.consul A", 1), "later");
+  answerer_.SetResponder(ResponderOf("consul"));
+  now_ += std::chrono::seconds(1);
+  EXPECT_EQ(Ask("web.node.consul A", 2), "later");
+  now_ += kLookupTimeout - std::chrono::seconds(1);
+  answerer_.Tick(now_);
+  EXPECT_EQ(late_.size(), 1u);
+  EXPECT_EQ(Ask("web.node.consul A", 3), "later");
+  EXPECT_EQ(counters_.lookups_joined.value(), 1u);
 }
 
 TEST_F(AnswererTest, WhatIsNoQueryIsDropped) {

@@ -55,14 +55,14 @@ class BackendResolver::NodeCall final
     : private Messages<catalog::v1::GetNodeRequest, catalog::v1::GetNodeResponse>,
       public ResolverCall {
  public:
-  NodeCall(const rpc::Method& method, const Options& options, Lookup* lookup)
+  NodeCall(const rpc::Method& method, std::string_view caller, Lookup* lookup)
       : ResolverCall(method, lookup, &asked, &reply) {
     const NodeLookup& node = lookup->plan.node;
     asked.set_node(node.node);
     query::v1::QueryOptions* const how = asked.mutable_options();
     how->set_datacenter(node.datacenter);
-    if (options.allow_stale) how->set_consistency(query::v1::CONSISTENCY_STALE);
-    token = options.token;
+    if (node.allow_stale) how->set_consistency(query::v1::CONSISTENCY_STALE);
+    token = caller;
   }
 
   void Done() override {
@@ -89,20 +89,19 @@ class BackendResolver::ServersCall final
     : private Messages<agent::v1::ListMembersRequest, agent::v1::ListMembersResponse>,
       public ResolverCall {
  public:
-  ServersCall(const rpc::Method& method, const Options& options, uint32_t turn, Lookup* lookup)
-      : ResolverCall(method, lookup, &asked, &reply),
-        options_(options),
-        turn_(turn) {
-    token = options.token;
+  ServersCall(const rpc::Method& method, std::string_view caller, uint32_t turn, Lookup* lookup)
+      : ResolverCall(method, lookup, &asked, &reply), turn_(turn) {
+    token = caller;
   }
 
   void Done() override {
     Found& found = lookup_->found;
     found.status = StatusOf(status);
+    const std::string& datacenter = lookup_->plan.servers.datacenter;
     for (const agent::v1::Member& member : reply.members()) {
       if (!status.ok()) break;
       if (member.status() != agent::v1::MEMBER_STATUS_ALIVE) continue;
-      if (Tag(member, "role") != "consul" || Tag(member, "dc") != options_.datacenter) continue;
+      if (Tag(member, "role") != "consul" || Tag(member, "dc") != datacenter) continue;
       found.servers.push_back({member.name(), member.addr()});
     }
     if (found.servers.size() > kNameServersMax) {
@@ -116,22 +115,21 @@ class BackendResolver::ServersCall final
   }
 
  private:
-  const Options& options_;
   const uint32_t turn_;
 };
 
-BackendResolver::BackendResolver(rpc::Backend* backend, Options options)
+BackendResolver::BackendResolver(rpc::Backend* backend, std::string token)
     : backend_(backend),
-      options_(std::move(options)),
+      token_(std::move(token)),
       get_node_(rpc::PublicApi().Get("/consul.catalog.v1.CatalogService/GetNode")),
       list_members_(rpc::PublicApi().Get("/consul.agent.v1.AgentService/ListMembers")) {}
 
 void BackendResolver::Start(Lookup* lookup) {
   std::unique_ptr<ResolverCall> owned;
   if (lookup->plan.kind == PlanKind::kNode) {
-    owned = std::make_unique<NodeCall>(get_node_, options_, lookup);
+    owned = std::make_unique<NodeCall>(get_node_, token_, lookup);
   } else {
-    owned = std::make_unique<ServersCall>(list_members_, options_, turn_.fetch_add(1), lookup);
+    owned = std::make_unique<ServersCall>(list_members_, token_, turn_.fetch_add(1), lookup);
   }
   ResolverCall* const call = owned.get();
   lookup->state = std::move(owned);

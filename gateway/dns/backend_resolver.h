@@ -1,7 +1,7 @@
 // gateway/dns/backend_resolver.h
 //
 // Looks names up through rpc::Backend: nodes in the catalog, servers among the members of the LAN
-// pool. Reads are stale by default, so any server answers and a lost leader does not stop DNS.
+// pool. Reads that may be stale are answered by any server, so a lost leader does not stop DNS.
 //
 // Threads: as Resolver; one serves all loops.
 #ifndef CONSUL_GATEWAY_DNS_BACKEND_RESOLVER_H_
@@ -18,14 +18,8 @@ namespace consul::gateway::dns {
 
 class BackendResolver final : public Resolver {
  public:
-  struct Options {
-    std::string datacenter;   // the own one, lower case
-    bool allow_stale = true;  // dns_config.allow_stale
-    std::string token;        // empty: anonymous
-  };
-
-  // `backend` outlives the resolver and all its lookups.
-  BackendResolver(rpc::Backend* backend, Options options);
+  // `backend` outlives the resolver and all its lookups. `token` empty: anonymous.
+  explicit BackendResolver(rpc::Backend* backend, std::string token = "");
 
   void Start(Lookup* lookup) override;
   void Cancel(Lookup* lookup) override;
@@ -35,7 +29,7 @@ class BackendResolver final : public Resolver {
   class ServersCall;
 
   rpc::Backend* const backend_;
-  const Options options_;
+  const std::string token_;
   const rpc::Method& get_node_;
   const rpc::Method& list_members_;
   // Which server comes first, so that each is named where there are more than an answer names.

@@ -80,6 +80,7 @@ class BackendResolverTest : public ::testing::Test {
   }
   std::unique_ptr<TestLookup> FindServers() {
     auto lookup = std::make_unique<TestLookup>(PlanKind::kApex);
+    lookup->plan.servers.datacenter = "dc1";
     resolver_.Start(lookup.get());
     return lookup;
   }
@@ -106,7 +107,7 @@ class BackendResolverTest : public ::testing::Test {
   }
 
   ScriptedBackend backend_;
-  BackendResolver resolver_{&backend_, {.datacenter = "dc1", .token = "secret"}};
+  BackendResolver resolver_{&backend_, "secret"};
 };
 
 TEST_F(BackendResolverTest, AsksTheCatalogStale) {
@@ -119,10 +120,9 @@ TEST_F(BackendResolverTest, AsksTheCatalogStale) {
 }
 
 TEST_F(BackendResolverTest, AsksTheLeaderWhereStaleIsNotAllowed) {
-  BackendResolver resolver(&backend_, {.datacenter = "dc1", .allow_stale = false, .token = ""});
   TestLookup lookup(PlanKind::kNode);
-  lookup.plan.node = {.node = "web", .datacenter = "dc2"};
-  resolver.Start(&lookup);
+  lookup.plan.node = {.node = "web", .datacenter = "dc2", .allow_stale = false};
+  resolver_.Start(&lookup);
   EXPECT_EQ(backend_.asked,
             std::vector<std::string>{"/consul.catalog.v1.CatalogService/GetNode "
                                      "options { datacenter: \"dc2\" } node: \"web\""});

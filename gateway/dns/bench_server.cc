@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   consul::gateway::DnsServer server(&resolver);
   consul::gateway::DnsServer::Options options;
   options.listen = {{"127.0.0.1", static_cast<uint16_t>(std::atoi(argv[1]))}};
-  options.datacenter = "dc1";
+  options.settings->datacenter = "dc1";
   options.threads = argc > 3 ? std::atoi(argv[3]) : 0;
   const absl::Status status = server.Start(options);
   if (!status.ok()) {

@@ -36,7 +36,7 @@ class Dig {
     resolver_.SetServers({{"Armons-MacBook-Air", "10.1.10.38"}});
     DnsServer::Options options;
     options.listen = {{"127.0.0.1", 0}, {"::1", 0}};
-    options.datacenter = "dc1";
+    options.settings->datacenter = "dc1";
     EXPECT_EQ(server_.Start(options).message(), "");
   }
 

@@ -110,6 +110,10 @@ void KeptAnswers::Keep(const Query& query, Transport transport, const Response& 
   bytes_ += bytes.size();
 }
 
+void KeptAnswers::Clear() {
+  while (!answers_.empty()) DropOldest();
+}
+
 void KeptAnswers::Empty(Answer* answer) {
   bytes_ -= answer->bytes.size();
   answer->bytes = {};

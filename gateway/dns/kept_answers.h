@@ -45,6 +45,9 @@ class KeptAnswers {
   void Keep(const Query& query, Transport transport, const Response& response,
             std::span<const uint8_t> bytes, std::shared_ptr<const rpc::Validity> validity);
 
+  // Forgets them all.
+  void Clear();
+
   // Those that may be given out, as far as is known without looking at their validity.
   size_t size() const { return index_.size(); }
   size_t bytes() const { return bytes_; }

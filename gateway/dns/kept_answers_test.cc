@@ -196,5 +196,17 @@ TEST_F(KeptAnswersTest, BytesAreLimited) {
   EXPECT_EQ(kept.size(), 10u);
 }
 
+TEST_F(KeptAnswersTest, ClearForgetsAllAndLaterOnesAreKept) {
+  const Query query = Ask("web.node.consul A");
+  AnswerAndKeep(query);
+  AnswerAndKeep(Ask("b.node.consul A"));
+  kept_->Clear();
+  EXPECT_EQ(kept_->size(), 0u);
+  EXPECT_EQ(kept_->bytes(), 0u);
+  EXPECT_EQ(Find(query), "");
+  const std::string answer = AnswerAndKeep(query);
+  EXPECT_EQ(Find(query), answer);
+}
+
 }  // namespace
 }  // namespace consul::gateway::dns

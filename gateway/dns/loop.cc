@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "services/base/check.h"
 #include "services/base/strings.h"
@@ -35,8 +36,9 @@ void Watch(int epoll_fd, int fd, uint64_t tag, uint32_t events) {
 
 }  // namespace
 
-Loop::Loop(const Responder* responder, Resolver* resolver, TcpConnections::Shared* tcp_shared)
-    : answerer_(responder, resolver, this, this, &counters_), tcp_shared_(tcp_shared) {}
+Loop::Loop(std::shared_ptr<const Responder> responder, Resolver* resolver,
+           TcpConnections::Shared* tcp_shared)
+    : answerer_(std::move(responder), resolver, this, this, &counters_), tcp_shared_(tcp_shared) {}
 
 Loop::~Loop() { tasks_.RunAll(); }
 
@@ -75,7 +77,9 @@ void Loop::Run() {
     SetTime();
     // Before tasks and the stop are looked at: what comes after this wakes anew.
     for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 == kWakeTag) DrainWake();
+      if (events[i].data.u64 != kWakeTag) continue;
+      DrainWake();
+      TakeResponder();
     }
     tasks_.RunAll();
     if (!stopping && stop_.load(std::memory_order_acquire)) {
@@ -101,6 +105,23 @@ void Loop::Close() {
 
 void Loop::Post(rpc::Task* task) {
   if (tasks_.Push(task)) Wake();
+}
+
+void Loop::SetResponder(std::shared_ptr<const Responder> responder) {
+  {
+    base::MutexLock lock(&mutex_);
+    next_responder_ = std::move(responder);
+  }
+  Wake();
+}
+
+void Loop::TakeResponder() {
+  std::shared_ptr<const Responder> responder;
+  {
+    base::MutexLock lock(&mutex_);
+    responder = std::exchange(next_responder_, nullptr);
+  }
+  if (responder != nullptr) answerer_.SetResponder(std::move(responder));
 }
 
 void Loop::Wake() {

@@ -3,7 +3,8 @@
 // One event loop of the DNS server: its UDP sockets, the TCP listeners it shares with the others,
 // its connections and its answerer, all on one thread.
 //
-// Threads: Run is the loop's thread; Post and Stop from any; the rest before Run or after it.
+// Threads: Run is the loop's thread; Post, SetResponder and Stop from any; the rest before Run or
+// after it.
 #ifndef CONSUL_GATEWAY_DNS_LOOP_H_
 #define CONSUL_GATEWAY_DNS_LOOP_H_
 
@@ -20,6 +21,7 @@
 #include "gateway/dns/stats.h"
 #include "gateway/dns/tcp_connections.h"
 #include "gateway/dns/udp_batch.h"
+#include "services/base/mutex.h"
 #include "services/rpc/executor.h"
 #include "services/rpc/task_queue.h"
 
@@ -27,8 +29,9 @@ namespace consul::gateway::dns {
 
 class Loop final : public rpc::Executor, private Answerer::Sink {
  public:
-  // All outlive the loop.
-  Loop(const Responder* responder, Resolver* resolver, TcpConnections::Shared* tcp_shared);
+  // All but the responder outlive the loop.
+  Loop(std::shared_ptr<const Responder> responder, Resolver* resolver,
+       TcpConnections::Shared* tcp_shared);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -47,6 +50,8 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   // be woken once more by a thread that had begun to; they run in the destructor.
   void Close();
   void Post(rpc::Task* task) override;
+  // What comes once the loop has heard of it is answered by `responder`.
+  void SetResponder(std::shared_ptr<const Responder> responder);
 
   const LoopCounters& counters() const { return counters_; }
 
@@ -67,6 +72,8 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   void Wake();
   // Makes the wake descriptor wait for the next Wake.
   void DrainWake();
+  // Takes what SetResponder has left.
+  void TakeResponder();
   // How long to sleep when nothing comes, in milliseconds; -1: for ever.
   int SleepMs() const;
 
@@ -74,6 +81,8 @@ class Loop final : public rpc::Executor, private Answerer::Sink {
   Fd wake_;
   std::atomic<bool> stop_{false};
   rpc::TaskQueue tasks_;
+  base::Mutex mutex_;
+  std::shared_ptr<const Responder> next_responder_ GUARDED_BY(mutex_);  // null: none
   LoopCounters counters_;
   uint32_t unix_s_ = 0;
   Answerer::Time now_;

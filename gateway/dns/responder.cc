@@ -208,8 +208,8 @@ size_t ResponseBytesMax(const Query& query, Transport transport) {
 }
 
 Responder::Responder(ResponderOptions options) : options_(std::move(options)) {
-  CONSUL_CHECK(!options_.domain.root());
-  CONSUL_CHECK(!options_.alt_domain || !options_.alt_domain->root());
+  CONSUL_CHECK(!options_->domain.root());
+  CONSUL_CHECK(!options_->alt_domain || !options_->alt_domain->root());
 }
 
 Plan Responder::MakePlan(QueryStatus status, const Query& query) const {
@@ -229,9 +229,10 @@ Plan Responder::MakePlan(QueryStatus status, const Query& query) const {
   const Question& question = query.question;
   // OPT is no type that can be asked for (RFC 6891 6.1.1).
   if (question.type == Type::kOpt) return error(PlanKind::kError, Rcode::kFormErr);
-  std::optional<size_t> zone = FindSuffix(query.name_lower, options_.domain);
-  if (options_.alt_domain) {
-    const std::optional<size_t> alt = FindSuffix(query.name_lower, *options_.alt_domain);
+  if (!options_) return error(PlanKind::kError, Rcode::kServFail);
+  std::optional<size_t> zone = FindSuffix(query.name_lower, options_->domain);
+  if (options_->alt_domain) {
+    const std::optional<size_t> alt = FindSuffix(query.name_lower, *options_->alt_domain);
     // The longer one wins where one lies beneath the other.
     if (alt && (!zone || *alt < *zone)) zone = alt;
   }
@@ -252,13 +253,14 @@ Plan Responder::PlanInZone(const Query& query, size_t zone_offset) const {
     const Type type = query.question.type;
     const bool served = Asks(type, Type::kSoa) || type == Type::kNs;
     plan.kind = served ? PlanKind::kApex : PlanKind::kNoData;
+    if (served) plan.servers.datacenter = options_->datacenter;
     return plan;
   }
   size_t kind = labels.size();
   while (kind > 0 && !IsKind(labels[kind - 1])) --kind;
   const std::span<const std::string_view> behind = std::span(labels).subspan(kind);
   if (behind.size() > 1) return plan;
-  const bool own = behind.empty() || behind[0] == options_.datacenter;
+  const bool own = behind.empty() || behind[0] == options_->datacenter;
   if (kind <= 1) {
     // DC, KIND or KIND.DC: there are names beneath them, but no data.
     if (own) plan.kind = PlanKind::kNoData;
@@ -268,6 +270,7 @@ Plan Responder::PlanInZone(const Query& query, size_t zone_offset) const {
   if (labels[kind - 1] == "node") {
     plan.node.node = Join(before);
     if (!own) plan.node.datacenter = behind[0];
+    plan.node.allow_stale = options_->allow_stale;
     // Node names are UTF-8, so other bytes name none.
     if (base::IsUtf8(plan.node.node) && base::IsUtf8(plan.node.datacenter)) {
       plan.kind = PlanKind::kNode;
@@ -282,10 +285,10 @@ Plan Responder::PlanInZone(const Query& query, size_t zone_offset) const {
 SoaData Responder::Soa(const Name& zone, uint32_t serial) const {
   SoaData soa;
   soa.serial = serial;
-  soa.refresh_s = options_.soa_refresh_s;
-  soa.retry_s = options_.soa_retry_s;
-  soa.expire_s = options_.soa_expire_s;
-  soa.minimum_s = options_.soa_min_ttl_s;
+  soa.refresh_s = options_->soa_refresh_s;
+  soa.retry_s = options_->soa_retry_s;
+  soa.expire_s = options_->soa_expire_s;
+  soa.minimum_s = options_->soa_min_ttl_s;
   // A zone so long that these do not fit keeps itself as both.
   soa.primary.AppendLabel("ns");
   if (!soa.primary.Append(zone)) soa.primary = zone;
@@ -297,7 +300,7 @@ SoaData Responder::Soa(const Name& zone, uint32_t serial) const {
 Response Responder::Respond(const Query& query, const Plan& plan, const Found& found,
                             uint32_t serial, std::span<uint8_t> out) const {
   if (plan.kind == PlanKind::kDrop) return {};
-  Writer writer(out, query, options_.node_ttl_s);
+  Writer writer(out, query, options_ ? options_->node_ttl_s : 0);
   const Rcode rcode = RcodeOf(query, plan, found);
   if (plan.kind == PlanKind::kHeader) {
     writer.encoder()->BeginWithoutQuestion(query.header, rcode);
@@ -308,7 +311,7 @@ Response Responder::Respond(const Query& query, const Plan& plan, const Found& f
   if (!authoritative) return writer.Finish();
   const SoaData soa = Soa(plan.zone, serial);
   if (plan.kind == PlanKind::kApex) {
-    WriteApex(query, plan.zone, soa, options_.soa_min_ttl_s, found, options_, &writer);
+    WriteApex(query, plan.zone, soa, options_->soa_min_ttl_s, found, *options_, &writer);
     return writer.Finish();
   }
   if (plan.kind == PlanKind::kAddress) {
@@ -318,7 +321,7 @@ Response Responder::Respond(const Query& query, const Plan& plan, const Found& f
   }
   if (writer.answers() == 0) {
     writer.Required(
-        writer.encoder()->AddSoa(Section::kAuthority, plan.zone, options_.soa_min_ttl_s, soa));
+        writer.encoder()->AddSoa(Section::kAuthority, plan.zone, options_->soa_min_ttl_s, soa));
   }
   return writer.Finish();
 }

@@ -33,6 +33,7 @@ struct ResponderOptions {
   Name domain;                     // of all names; not the root
   std::optional<Name> alt_domain;  // answered like `domain`, with its own spelling
   std::string datacenter;          // the own one, lower case
+  bool allow_stale = true;         // any server's answer will do
   uint32_t node_ttl_s = 0;
   uint32_t soa_refresh_s = 3600;
   uint32_t soa_retry_s = 600;
@@ -44,8 +45,11 @@ struct ResponderOptions {
 struct NodeLookup {
   std::string node;        // lower case, valid UTF-8
   std::string datacenter;  // lower case; empty: the own one
+  bool allow_stale = true;
 };
-struct ServersLookup {};
+struct ServersLookup {
+  std::string datacenter;  // the own one
+};
 
 enum class PlanKind {
   kDrop,     // no response at all
@@ -63,8 +67,9 @@ struct Plan {
   Rcode rcode = Rcode::kNoError;
   // The domain as the question spells it; set from kNoData on.
   Name zone;
-  NodeLookup node;
-  std::string address;
+  NodeLookup node;        // of kNode
+  ServersLookup servers;  // of kApex
+  std::string address;    // of kAddress
 
   // True when Respond needs a Found that was looked up.
   bool needs_lookup() const { return kind == PlanKind::kNode || kind == PlanKind::kApex; }
@@ -103,6 +108,8 @@ size_t ResponseBytesMax(const Query& query, Transport transport);
 
 class Responder {
  public:
+  // Knows no domain yet: whatever is asked gets SERVFAIL, for nobody's authority is known.
+  Responder() = default;
   // REQUIRES: domains are not the root.
   explicit Responder(ResponderOptions options);
 
@@ -114,13 +121,11 @@ class Responder {
   Response Respond(const Query& query, const Plan& plan, const Found& found, uint32_t serial,
                    std::span<uint8_t> out) const;
 
-  const ResponderOptions& options() const { return options_; }
-
  private:
   Plan PlanInZone(const Query& query, size_t zone_offset) const;
   SoaData Soa(const Name& zone, uint32_t serial) const;
 
-  const ResponderOptions options_;
+  const std::optional<ResponderOptions> options_;
 };
 
 }  // namespace consul::gateway::dns

@@ -20,6 +20,7 @@ constexpr uint32_t kSerial = 1795466723;
 // A catalog of a few lines and the responder over it. The language:
 //   domain NAME | alt NAME | ttl SECONDS | min_ttl SECONDS
 //   node NAME ADDRESS [KEY=VALUE...] | server NAME ADDRESS | failed
+//   unsettled                        (the domain is not known yet)
 //   udp|tcp NAME TYPE [WISHES of query_text.h]
 class Bench {
  public:
@@ -47,6 +48,7 @@ class Bench {
     if (what == "ttl") options_.node_ttl_s = std::stoul(words[1]);
     if (what == "min_ttl") options_.soa_min_ttl_s = std::stoul(words[1]);
     if (what == "failed") failed_ = true;
+    if (what == "unsettled") settled_ = false;
     if (what == "server") servers_.push_back({words[1], words[2]});
     if (what == "node") {
       Found found;
@@ -82,7 +84,7 @@ class Bench {
   std::string Answer(const std::vector<std::string>& words, Transport transport) {
     const auto bytes = QueryFromWords(words, 7);
     if (!bytes) return "bad query\n";
-    const Responder responder(options_);
+    const Responder responder = settled_ ? Responder(options_) : Responder();
     Query query;
     const Plan plan = responder.MakePlan(DecodeQuery(*bytes, &query), query);
     std::string out;
@@ -102,6 +104,7 @@ class Bench {
   std::map<std::string, Found> nodes_;
   std::vector<FoundServer> servers_;
   bool failed_ = false;
+  bool settled_ = true;
 };
 
 TEST(ResponderTest, Text) {

@@ -26,25 +26,28 @@ absl::StatusOr<dns::Name> ParseDomain(std::string_view option, const std::string
   return *name;
 }
 
-absl::StatusOr<dns::ResponderOptions> ParseOptions(const DnsServer::Options& options) {
+absl::StatusOr<std::shared_ptr<const dns::Responder>> MakeResponder(
+    const std::optional<DnsServer::Settings>& settings) {
+  if (!settings) return std::make_shared<const dns::Responder>();
   dns::ResponderOptions parsed;
-  absl::StatusOr<dns::Name> domain = ParseDomain("domain", options.domain);
+  absl::StatusOr<dns::Name> domain = ParseDomain("domain", settings->domain);
   if (!domain.ok()) return domain.status();
   parsed.domain = *domain;
-  if (!options.alt_domain.empty()) {
-    domain = ParseDomain("alt_domain", options.alt_domain);
+  if (!settings->alt_domain.empty()) {
+    domain = ParseDomain("alt_domain", settings->alt_domain);
     if (!domain.ok()) return domain.status();
     parsed.alt_domain = *domain;
   }
-  parsed.datacenter = options.datacenter;
+  parsed.datacenter = settings->datacenter;
   std::transform(parsed.datacenter.begin(), parsed.datacenter.end(), parsed.datacenter.begin(),
                  [](char c) { return static_cast<char>(dns::LowerOctet(c)); });
-  parsed.node_ttl_s = options.node_ttl_s;
-  parsed.soa_refresh_s = options.soa_refresh_s;
-  parsed.soa_retry_s = options.soa_retry_s;
-  parsed.soa_expire_s = options.soa_expire_s;
-  parsed.soa_min_ttl_s = options.soa_min_ttl_s;
-  return parsed;
+  parsed.allow_stale = settings->allow_stale;
+  parsed.node_ttl_s = settings->node_ttl_s;
+  parsed.soa_refresh_s = settings->soa_refresh_s;
+  parsed.soa_retry_s = settings->soa_retry_s;
+  parsed.soa_expire_s = settings->soa_expire_s;
+  parsed.soa_min_ttl_s = settings->soa_min_ttl_s;
+  return std::make_shared<const dns::Responder>(std::move(parsed));
 }
 
 // The IPv6 wildcard takes IPv4 as well, unless the IPv4 wildcard has the same port.
@@ -69,11 +72,10 @@ DnsServer::~DnsServer() { Stop(); }
 
 absl::Status DnsServer::Start(const Options& options) {
   CONSUL_CHECK(loops_.empty());
-  absl::StatusOr<dns::ResponderOptions> parsed = ParseOptions(options);
-  if (!parsed.ok()) return parsed.status();
+  auto responder = MakeResponder(options.settings);
+  if (!responder.ok()) return responder.status();
   if (options.listen.empty()) return absl::InvalidArgumentError("dns: no listen address");
-  responder_ = std::make_unique<dns::Responder>(*std::move(parsed));
-  absl::Status status = Bind(options);
+  absl::Status status = Bind(options, *std::move(responder));
   if (!status.ok()) {
     loops_.clear();
     sockets_.reset();
@@ -88,7 +90,16 @@ absl::Status DnsServer::Start(const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status DnsServer::Bind(const Options& options) {
+absl::Status DnsServer::Apply(const Settings& settings) {
+  CONSUL_CHECK(!loops_.empty());
+  const auto responder = MakeResponder(settings);
+  if (!responder.ok()) return responder.status();
+  for (const auto& loop : loops_) loop->SetResponder(*responder);
+  return absl::OkStatus();
+}
+
+absl::Status DnsServer::Bind(const Options& options,
+                             std::shared_ptr<const dns::Responder> responder) {
   sockets_ = std::make_unique<Sockets>();
   sockets_->tcp_shared.connections_max = options.tcp_connections_max;
   sockets_->tcp_shared.idle_timeout = options.tcp_idle_timeout;
@@ -96,7 +107,7 @@ absl::Status DnsServer::Bind(const Options& options) {
   const int threads = std::clamp(options.threads > 0 ? options.threads : cores, 1, kThreadsMax);
   for (int i = 0; i < threads; ++i) {
     loops_.push_back(
-        std::make_unique<dns::Loop>(responder_.get(), resolver_, &sockets_->tcp_shared));
+        std::make_unique<dns::Loop>(responder, resolver_, &sockets_->tcp_shared));
     absl::Status status = loops_.back()->Open();
     if (!status.ok()) return status;
   }

@@ -27,7 +27,7 @@ class ServerTest : public ::testing::Test {
   ServerTest() {
     resolver_.SetNode("web", "10.0.0.1");
     options_.listen = {{"127.0.0.1", 0}};
-    options_.datacenter = "dc1";
+    options_.settings->datacenter = "dc1";
   }
 
   void Start() { ASSERT_EQ(server_.Start(options_).message(), ""); }
@@ -247,13 +247,54 @@ TEST_F(ServerTest, BadOptionsAreNamed) {
   EXPECT_EQ(message(), "not an IP address: localhost");
   options_.listen = {};
   EXPECT_EQ(message(), "dns: no listen address");
-  options_.domain = "a..b";
+  options_.settings->domain = "a..b";
   EXPECT_EQ(message(), "dns: domain: not a domain name: \"a..b\"");
-  options_.domain = ".";
+  options_.settings->domain = ".";
   EXPECT_EQ(message(), "dns: domain: not a domain name: \".\"");
-  options_.domain = "consul";
-  options_.alt_domain = "-..";
+  options_.settings->domain = "consul";
+  options_.settings->alt_domain = "-..";
   EXPECT_EQ(message(), "dns: alt_domain: not a domain name: \"-..\"");
+}
+
+TEST_F(ServerTest, WithoutSettingsEverythingIsServFailUntilTheyCome) {
+  const std::optional<DnsServer::Settings> settings = options_.settings;
+  options_.settings.reset();
+  Start();
+  for (const char* const name : {"web.node.consul A", "consul SOA", "a.example TXT"}) {
+    EXPECT_NE(Udp().Ask(name).find("id 7 QUERY SERVFAIL qr rd\n"), std::string::npos) << name;
+    EXPECT_NE(Tcp().Ask(name).find("id 7 QUERY SERVFAIL qr rd\n"), std::string::npos) << name;
+  }
+  EXPECT_EQ(resolver_.lookups(), 0);
+  ASSERT_TRUE(server_.Apply(*settings).ok());
+  EXPECT_TRUE(Eventually([this] { return Udp().Ask("web.node.consul A") == kWebA; }));
+  EXPECT_NE(Udp().Ask("a.example TXT").find("REFUSED"), std::string::npos);
+}
+
+TEST_F(ServerTest, AppliedSettingsAreAnsweredByOnEveryLoop) {
+  options_.threads = 3;
+  Start();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Udp().Ask("web.node.consul A"), kWebA);
+  options_.settings->domain = "example";
+  options_.settings->node_ttl_s = 9;
+  ASSERT_TRUE(server_.Apply(*options_.settings).ok());
+  const auto all_answer = [this] {
+    for (int i = 0; i < 20; ++i) {
+      if (Udp().Ask("web.node.example A").find(" 9 IN A 10.0.0.1\n") == std::string::npos) {
+        return false;
+      }
+      if (Tcp().Ask("web.node.consul A").find("REFUSED") == std::string::npos) return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(Eventually(all_answer));
+}
+
+TEST_F(ServerTest, SettingsThatAreWrongChangeNothing) {
+  Start();
+  DnsServer::Settings wrong = *options_.settings;
+  wrong.domain = ".";
+  EXPECT_EQ(server_.Apply(wrong).message(), "dns: domain: not a domain name: \".\"");
+  EXPECT_EQ(Udp().Ask("web.node.consul A"), kWebA);
 }
 
 TEST_F(ServerTest, ListensOnManyAddresses) {

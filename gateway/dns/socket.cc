@@ -89,6 +89,10 @@ std::string SocketAddress::ToText() const {
 
 absl::StatusOr<SocketAddress> ParseSocketAddress(std::string_view ip, uint16_t port) {
   SocketAddress address;
+  // What is behind a byte of zero would not be looked at.
+  if (ip.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError("an IP address holds no zero byte");
+  }
   const std::string host(ip.substr(0, ip.find('%')));
   auto* const v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
   if (inet_pton(AF_INET, host.c_str(), &v4->sin_addr) == 1 && host.size() == ip.size()) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <string_view>
 
 namespace consul::gateway::dns {
 namespace {
@@ -26,6 +27,13 @@ TEST(SocketTest, BadAddressesAreRefused) {
   for (const char* ip :
        {"", "localhost", "127.0.0", "127.0.0.1:53", "[::1]", "::g", "1.2.3.4%lo"}) {
     EXPECT_EQ(ParseSocketAddress(ip, 1).status().code(), absl::StatusCode::kInvalidArgument) << ip;
+  }
+}
+
+TEST(SocketTest, WhatStandsBehindAZeroByteCounts) {
+  using namespace std::string_view_literals;
+  for (const std::string_view ip : {"127.0.0.1\0x"sv, "::1\0"sv, "fe80::1%lo\0x"sv}) {
+    EXPECT_EQ(ParseSocketAddress(ip, 1).status().code(), absl::StatusCode::kInvalidArgument);
   }
 }
 

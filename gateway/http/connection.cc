@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "gateway/http/splice.h"
+
 namespace consul::gateway::http {
 namespace {
 
@@ -20,7 +22,8 @@ constexpr size_t kDrainMax = 16 * 1024 * 1024;
 constexpr std::chrono::seconds kDrainTimeout{5};
 // Framing of a chunk: a size and its extensions.
 constexpr size_t kChunkHeaderMax = 4096;
-constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n";
+// RFC 9113, 3.4. Its first part is a whole header of HTTP/1.
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::string_view kHeaderEnd = "\r\n\r\n";
 
 bool WouldBlock(const boost::system::error_code& ec) {
@@ -95,12 +98,11 @@ void CallContext::Clear() {
   rows.reset();
   route = nullptr;
   request = nullptr;
-  response = nullptr;
   token.clear();
 }
 
 Connection::Connection(Loop* loop, Socket socket, const ClientKey& client)
-    : loop_(loop), socket_(std::move(socket)), client_(client) {}
+    : Served(client), loop_(loop), socket_(std::move(socket)) {}
 
 Connection::~Connection() = default;
 
@@ -111,6 +113,14 @@ void Connection::Start() {
   SetDeadline(loop_->limits().header_timeout);
   header_began_ = true;
   ArmRead();
+}
+
+void Connection::Refuse(int status, std::string_view detail) {
+  in_turn_ = true;
+  Fail(status, detail);
+  Flush();
+  in_turn_ = false;
+  Settle();
 }
 
 void Connection::Shutdown() {
@@ -134,11 +144,7 @@ void Connection::Abort() {
 void Connection::CheckDeadline(Loop::Clock::time_point now) {
   if (now < deadline_ || state_ == State::kClosed) return;
   if (state_ == State::kHeader && !stash_.empty() && out_.empty()) {
-    in_turn_ = true;
-    Fail(408, "no complete header within the time that is given for it");
-    Flush();
-    in_turn_ = false;
-    Settle();
+    Refuse(408, "no complete header within the time that is given for it");
     return;
   }
   Abort();
@@ -238,6 +244,7 @@ void Connection::Feed(std::string_view bytes) {
       Discard(bytes.size());
       return;
     case State::kReply:  // nothing is read
+    case State::kSpliced:
     case State::kClosed:
       return;
   }
@@ -291,15 +298,18 @@ bool Connection::Process(std::string_view data) {
 }
 
 size_t Connection::TakeHeader(std::string_view data) {
+  if (at_start_ && kHttp2Preface.starts_with(data.substr(0, kHttp2Preface.size()))) {
+    if (data.size() >= kHttp2Preface.size()) TakePreface();
+    return 0;
+  }
   // Empty lines before a request are passed over (RFC 9112, 2.2).
-  if (data.starts_with("\r\n")) return 2;
+  if (data.starts_with("\r\n")) {
+    at_start_ = false;
+    return 2;
+  }
   const size_t from = scanned_ > kHeaderEnd.size() ? scanned_ - kHeaderEnd.size() : 0;
   const size_t end = data.find(kHeaderEnd, from);
   const size_t size = end == std::string_view::npos ? data.size() : end + kHeaderEnd.size();
-  if (data.starts_with(kHttp2Preface)) {
-    Close();
-    return 0;
-  }
   if (size > loop_->limits().header_bytes_max) {
     Fail(431, "the header is larger than header_bytes_max (" +
                   std::to_string(loop_->limits().header_bytes_max) + " bytes)");
@@ -310,6 +320,7 @@ size_t Connection::TakeHeader(std::string_view data) {
     scanned_ = size;
     return 0;
   }
+  at_start_ = false;
   header_began_ = false;
   parser_.emplace();
   parser_->body_limit(boost::none);
@@ -346,7 +357,31 @@ size_t Connection::TakeBody(std::string_view data) {
   return taken;
 }
 
+void Connection::TakePreface() {
+  if (!loop_->rpc().has_value()) {
+    Fail(505, "HTTP/2 on this port is for RPC, and RPC is off");
+  } else if (!loop_->counts()->TakeSpliced()) {
+    Fail(503, "Too many connections to RPC: rpc_connections_max is " +
+                  std::to_string(loop_->limits().rpc_connections_max));
+  } else {
+    state_ = State::kSpliced;
+  }
+}
+
+void Connection::HandOver() {
+  if (out_.capacity() > 0) loop_->GiveOut(std::move(out_));
+  if (buffer_ != nullptr) loop_->GiveBuffer(std::move(buffer_));
+  auto* const splice =
+      new Splice(loop_, std::move(socket_), client(), std::exchange(stash_, std::string()));
+  loop_->Replace(this, splice);
+  splice->Start();
+}
+
 void Connection::Settle() {
+  if (state_ == State::kSpliced) {
+    HandOver();
+    return;
+  }
   if (state_ != State::kClosed) {
     if (out_.empty() && out_.capacity() > 0) loop_->GiveOut(std::exchange(out_, std::string()));
     if (stash_.empty() && stash_.capacity() > Loop::kSmallBuffer) stash_ = std::string();

@@ -4,7 +4,8 @@
 // their order. Several requests that arrive together and are answered at once leave in one write.
 //
 // Life: made by its Loop; deletes itself through Loop::Remove once the socket is closed, no
-// operation is pending and no call is under way. Threads: its loop's.
+// operation is pending and no call is under way. One that begins with the preface of HTTP/2 gives
+// its socket and its place to a Splice. Threads: its loop's.
 #ifndef CONSUL_GATEWAY_HTTP_CONNECTION_H_
 #define CONSUL_GATEWAY_HTTP_CONNECTION_H_
 
@@ -20,6 +21,7 @@
 #include "gateway/http/client_counts.h"
 #include "gateway/http/loop.h"
 #include "gateway/http/parser.h"
+#include "gateway/http/served.h"
 #include "gateway/transcode/json_slices.h"
 #include "services/rpc/call.h"
 
@@ -51,7 +53,6 @@ struct CallContext {
   std::optional<HttpCall> call;
   const RoutePlan* route = nullptr;
   google::protobuf::Message* request = nullptr;
-  google::protobuf::Message* response = nullptr;
   bool pretty = false;
   std::string token;
   // While a large reply is being written: what is not encoded yet, and what it refers to.
@@ -59,27 +60,21 @@ struct CallContext {
   rpc::Rows rows;
 };
 
-class Connection {
+class Connection final : public Served {
  public:
   Connection(Loop* loop, Socket socket, const ClientKey& client);
-  ~Connection();
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
+  ~Connection() override;
 
   void Start();
-  // The server stops: an idle connection ends, a call that waits is cancelled and answered. May
-  // delete the connection.
-  void Shutdown();
-  // Ends at once. May delete the connection.
-  void Abort();
-  // May delete the connection.
-  void CheckDeadline(Loop::Clock::time_point now);
+  // Instead of Start: answers with an error, without a request, and ends. May delete the
+  // connection.
+  void Refuse(int status, std::string_view detail);
+  // An idle connection ends; a call that waits is cancelled and answered.
+  void Shutdown() override;
+  void Abort() override;
+  void CheckDeadline(Loop::Clock::time_point now) override;
   // The call under way is over.
   void OnDone();
-
-  const ClientKey& client() const { return client_; }
-  size_t place() const { return place_; }
-  void set_place(size_t place) { place_ = place; }
 
  private:
   enum class State {
@@ -88,6 +83,7 @@ class Connection {
     kCall,      // a call is under way
     kReply,     // a large reply is encoded slice by slice, as the client takes it
     kDraining,  // nothing more is written; what still comes is thrown away until the peer closes
+    kSpliced,   // the socket goes to a Splice once the turn is over
     kClosed,
   };
 
@@ -111,6 +107,10 @@ class Connection {
   size_t TakeHeader(std::string_view data);
   size_t TakeBody(std::string_view data);
   void Settle();
+  // HTTP/2 begins here.
+  void TakePreface();
+  // Gives the socket, the place and the stash to a Splice. Deletes the connection.
+  void HandOver();
 
   // A request, from its header on: in connection_request.cc.
   bool IsAcceptable();
@@ -121,6 +121,7 @@ class Connection {
   void EndRequest();
   void StartCall();
   void AnswerCall();
+  void EncodeAnswer(EncodedReply* encoded);
   void AppendSlice();
   void AnswerFixed(const Outcome& outcome);
   void Fail(int status, std::string_view detail);
@@ -139,8 +140,6 @@ class Connection {
 
   Loop* const loop_;
   Socket socket_;
-  const ClientKey client_;
-  size_t place_ = 0;
   State state_ = State::kHeader;
   bool reading_ = false;           // a read into buffer_ is pending
   bool waiting_readable_ = false;
@@ -152,6 +151,7 @@ class Connection {
   bool keep_alive_ = true;         // of the request in hand
   bool close_after_ = false;       // once everything is written
   bool http10_ = false;
+  bool at_start_ = true;           // nothing was taken off the connection yet
   bool stalled_pipeline_ = false;  // as much was sent ahead as is taken while a call is under way
   Loop::Clock::time_point deadline_;
   std::unique_ptr<char[]> buffer_;

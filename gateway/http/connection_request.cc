@@ -141,8 +141,8 @@ void Connection::StartCall() {
   if (context.route->request.takes_body()) {
     context.route->request.SetBody(std::exchange(body_, std::string()), context.request);
   }
-  context.response = method.response_prototype->New(&context.arena);
-  context.call.emplace(this, method, loop_, context.request, context.response);
+  context.call.emplace(this, method, loop_, context.request,
+                       method.response_prototype->New(&context.arena));
   context.call->token = context.token;
   state_ = State::kCall;
   calling_ = true;
@@ -153,24 +153,47 @@ void Connection::StartCall() {
 // Leaves the end of a large reply in the context: AppendSlice goes on.
 void Connection::AnswerCall() {
   CallContext& context = *context_;
-  const ResponsePlan& plan = context.route->response;
-  std::string& headers = loop_->header_scratch();
-  headers.clear();
+  const rpc::Call& call = *context.call;
+  EncodedReply& encoded = loop_->encoded();
   Reply reply;
-  if (!context.call->status.ok()) {
-    headers.append(kVary);
-    plan.AppendErrorMeta(&headers);
-    reply.status = rpc::HttpStatus(context.call->status);
-    reply.headers = headers;
-    reply.body = base::ToStd(context.call->status.message());
+  if (!call.status.ok()) {
+    encoded.shared_answer = 0;
+    encoded.headers.assign(kVary);
+    context.route->response.AppendErrorMeta(&encoded.headers);
+    reply.status = rpc::HttpStatus(call.status);
+    reply.headers = encoded.headers;
+    reply.body = base::ToStd(call.status.message());
     if (!reply.body.empty()) reply.content_type = kTextPlain;
     Append(reply);
     return;
   }
-  std::string& body = loop_->body_scratch();
-  body.clear();
+  const bool again = call.shared_answer != 0 && call.shared_answer == encoded.shared_answer &&
+                     context.route == encoded.route && context.pretty == encoded.pretty;
+  if (!again) EncodeAnswer(&encoded);
+  reply.status = encoded.status;
+  reply.headers = encoded.headers;
+  reply.body = encoded.body;
+  if (context.rest != nullptr) {
+    if (call.rows != nullptr) context.rows = *call.rows;
+    reply.framing = http10_ ? Reply::Framing::kUntilClose : Reply::Framing::kChunked;
+    if (http10_) keep_alive_ = false;
+  }
+  Append(reply);
+  constexpr size_t kBodyKeptMax = 1024 * 1024;
+  if (encoded.body.capacity() > kBodyKeptMax) encoded = EncodedReply();
+}
+
+// A reply whose end is left in the context is of use to nobody else.
+void Connection::EncodeAnswer(EncodedReply* encoded) {
+  CallContext& context = *context_;
+  const ResponsePlan& plan = context.route->response;
+  const google::protobuf::Message& response = *context.call->response();
+  std::string& headers = encoded->headers;
+  headers.clear();
+  encoded->body.clear();
+  encoded->status = 200;
   const ResponsePlan::Result result =
-      plan.AppendBody(*context.request, *context.response, context.pretty, kSliceBytes, &body,
+      plan.AppendBody(*context.request, response, context.pretty, kSliceBytes, &encoded->body,
                       &context.rest);
   switch (result) {
     case ResponsePlan::Result::kJson:
@@ -180,25 +203,18 @@ void Connection::AnswerCall() {
       headers.append(kRawHeaders);
       break;
     case ResponsePlan::Result::kNotFound:
-      reply.status = 404;
+      encoded->status = 404;
       headers.append(kVary);
       break;
     case ResponsePlan::Result::kEmpty:
       headers.append(kVary);
       break;
   }
-  plan.AppendMeta(*context.response, &headers);
+  plan.AppendMeta(response, &headers);
   if (result == ResponsePlan::Result::kRaw) headers.append(kNoSniff);
-  reply.headers = headers;
-  reply.body = body;
-  if (context.rest != nullptr) {
-    if (context.call->rows != nullptr) context.rows = *context.call->rows;
-    reply.framing = http10_ ? Reply::Framing::kUntilClose : Reply::Framing::kChunked;
-    if (http10_) keep_alive_ = false;
-  }
-  Append(reply);
-  constexpr size_t kScratchMax = 1024 * 1024;
-  if (body.capacity() > kScratchMax) body = std::string();
+  encoded->shared_answer = context.rest == nullptr ? context.call->shared_answer : 0;
+  encoded->route = context.route;
+  encoded->pretty = context.pretty;
 }
 
 void Connection::AppendSlice() {

@@ -161,6 +161,7 @@ void FakeBackend::Run(rpc::Call* call) {
     call->status = answers_[call->method().id](this, *call);
   }
   call->rows = &rows_;
+  call->ShareAnswer(call->response(), number_.load());
   call->Done();
 }
 

@@ -43,6 +43,9 @@ class FakeBackend final : public rpc::Backend {
   size_t idles() const { return idles_.load(); }
   // Holds on the rows of replies, beyond Done.
   long holds() const { return rows_.use_count() - 1; }
+  // Every answer says from now on that it is the `number`th that calls share, and is still made
+  // anew for each, so that a test sees which one its client was given. 0: it is nobody else's.
+  void NumberAnswers(uint64_t number) { number_ = number; }
   // Every call fails so from now on; ok: as usual again.
   void FailWith(absl::Status status);
   // The token of the last call.
@@ -76,6 +79,7 @@ class FakeBackend final : public rpc::Backend {
   std::atomic<const Table*> table_;
   std::atomic<size_t> cancelled_{0};
   std::atomic<size_t> idles_{0};
+  std::atomic<uint64_t> number_{0};
   const rpc::Rows rows_;
   std::atomic<bool> failing_{false};
   mutable base::Mutex mutex_;

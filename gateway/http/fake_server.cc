@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   consul::gateway::HttpOptions options;
   options.addresses = {{"127.0.0.1", static_cast<uint16_t>(argc > 1 ? std::stoi(argv[1]) : 0)}};
   if (argc > 2) options.threads = std::stoi(argv[2]);
-  options.limits.connections_per_client_max = 0;
+  options.settings.connections_per_client_max = 0;
   consul::gateway::HttpServer server(options, &backend);
   if (const absl::Status status = server.Start(); !status.ok()) {
     std::cerr << status << "\n";

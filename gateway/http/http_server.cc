@@ -24,12 +24,14 @@ class HttpServer::Impl {
  public:
   Impl(HttpOptions options, rpc::Backend* backend)
       : options_(std::move(options)),
-        router_(rpc::PublicApi(), options_.limits.method_body_bytes_max),
-        counts_(options_.limits.connections_per_client_max, options_.limits.connections_max) {
+        router_(rpc::PublicApi()),
+        counts_(options_.settings.connections_per_client_max, options_.limits.connections_max,
+                options_.limits.rpc_connections_max) {
     CONSUL_CHECK(options_.threads >= 1);
+    Apply(options_.settings);
     for (int i = 0; i < options_.threads; ++i) {
       loops_.push_back(
-          std::make_unique<http::Loop>(i, options_.limits, &router_, backend, &counts_));
+          std::make_unique<http::Loop>(i, options_, &router_, backend, &counts_));
     }
   }
 
@@ -70,12 +72,20 @@ class HttpServer::Impl {
     listeners_.clear();
   }
 
+  void Apply(const HttpSettings& settings) {
+    for (const auto& [method, bytes] : settings.method_body_bytes_max) {
+      router_.SetBodyMax(rpc::PublicApi().Get(method), bytes);
+    }
+    counts_.SetPerClientMax(settings.connections_per_client_max);
+  }
+
   const std::vector<uint16_t>& ports() const { return ports_; }
   size_t connections() const { return counts_.total(); }
+  size_t rpc_connections() const { return counts_.spliced(); }
 
  private:
   const HttpOptions options_;
-  const Router router_;
+  Router router_;
   http::ClientCounts counts_;
   std::vector<std::unique_ptr<http::Loop>> loops_;
   std::vector<std::unique_ptr<http::Listener>> listeners_;
@@ -91,7 +101,9 @@ HttpServer::~HttpServer() = default;
 
 absl::Status HttpServer::Start() { return impl_->Start(); }
 void HttpServer::Stop() { impl_->Stop(); }
+void HttpServer::Apply(const HttpSettings& settings) { impl_->Apply(settings); }
 const std::vector<uint16_t>& HttpServer::ports() const { return impl_->ports(); }
 size_t HttpServer::connections() const { return impl_->connections(); }
+size_t HttpServer::rpc_connections() const { return impl_->rpc_connections(); }
 
 }  // namespace consul::gateway

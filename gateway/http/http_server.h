@@ -2,7 +2,8 @@
 //
 // The HTTP/1.1 face: every method of the API that has a route, as JSON. Event loops on threads of
 // their own carry the connections; a call that needs no wait is answered in the same turn of the
-// loop. A query that waits holds little more than its request.
+// loop. A query that waits holds little more than its request. A connection that begins with the
+// preface of HTTP/2 is a client of RPC, and is passed on to that (splice.h).
 //
 // Threads: an HttpServer is started and stopped by one thread; the loops call the backend from
 // theirs, named http/0, http/1 and so on.
@@ -16,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,15 @@ struct HttpAddress {
   uint16_t port = 0;
 };
 
+// What may change while a server runs.
+struct HttpSettings {
+  // Bodies of one method by its path, instead of what its route says: 413. Each names a method
+  // whose routes take a body.
+  std::map<std::string, uint64_t, std::less<>> method_body_bytes_max;
+  // Connections of one IP address: 429 (`limits.http_max_conns_per_client`); 0: no limit.
+  size_t connections_per_client_max = 200;
+};
+
 // Every limit has a reply or an end of the connection that names it.
 struct HttpLimits {
   // A client that goes over one of these gets 431, 414.
@@ -45,25 +56,29 @@ struct HttpLimits {
   size_t url_bytes_max = 32 * 1024;
   // Bodies that no route reads are passed over up to this size; longer ones end the connection.
   size_t ignored_body_bytes_max = 256 * 1024;
-  // Bodies of one method by its path, instead of what its route says: 413. Each names a method.
-  std::map<std::string, uint64_t, std::less<>> method_body_bytes_max;
-  // Connections of one IP address: 429 (`limits.http_max_conns_per_client`); 0: no limit.
-  size_t connections_per_client_max = 200;
   // Connections in all: 503.
   size_t connections_max = 50 * 1000;
+  // Those of them that are passed on to RPC: 503. Each may hold two reads of 64 KiB.
+  size_t rpc_connections_max = 1000;
   // From the first byte of a request to the end of its header.
   std::chrono::seconds header_timeout{10};
-  // Between two requests.
+  // Between two requests; without a byte either way, where RPC is spoken.
   std::chrono::seconds idle_timeout{120};
   // Without a byte of a body that is expected, or of a reply taken.
   std::chrono::seconds stall_timeout{60};
+  // To find the RPC service by its name and to connect to it.
+  std::chrono::seconds rpc_connect_timeout{5};
 };
 
 struct HttpOptions {
   std::vector<HttpAddress> addresses;
+  // Where the RPC service is that HTTP/2 is passed on to; here the host may be a name. Nullopt: the
+  // answer to HTTP/2 is 505, and when the service cannot be reached it is 502, both in HTTP/1.1.
+  std::optional<HttpAddress> rpc;
   // Event loops; at least one.
   int threads = 2;
   HttpLimits limits;
+  HttpSettings settings;
   // Optional; outlives the server.
   base::Logger* log = nullptr;
 };
@@ -83,6 +98,10 @@ class HttpServer {
   // REQUIRES: not started before.
   absl::Status Start();
 
+  // What comes from now on is served by these settings; a method that is not in them has the limit
+  // that it had. From any thread.
+  void Apply(const HttpSettings& settings);
+
   // The port of each address, in the order of the options.
   // REQUIRES: Start has returned ok.
   const std::vector<uint16_t>& ports() const;
@@ -91,8 +110,9 @@ class HttpServer {
   // second at most), closes everything and ends the threads. May be called again.
   void Stop();
 
-  // Connections that are open now.
+  // Connections that are open now, and how many of them are passed on to RPC.
   size_t connections() const;
+  size_t rpc_connections() const;
 
  private:
   class Impl;

@@ -225,11 +225,6 @@ TEST_F(HttpServerTest, RefusesBrokenChunks) {
           .starts_with("HTTP/1.1 400 "));
 }
 
-TEST_F(HttpServerTest, ClosesOnAnHttp2Preface) {
-  Start();
-  EXPECT_EQ(Exchange("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "");
-}
-
 TEST_F(HttpServerTest, LimitsTheHeader) {
   options_.limits.header_bytes_max = 1000;
   Start();
@@ -270,7 +265,7 @@ TEST_F(HttpServerTest, LimitsTheTimeBetweenRequests) {
 }
 
 TEST_F(HttpServerTest, LimitsTheConnectionsOfOneClient) {
-  options_.limits.connections_per_client_max = 2;
+  options_.settings.connections_per_client_max = 2;
   Start();
   TestClient a(port());
   auto b = std::make_unique<TestClient>(port());
@@ -355,7 +350,7 @@ TEST_F(HttpServerTest, AnswersABlockedQueryOnAConnectionThatStays) {
 }
 
 TEST_F(HttpServerTest, ManyBlockedQueriesAreAnsweredByOneWrite) {
-  options_.limits.connections_per_client_max = 0;
+  options_.settings.connections_per_client_max = 0;
   Start();
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < 300; ++i) clients.push_back(Park());
@@ -363,9 +358,72 @@ TEST_F(HttpServerTest, ManyBlockedQueriesAreAnsweredByOneWrite) {
   for (const auto& client : clients) EXPECT_EQ(client->Read()->status, 200);
 }
 
+// What was encoded for one is given to the next who is given the same answer in the same form.
+TEST_F(HttpServerTest, ASharedAnswerIsEncodedOnce) {
+  options_.threads = 1;
+  Start();
+  TestClient client(port());
+  const auto get = [&](std::string_view target) {
+    client.Request("GET", target);
+    return client.Read()->body;
+  };
+  backend_.NumberAnswers(7);
+  const std::string first = get("/v1/kv/foo");
+  backend_.Set("foo", "new");
+  EXPECT_EQ(get("/v1/kv/foo"), first);
+  EXPECT_NE(get("/v1/kv/foo?pretty"), first);
+  EXPECT_EQ(get("/v1/kv/foo?raw"), "new");
+  EXPECT_NE(get("/v1/kv/foo"), first);
+}
+
+TEST_F(HttpServerTest, AnotherAnswerIsEncodedAnew) {
+  options_.threads = 1;
+  Start();
+  TestClient client(port());
+  std::string last;
+  for (const uint64_t number : {7, 8, 0, 0}) {
+    backend_.NumberAnswers(number);
+    backend_.Set("foo", "the index of the key moves");
+    client.Request("GET", "/v1/kv/foo");
+    std::string body = client.Read()->body;
+    EXPECT_NE(body, last) << number;
+    last = std::move(body);
+  }
+}
+
+TEST_F(HttpServerTest, ASharedAnswerGoesToConnectionsThatCloseAndThatStay) {
+  options_.threads = 1;
+  Start();
+  backend_.NumberAnswers(7);
+  const std::string stays = Exchange(
+      "GET /v1/kv/foo HTTP/1.1\r\nHost: t\r\n\r\n"
+      "GET /v1/kv/foo HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+  const size_t second = stays.find("HTTP/1.1 200 OK", 1);
+  ASSERT_NE(second, std::string::npos);
+  EXPECT_EQ(stays.substr(0, second).find("Connection: close"), std::string::npos);
+  EXPECT_NE(stays.substr(second).find("Connection: close"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, AnErrorBetweenSharedAnswersIsNotGivenOn) {
+  options_.threads = 1;
+  Start();
+  TestClient client(port());
+  backend_.NumberAnswers(7);
+  client.Request("GET", "/v1/kv/foo");
+  const std::string first = client.Read()->body;
+  backend_.FailWith(absl::UnavailableError("No cluster leader"));
+  client.Request("GET", "/v1/kv/foo");
+  EXPECT_EQ(client.Read()->body, "No cluster leader");
+  backend_.FailWith(absl::OkStatus());
+  client.Request("GET", "/v1/kv/foo");
+  const auto again = client.Read();
+  EXPECT_EQ(again->status, 200);
+  EXPECT_EQ(again->body, first);
+}
+
 // What the allocator has given out grows by 4 kB at most for each query that waits.
 TEST_F(HttpServerTest, ABlockedQueryHoldsLittle) {
-  options_.limits.connections_per_client_max = 0;
+  options_.settings.connections_per_client_max = 0;
   options_.threads = 1;
   Start();
   std::vector<std::unique_ptr<TestClient>> clients;
@@ -429,7 +487,7 @@ TEST_F(HttpServerTest, RefusesWhatIsNoAddress) {
 
 TEST_F(HttpServerTest, TheConfiguredLimitOfBodiesGoesBeforeTheRoutes) {
   for (const size_t max : {size_t{10}, size_t{600 * 1024}}) {
-    options_.limits.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", max}};
+    options_.settings.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", max}};
     Start();
     TestClient client(port());
     client.Request("PUT", "/v1/kv/a", std::string(max, 'x'));
@@ -444,6 +502,41 @@ TEST_F(HttpServerTest, TheConfiguredLimitOfBodiesGoesBeforeTheRoutes) {
               std::string::npos)
         << refused->body;
   }
+}
+
+TEST_F(HttpServerTest, AppliedSettingsHoldForConnectionsThatAreThere) {
+  Start();
+  const auto put = [](TestClient& client, size_t bytes) {
+    client.Request("PUT", "/v1/kv/a", std::string(bytes, 'x'));
+    const auto answer = client.Read();
+    return answer.has_value() ? answer->status : 0;
+  };
+  auto client = std::make_unique<TestClient>(port());
+  EXPECT_EQ(put(*client, 12), 200);
+  server_->Apply({.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", 11}},
+                  .connections_per_client_max = 1});
+  EXPECT_EQ(put(*client, 11), 200);
+  const std::string reply = TestClient(port()).ReadToEnd();
+  EXPECT_NE(reply.find("limits.http_max_conns_per_client is 1"), std::string::npos) << reply;
+  EXPECT_EQ(put(*client, 12), 413);
+  client.reset();
+  ASSERT_TRUE(Eventually([&] { return server_->connections() == 0; }));
+  // The methods that are not named keep what they had.
+  server_->Apply({.method_body_bytes_max = {}, .connections_per_client_max = 0});
+  TestClient first(port());
+  TestClient second(port());
+  EXPECT_EQ(put(first, 11), 200);
+  EXPECT_EQ(put(second, 12), 413);
+}
+
+TEST_F(HttpServerTest, ALimitOfNothingTakesEmptyBodies) {
+  options_.settings.method_body_bytes_max = {{"/consul.kv.v1.KvService/Put", 0}};
+  Start();
+  TestClient client(port());
+  client.Request("PUT", "/v1/kv/a", "");
+  EXPECT_EQ(client.Read()->status, 200);
+  client.Request("PUT", "/v1/kv/a", "x");
+  EXPECT_EQ(client.Read()->status, 413);
 }
 
 TEST_F(HttpServerTest, ALoopSaysOnceThatItIsIdle) {

@@ -155,6 +155,31 @@ TEST_F(LargeReplyTest, AnswersABlockedQuery) {
   EXPECT_EQ(Count(answer->body, "\"Key\":\"many/"), static_cast<size_t>(kKeys));
 }
 
+// Goal: what is encoded at once has a bound. Method: a slice is a chunk on the wire; none is longer
+// than a slice and one row, and there are as many as the body needs.
+TEST_F(LargeReplyTest, EveryChunkIsOneSlice) {
+  constexpr size_t kSliceBytes = 64 << 10;
+  constexpr size_t kRowBytesMax = 1 << 10;
+  Start();
+  TestClient client(port());
+  client.Request("GET", kAll);
+  client.ShutdownSend();
+  const std::string all = client.ReadToEnd();
+  size_t chunks = 0;
+  size_t total = 0;
+  for (size_t at = all.find("\r\n\r\n") + 4; at < all.size();) {
+    const size_t line_end = all.find("\r\n", at);
+    ASSERT_NE(line_end, std::string::npos);
+    const size_t bytes = std::stoul(all.substr(at, line_end - at), nullptr, 16);
+    EXPECT_LE(bytes, kSliceBytes + kRowBytesMax);
+    total += bytes;
+    chunks += bytes > 0 ? 1 : 0;
+    at = line_end + 2 + bytes + 2;
+  }
+  EXPECT_GT(total, 80 * size_t{kKeys});
+  EXPECT_GE(chunks, total / (kSliceBytes + kRowBytesMax));
+}
+
 // Goal: a reply that is being sent keeps nobody waiting. Method: while one client reads its large
 // reply as fast as it can, another asks again and again; several of its answers must fall between
 // the first and the last byte of the large one.

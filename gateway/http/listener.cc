@@ -108,17 +108,17 @@ void Listener::HandleAccept(const boost::system::error_code& ec) {
 
 // One reply into an empty socket buffer, which always has room for it.
 void Listener::Refuse(Socket socket, ClientCounts::Result result) {
-  const HttpLimits& limits = loops_[0]->limits();
   Reply reply;
   std::string text;
   if (result == ClientCounts::Result::kClientFull) {
     reply.status = 429;
     text = base::StrCat("Too many connections from this address: ",
                         "limits.http_max_conns_per_client is ",
-                        limits.connections_per_client_max, "\n");
+                        counts_->per_client_max(), "\n");
   } else {
     reply.status = 503;
-    text = base::StrCat("Too many connections: connections_max is ", limits.connections_max, "\n");
+    text = base::StrCat("Too many connections: connections_max is ",
+                        loops_[0]->limits().connections_max, "\n");
   }
   reply.headers = kTextPlain;
   reply.body = text;

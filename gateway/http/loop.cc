@@ -15,10 +15,10 @@ namespace consul::gateway::http {
 constexpr std::chrono::milliseconds kTick{500};
 constexpr std::chrono::milliseconds kTickStopping{50};
 
-Loop::Loop(int number, const HttpLimits& limits, const Router* router, rpc::Backend* backend,
+Loop::Loop(int number, const HttpOptions& options, const Router* router, rpc::Backend* backend,
            ClientCounts* counts)
     : number_(number),
-      limits_(limits),
+      options_(options),
       backend_(backend),
       counts_(counts),
       io_(1),
@@ -65,21 +65,27 @@ void Loop::Add(Socket socket, const ClientKey& client) {
 
 void Loop::Adopt(Socket socket, const ClientKey& client) {
   auto* const connection = new Connection(this, std::move(socket), client);
-  connection->set_place(connections_.size());
-  connections_.push_back(connection);
+  connection->set_place(served_.size());
+  served_.push_back(connection);
   connection->Start();
   if (stopping_) connection->Shutdown();
 }
 
-void Loop::Remove(Connection* connection) {
-  const size_t place = connection->place();
-  connections_[place] = connections_.back();
-  connections_[place]->set_place(place);
-  connections_.pop_back();
-  counts_->GiveBack(connection->client());
+void Loop::Remove(Served* served) {
+  const size_t place = served->place();
+  served_[place] = served_.back();
+  served_[place]->set_place(place);
+  served_.pop_back();
+  counts_->GiveBack(served->client());
   load_.fetch_sub(1, std::memory_order_relaxed);
-  delete connection;
+  delete served;
   if (stopping_) EndIfEmpty();
+}
+
+void Loop::Replace(Served* old, Served* successor) {
+  successor->set_place(old->place());
+  served_[old->place()] = successor;
+  delete old;
 }
 
 void Loop::ArmTick() {
@@ -95,16 +101,16 @@ void Loop::Tick() {
   said_idle_ = !called_;
   called_ = false;
   const bool kill = now_ >= kill_at_;
-  // From the back: a connection that ends is replaced by the last one, which was asked already.
-  for (size_t i = connections_.size(); i-- > 0;) {
-    if (i >= connections_.size()) continue;
+  // From the back: one that ends is replaced by the last one, which was asked already.
+  for (size_t i = served_.size(); i-- > 0;) {
+    if (i >= served_.size()) continue;
     if (kill) {
-      connections_[i]->Abort();
+      served_[i]->Abort();
     } else {
-      connections_[i]->CheckDeadline(now_);
+      served_[i]->CheckDeadline(now_);
     }
   }
-  if (!stopping_ || !connections_.empty()) ArmTick();
+  if (!stopping_ || !served_.empty()) ArmTick();
 }
 
 void Loop::BeginShutdown(std::chrono::milliseconds grace) {
@@ -112,8 +118,8 @@ void Loop::BeginShutdown(std::chrono::milliseconds grace) {
   stopping_ = true;
   now_ = Clock::now();
   kill_at_ = now_ + grace;
-  for (size_t i = connections_.size(); i-- > 0;) {
-    if (i < connections_.size()) connections_[i]->Shutdown();
+  for (size_t i = served_.size(); i-- > 0;) {
+    if (i < served_.size()) served_[i]->Shutdown();
   }
   tick_.cancel();
   ArmTick();
@@ -121,7 +127,7 @@ void Loop::BeginShutdown(std::chrono::milliseconds grace) {
 }
 
 void Loop::EndIfEmpty() {
-  if (!connections_.empty()) return;
+  if (!served_.empty()) return;
   tick_.cancel();
   work_.reset();
 }

@@ -1,7 +1,7 @@
 // gateway/http/loop.h
 //
-// One event loop of the HTTP server: a thread, its io_context, the connections on it and what they
-// share: scratch buffers, contexts of calls, the clock. It is the executor of the calls that its
+// One event loop of the HTTP server: a thread, its io_context, what is served on it and what that
+// shares: scratch buffers, contexts of calls, the clock. It is the executor of the calls that its
 // connections make; a burst of tasks wakes it once.
 //
 // Threads: Post, Add and the counters from any; everything else on the loop's own.
@@ -16,7 +16,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,6 +27,7 @@
 #include "gateway/http/dispatch.h"
 #include "gateway/http/http_server.h"
 #include "gateway/http/reply.h"
+#include "gateway/http/served.h"
 #include "gateway/transcode/router.h"
 #include "services/rpc/backend.h"
 #include "services/rpc/executor.h"
@@ -32,12 +35,23 @@
 
 namespace consul::gateway::http {
 
-class Connection;
 struct CallContext;
 
 // Without the type-erased executor: one indirection less in each operation.
 using Socket =
     boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+// A reply as it was encoded last, kept for calls that are given the same answer. Its connection and
+// the date are not in it.
+struct EncodedReply {
+  // 0: of an answer that nobody shares, or not whole.
+  uint64_t shared_answer = 0;
+  const RoutePlan* route = nullptr;
+  bool pretty = false;
+  int status = 200;
+  std::string headers;
+  std::string body;
+};
 
 class Loop final : public rpc::Executor {
  public:
@@ -48,7 +62,8 @@ class Loop final : public rpc::Executor {
   // A read of a connection in the middle of a large request.
   static constexpr size_t kLargeBuffer = 64 * 1024;
 
-  Loop(int number, const HttpLimits& limits, const Router* router, rpc::Backend* backend,
+  // All arguments outlive the loop.
+  Loop(int number, const HttpOptions& options, const Router* router, rpc::Backend* backend,
        ClientCounts* counts);
   ~Loop();
   Loop(const Loop&) = delete;
@@ -68,8 +83,10 @@ class Loop final : public rpc::Executor {
   boost::asio::io_context& io() { return io_; }
   size_t load() const { return load_.load(std::memory_order_relaxed); }
 
-  // For connections, on this loop's thread.
-  const HttpLimits& limits() const { return limits_; }
+  // For what is served, on this loop's thread.
+  const HttpLimits& limits() const { return options_.limits; }
+  const std::optional<HttpAddress>& rpc() const { return options_.rpc; }
+  ClientCounts* counts() const { return counts_; }
   rpc::Backend* backend() const { return backend_; }
   Dispatcher& dispatcher() { return dispatcher_; }
   std::string_view DateLine() { return clock_.DateLine(); }
@@ -78,7 +95,7 @@ class Loop final : public rpc::Executor {
   Clock::time_point now() const { return now_; }
   char* large_buffer() { return large_buffer_.get(); }
   std::string& body_scratch() { return body_scratch_; }
-  std::string& header_scratch() { return header_scratch_; }
+  EncodedReply& encoded() { return encoded_; }
 
   std::unique_ptr<char[]> TakeBuffer();
   void GiveBuffer(std::unique_ptr<char[]> buffer);
@@ -88,8 +105,10 @@ class Loop final : public rpc::Executor {
   void GiveContext(std::unique_ptr<CallContext> context);
   // A call was made: the loop is not idle.
   void NoteCall() { called_ = true; }
-  // Ends a connection that nothing refers to any more.
-  void Remove(Connection* connection);
+  // Deletes what nothing refers to any more, and counts its client's connection no longer.
+  void Remove(Served* served);
+  // Deletes `old` in the same way; `successor` goes on with its connection, in its place.
+  void Replace(Served* old, Served* successor);
 
  private:
   // What is kept for the next user; more is freed.
@@ -103,7 +122,7 @@ class Loop final : public rpc::Executor {
   void EndIfEmpty();
 
   const int number_;
-  const HttpLimits& limits_;
+  const HttpOptions& options_;
   rpc::Backend* const backend_;
   ClientCounts* const counts_;
   boost::asio::io_context io_;
@@ -120,10 +139,10 @@ class Loop final : public rpc::Executor {
   bool stopping_ = false;
   bool called_ = false;     // since the last tick
   bool said_idle_ = false;  // since the last call
-  std::vector<Connection*> connections_;
+  std::vector<Served*> served_;
   std::unique_ptr<char[]> large_buffer_;
   std::string body_scratch_;
-  std::string header_scratch_;
+  EncodedReply encoded_;
   std::vector<std::unique_ptr<char[]>> buffers_;
   std::string spare_out_;
   std::vector<std::unique_ptr<CallContext>> contexts_;

@@ -36,8 +36,12 @@ std::string_view StatusText(int status) {
       return "431 Request Header Fields Too Large";
     case 501:
       return "501 Not Implemented";
+    case 502:
+      return "502 Bad Gateway";
     case 503:
       return "503 Service Unavailable";
+    case 505:
+      return "505 HTTP Version Not Supported";
     default:
       return "500 Internal Server Error";
   }

@@ -132,10 +132,30 @@ bool TestClient::TakeChunks(std::string* body) {
   }
 }
 
+std::string TestClient::ReadBytes(size_t size) {
+  while (read_.size() < size && Fill()) {
+  }
+  std::string bytes = read_.substr(0, size);
+  read_.erase(0, size);
+  return bytes;
+}
+
 std::string TestClient::ReadToEnd() {
   while (Fill()) {
   }
   return std::move(read_);
+}
+
+size_t TestClient::SendUntilStuck(char byte, int ms) {
+  const std::string block(65536, byte);
+  pollfd wait{fd_, POLLOUT, 0};
+  size_t sum = 0;
+  while (::poll(&wait, 1, ms) > 0) {
+    const ssize_t sent = ::send(fd_, block.data(), block.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent <= 0) break;
+    sum += static_cast<size_t>(sent);
+  }
+  return sum;
 }
 
 bool TestClient::Silent(int ms) {

@@ -7,6 +7,7 @@
 #ifndef CONSUL_GATEWAY_HTTP_TEST_CLIENT_H_
 #define CONSUL_GATEWAY_HTTP_TEST_CLIENT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,8 +27,14 @@ struct Answer {
 
 class TestClient {
  public:
+  // The other end of a connection, as a server has accepted it.
+  struct Accepted {
+    int fd;
+  };
+
   // Connects. `host` is an IP address.
   explicit TestClient(uint16_t port, const std::string& host = "127.0.0.1");
+  explicit TestClient(Accepted accepted) : fd_(accepted.fd) {}
   ~TestClient();
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
@@ -40,10 +47,14 @@ class TestClient {
                std::string_view headers = {});
   // The next answer; nothing when the connection ends first or 5 s pass.
   std::optional<Answer> Read(bool without_body = false);
+  // The next `size` bytes; less when the connection ends first or 5 s pass.
+  std::string ReadBytes(size_t size);
   // What comes until the server closes.
   std::string ReadToEnd();
   // True when nothing comes within `ms`.
   bool Silent(int ms);
+  // Sends one byte again and again until nothing is taken for `ms`; how many were.
+  size_t SendUntilStuck(char byte, int ms);
   // Sends no more.
   void ShutdownSend();
   // Resets the connection.

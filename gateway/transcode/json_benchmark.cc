@@ -6,6 +6,7 @@
 #include "consul/catalog/v1/catalog.pb.h"
 #include "consul/kv/v1/kv.pb.h"
 #include "gateway/transcode/json_plan.h"
+#include "gateway/transcode/json_slices.h"
 
 namespace consul::gateway {
 namespace {
@@ -56,6 +57,28 @@ void EncodeNodes(benchmark::State& state) {
   state.SetBytesProcessed(static_cast<int64_t>(out.size()) * state.iterations());
 }
 BENCHMARK(EncodeNodes);
+
+// One slice of a large reply, as the HTTP face makes them.
+void EncodeSliceOfKeys(benchmark::State& state) {
+  kv::v1::ListResponse response;
+  for (int i = 0; i < 100'000; ++i) {
+    kv::v1::KeyValue& entry = *response.add_entries();
+    entry.set_key("config/of/some/service/" + std::to_string(i));
+    entry.set_value(std::string(static_cast<size_t>(state.range(0)), 'v'));
+    entry.set_modify_index(123456);
+  }
+  JsonPlans plans;
+  const JsonField field = plans.Field(response.GetDescriptor()->FindFieldByName("entries"));
+  JsonSlices slices(field, response);
+  std::string out;
+  for (auto _ : state) {
+    out.clear();
+    if (slices.Append(64 << 10, &out)) slices = JsonSlices(field, response);
+    benchmark::DoNotOptimize(out.data());
+  }
+  state.SetBytesProcessed((64 << 10) * state.iterations());
+}
+BENCHMARK(EncodeSliceOfKeys)->Unit(benchmark::kMicrosecond)->Arg(0)->Arg(100);
 
 }  // namespace
 }  // namespace consul::gateway

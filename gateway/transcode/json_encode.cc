@@ -225,6 +225,7 @@ std::vector<int> EntryOrder(const JsonField& map, const Message& message) {
     return KeyOf(map, read.GetRepeatedMessage(message, map.field, i), scratch);
   };
   std::vector<int> order;
+  if (size > kOrderedEntriesMax) return order;
   bool sorted = true;
   std::string a;
   std::string b;

@@ -6,6 +6,7 @@
 #include "consul/agent/v1/agent.pb.h"
 #include "consul/catalog/v1/catalog.pb.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "gateway/transcode/json_value.h"
 
 namespace consul::gateway {
 namespace {
@@ -90,6 +91,21 @@ TEST(JsonSlices, AnUnsortedMap) {
   for (const char* name : {"b", "a", "c"}) response.add_services()->set_key(name);
   ExpectFieldSame(response, "services");
 }
+// The order of more is up to who made the list, for it would take too long at once.
+TEST(JsonSlices, AnUnsortedMapIsSortedUpToALimit) {
+  catalog::v1::ListServicesResponse response;
+  for (int i = 0; i < kOrderedEntriesMax; ++i) {
+    response.add_services()->set_key(std::to_string(200'000 - i));
+  }
+  JsonPlans plans;
+  const JsonField field = plans.Field(response.GetDescriptor()->FindFieldByName("services"));
+  int count = 0;
+  const std::string first = "{\"" + std::to_string(200'000 - kOrderedEntriesMax + 1) + "\":";
+  EXPECT_TRUE(Whole(JsonSlices(field, response), 1000, &count).starts_with(first));
+  response.add_services()->set_key("1");
+  EXPECT_TRUE(Whole(JsonSlices(field, response), 1000, &count).starts_with("{\"200000\":"));
+  ExpectFieldSame(response, "services");
+}
 TEST(JsonSlices, AListAroundAMessage) {
   JsonPlans plans;
   const auto* const type = catalog::v1::GetNodeResponse::descriptor();
@@ -108,19 +124,37 @@ TEST(JsonSlices, AListAroundAMessage) {
     EXPECT_EQ(Whole(one, bytes, &count), "[" + plain + "]");
   }
 }
+
+// Goal: the work of a slice has a bound. Method: each element that is visited writes at least its
+// comma, so that the bytes of a slice bound its elements; the bytes are looked at, for a list, for
+// a map inside an object, and indented.
+void ExpectBoundedSlices(JsonSlices slices, size_t bytes_max) {
+  constexpr size_t kBytes = 4096;
+  size_t slices_count = 0;
+  for (bool complete = false; !complete; ++slices_count) {
+    std::string slice;
+    complete = slices.Append(kBytes, &slice);
+    EXPECT_LT(slice.size(), bytes_max);
+    EXPECT_TRUE(complete || slice.size() >= kBytes);
+  }
+  EXPECT_GT(slices_count, 10u);
+}
 TEST(JsonSlices, ASliceEndsWithTheElementThatFillsIt) {
   const kv::v1::ListResponse keys = Keys(1000);
   JsonPlans plans;
-  const JsonField field = plans.Field(keys.GetDescriptor()->FindFieldByName("entries"));
-  JsonSlices slices(field, keys);
-  constexpr size_t kBytes = 4096;
-  constexpr size_t kElementMax = 200;
-  for (bool complete = false; !complete;) {
-    std::string slice;
-    complete = slices.Append(kBytes, &slice);
-    EXPECT_LT(slice.size(), kBytes + kElementMax);
-    EXPECT_TRUE(complete || slice.size() >= kBytes);
+  const JsonField list = plans.Field(keys.GetDescriptor()->FindFieldByName("entries"));
+  ExpectBoundedSlices(JsonSlices(list, keys), 4096 + 200);
+  JsonSlices indented(list, keys);
+  indented.Indent();
+  ExpectBoundedSlices(indented, 3 * 4096);
+  catalog::v1::GetNodeResponse node = NodeWithServices();
+  for (int i = 0; i < 1000; ++i) {
+    auto* const service = node.mutable_entry()->add_services();
+    service->set_key("web" + std::to_string(1000 + i));
+    service->mutable_value()->set_id(service->key());
   }
+  const JsonField entry = plans.Field(node.GetDescriptor()->FindFieldByName("entry"));
+  ExpectBoundedSlices(JsonSlices(entry, node), 4096 + 400);
 }
 
 }  // namespace

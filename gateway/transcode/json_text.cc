@@ -5,13 +5,13 @@
 #include <cmath>
 #include <cstddef>
 
+#include "services/base/base64.h"
 #include "services/base/utf8.h"
 
 namespace consul::gateway {
 namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
-constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 // Go's limits between the plain form and the one with an exponent.
 constexpr double kPlainMin = 1e-6;
 constexpr double kPlainEnd = 1e21;
@@ -94,27 +94,9 @@ void AppendJsonString(std::string_view text, std::string* out) {
 }
 
 void AppendJsonBase64(std::string_view bytes, std::string* out) {
-  const size_t start = out->size();
-  out->resize(start + 2 + (bytes.size() + 2) / 3 * 4);
-  char* to = out->data() + start;
-  *to++ = '"';
-  const auto* from = reinterpret_cast<const unsigned char*>(bytes.data());
-  size_t left = bytes.size();
-  for (; left >= 3; left -= 3, from += 3) {
-    const uint32_t group = uint32_t{from[0]} << 16 | uint32_t{from[1]} << 8 | from[2];
-    *to++ = kBase64[group >> 18];
-    *to++ = kBase64[group >> 12 & 63];
-    *to++ = kBase64[group >> 6 & 63];
-    *to++ = kBase64[group & 63];
-  }
-  if (left > 0) {
-    const uint32_t group = uint32_t{from[0]} << 16 | (left == 2 ? uint32_t{from[1]} << 8 : 0);
-    *to++ = kBase64[group >> 18];
-    *to++ = kBase64[group >> 12 & 63];
-    *to++ = left == 2 ? kBase64[group >> 6 & 63] : '=';
-    *to++ = '=';
-  }
-  *to = '"';
+  out->push_back('"');
+  base::AppendBase64(bytes, out);
+  out->push_back('"');
 }
 
 void AppendJsonInt(int64_t value, std::string* out) { AppendNumber(value, out); }

@@ -41,11 +41,8 @@ TEST(JsonText, OverlongForm) { EXPECT_EQ(Text("\xc0\x80"), R"("\ufffd\ufffd")");
 TEST(JsonText, Surrogate) { EXPECT_EQ(Text("\xed\xa0\x80"), R"("\ufffd\ufffd\ufffd")"); }
 TEST(JsonText, BeyondUnicode) { EXPECT_EQ(Text("\xf4\x90\x80\x80").size(), 2 + 4 * 6u); }
 
-TEST(JsonText, Base64OfEachLength) {
+TEST(JsonText, Base64StandsInQuotes) {
   EXPECT_EQ(Base64(""), "\"\"");
-  EXPECT_EQ(Base64("f"), "\"Zg==\"");
-  EXPECT_EQ(Base64("fo"), "\"Zm8=\"");
-  EXPECT_EQ(Base64("foo"), "\"Zm9v\"");
   EXPECT_EQ(Base64("\xff\xfe\xfd\xfc"), "\"//79/A==\"");
 }
 

@@ -27,8 +27,12 @@ void AppendJsonElement(const JsonField& field, const google::protobuf::Message& 
 void AppendJsonEntry(const JsonField& map, const google::protobuf::Message& entry,
                      std::string* out);
 
+// Looking through more entries at once than this would keep an event loop from others for too long
+// (0.1 ms). Maps that can be larger come sorted from their methods, and are written as they come.
+inline constexpr int kOrderedEntriesMax = 4096;
+
 // Members stand in the order of their keys: returns the entries of a map so. Lists come sorted as a
-// rule; then the result is empty.
+// rule; then the result is empty, as it is beyond kOrderedEntriesMax.
 std::vector<int> EntryOrder(const JsonField& map, const google::protobuf::Message& message);
 
 }  // namespace consul::gateway

@@ -75,7 +75,7 @@ const FieldDescriptor* FieldNamed(const Descriptor* type, const std::string& nam
 }  // namespace
 
 RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& route,
-                         std::span<const std::string> captures, const BodyLimits& limits)
+                         std::span<const std::string> captures)
     : reflection_(method.request_prototype->GetReflection()) {
   const Descriptor* const type = method.descriptor->input_type();
   for (const std::string& name : captures) {
@@ -94,9 +94,8 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
   if (!route.body_field().empty()) {
     body_ = FieldNamed(type, route.body_field());
     CONSUL_CHECK(body_->type() == FieldDescriptor::TYPE_BYTES && !body_->is_repeated());
-    const auto limit = limits.find(method.path);
-    body_max_ = limit == limits.end() ? route.body_max() : limit->second;
-    CONSUL_CHECK(body_max_ > 0);
+    CONSUL_CHECK(route.body_max() > 0);
+    SetBodyMax(route.body_max());
     body_max_see_ = route.body_max_see();
   }
 }
@@ -280,9 +279,14 @@ void RequestPlan::SetBody(std::string body, Message* request) const {
   reflection_->SetString(request, body_, std::move(body));
 }
 
+void RequestPlan::SetBodyMax(uint64_t bytes) {
+  CONSUL_CHECK(takes_body());
+  body_max_.store(bytes, std::memory_order_relaxed);
+}
+
 absl::Status RequestPlan::BodyTooLarge(uint64_t size) const {
   std::string text = base::StrCat("Request body(", size, " bytes) too large, max size: ",
-                                  body_max_, " bytes.");
+                                  body_max(), " bytes.");
   if (!body_max_see_.empty()) base::StrAppend(&text, " See ", body_max_see_, ".");
   return rpc::Error(errors::v1::REASON_TOO_LARGE, text, body_ == nullptr ? "" : body_->name());
 }

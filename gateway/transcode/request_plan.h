@@ -3,14 +3,13 @@
 // How an HTTP request of one route becomes the method's request: captured path, query parameters,
 // body. Worked out once from the .proto options.
 //
-// Threads: immutable once made.
+// Threads: immutable once made, but for the limit of bodies, which any may set.
 #ifndef CONSUL_GATEWAY_TRANSCODE_REQUEST_PLAN_H_
 #define CONSUL_GATEWAY_TRANSCODE_REQUEST_PLAN_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,16 +28,12 @@ class Reflection;
 
 namespace consul::gateway {
 
-// Configured limits of bodies, in bytes, by the path of the method; they replace the routes'.
-using BodyLimits = std::map<std::string, uint64_t, std::less<>>;
-
 class RequestPlan {
  public:
-  // `captures` are the names of the path's fields in their order. `limits` go before the limit
-  // that the route has.
+  // `captures` are the names of the path's fields in their order.
   // REQUIRES: every field that the route names exists and has a fitting type.
   RequestPlan(const rpc::Method& method, const options::v1::Route& route,
-              std::span<const std::string> captures, const BodyLimits& limits);
+              std::span<const std::string> captures);
 
   // Fills `request` from the decoded captures and the query. INVALID_ARGUMENT with the reference's
   // text for malformed, conflicting and missing values; UNIMPLEMENTED for refused parameters.
@@ -47,7 +42,9 @@ class RequestPlan {
                     google::protobuf::Message* request) const;
 
   bool takes_body() const { return body_ != nullptr; }
-  uint64_t body_max() const { return body_max_; }
+  uint64_t body_max() const { return body_max_.load(std::memory_order_relaxed); }
+  // Instead of the route's own. REQUIRES: takes_body.
+  void SetBodyMax(uint64_t bytes);
   void SetBody(std::string body, google::protobuf::Message* request) const;
   // Of a body with `size` bytes, which are too many.
   absl::Status BodyTooLarge(uint64_t size) const;
@@ -99,7 +96,7 @@ class RequestPlan {
   std::vector<options::v1::Rejected> rejected_;
   std::vector<std::vector<std::string>> exclusive_;
   const google::protobuf::FieldDescriptor* body_ = nullptr;
-  uint64_t body_max_ = 0;
+  std::atomic<uint64_t> body_max_{0};
   std::string body_max_see_;
 };
 

@@ -48,22 +48,19 @@ const RoutePlan* Endpoint::Select(std::string_view verb, const Query& query) con
   return nullptr;
 }
 
-Router::Router(const rpc::MethodTable& methods, const BodyLimits& limits)
-    : root_(std::make_unique<Node>()) {
-  for (const auto& [path, bytes] : limits) methods.Get(path);
+Router::Router(const rpc::MethodTable& methods) : root_(std::make_unique<Node>()) {
   for (const rpc::Method& method : methods.methods()) {
     const auto& options = method.descriptor->options();
     for (int i = 0; i < options.ExtensionSize(options::v1::route); ++i) {
       CONSUL_CHECK(!method.server_streaming);
-      Add(method, options.GetExtension(options::v1::route, i), limits);
+      Add(method, options.GetExtension(options::v1::route, i));
     }
   }
 }
 
 Router::~Router() = default;
 
-void Router::Add(const rpc::Method& method, const options::v1::Route& route,
-                 const BodyLimits& limits) {
+void Router::Add(const rpc::Method& method, const options::v1::Route& route) {
   std::vector<std::string> captures;
   Node* node = root_.get();
   std::unique_ptr<Endpoint>* endpoint = nullptr;
@@ -109,9 +106,19 @@ void Router::Add(const rpc::Method& method, const options::v1::Route& route,
     for (const Endpoint::Verb& v : served.verbs_) served.allow_ += "," + v.name;
   }
   for (const auto& other : verb->routes) CONSUL_CHECK(other->when != route.when());
-  verb->routes.push_back(std::make_unique<RoutePlan>(
-      RoutePlan{&method, route.when(), RequestPlan(method, route, captures, limits),
-                ResponsePlan(method, route, &json_plans_)}));
+  verb->routes.push_back(std::make_unique<RoutePlan>(method, route, captures, &json_plans_));
+  RoutePlan* const plan = verb->routes.back().get();
+  if (plan->request.takes_body()) with_body_.push_back(plan);
+}
+
+void Router::SetBodyMax(const rpc::Method& method, uint64_t bytes) {
+  bool found = false;
+  for (RoutePlan* const plan : with_body_) {
+    if (plan->method != &method) continue;
+    plan->request.SetBodyMax(bytes);
+    found = true;
+  }
+  CONSUL_CHECK(found);
 }
 
 Match Router::Find(std::string_view path) const {

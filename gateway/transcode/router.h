@@ -3,12 +3,13 @@
 // Which method an HTTP request reaches: a trie of paths, then the verb, then the query flag that
 // the route asks for. Built once from the routes in the .proto options.
 //
-// Threads: immutable once made.
+// Threads: immutable once made, but for the limits of bodies, which any may set.
 #ifndef CONSUL_GATEWAY_TRANSCODE_ROUTER_H_
 #define CONSUL_GATEWAY_TRANSCODE_ROUTER_H_
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,6 +26,13 @@ namespace consul::gateway {
 
 // One route, worked out.
 struct RoutePlan {
+  RoutePlan(const rpc::Method& method, const options::v1::Route& route,
+            std::span<const std::string> captures, JsonPlans* json_plans)
+      : method(&method),
+        when(route.when()),
+        request(method, route, captures),
+        response(method, route, json_plans) {}
+
   const rpc::Method* method;
   std::string when;
   RequestPlan request;
@@ -65,7 +73,7 @@ class Router {
  public:
   // `methods` outlives the router. CHECK-fails on routes that contradict each other or name what is
   // not there: they are part of the program.
-  explicit Router(const rpc::MethodTable& methods, const BodyLimits& limits = {});
+  explicit Router(const rpc::MethodTable& methods);
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
@@ -74,12 +82,17 @@ class Router {
   // capture, and the longest fixed part before a rest; there is no turning back from either.
   Match Find(std::string_view path) const;
 
+  // Bodies that the routes of `method` take are of so many bytes at most, from now on. From any
+  // thread. REQUIRES: one of them takes a body.
+  void SetBodyMax(const rpc::Method& method, uint64_t bytes);
+
  private:
   struct Node;
-  void Add(const rpc::Method& method, const options::v1::Route& route, const BodyLimits& limits);
+  void Add(const rpc::Method& method, const options::v1::Route& route);
 
   JsonPlans json_plans_;
   std::unique_ptr<Node> root_;
+  std::vector<RoutePlan*> with_body_;
 };
 
 }  // namespace consul::gateway

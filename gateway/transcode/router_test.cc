@@ -116,6 +116,15 @@ TEST_F(RouterTest, RefusedParametersAreNamed) {
   EXPECT_EQ(Route("PUT", "/v1/kv/a", "acquire=x"),
             "501 Query parameter \"acquire\" is not supported");
 }
+TEST(RouterLimitTest, TheLimitOfBodiesIsTheRoutesUntilItIsSet) {
+  Router router(rpc::PublicApi());
+  const RequestPlan& put =
+      router.Find("/v1/kv/a").endpoint->Select("PUT", Query())->request;
+  EXPECT_EQ(put.body_max(), 512u * 1024);
+  router.SetBodyMax(rpc::PublicApi().Get("/consul.kv.v1.KvService/Put"), 7);
+  EXPECT_EQ(put.body_max(), 7u);
+  EXPECT_EQ(put.BodyTooLarge(8).message().find("Request body(8 bytes) too large, max size: 7"), 0u);
+}
 TEST_F(RouterTest, UnknownParametersAreIgnored) {
   EXPECT_EQ(Route("GET", "/v1/kv/a", "zz=1"), "Get key: \"a\"");
 }

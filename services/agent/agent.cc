@@ -1,30 +1,25 @@
 #include "services/agent/agent.h"
 
-#include <chrono>
+#include <algorithm>
 #include <filesystem>
-#include <map>
+#include <future>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "services/agent/config/node_id.h"
+#include "services/agent/joiner.h"
 #include "services/agent/node_sync.h"
+#include "services/agent/pool_options.h"
+#include "services/agent/role.h"
 #include "services/agent/self.h"
-#include "services/api/catalog_handlers.h"
-#include "services/api/kv_handlers.h"
-#include "services/api/status_handlers.h"
 #include "services/base/strings.h"
 #include "services/base/uuid.h"
+#include "services/gossip/words.h"
 #include "services/rpc/errors.h"
 
 namespace consul::agent {
 namespace {
-
-using namespace std::chrono_literals;
-
-// A leave needs a leader; without one for so long the agent ends without having left.
-constexpr auto kLeaveLeaderWait = 5s;
 
 // With the directories above it.
 absl::Status MakeDataDir(const std::string& path) {
@@ -34,148 +29,204 @@ absl::Status MakeDataDir(const std::string& path) {
   return absl::ErrnoToStatus(error.value(), base::StrCat("data_dir ", path));
 }
 
-std::string AddressOf(const config::Config& config) {
-  return config::Endpoint{config.advertise_address, config.ports.server.value_or(0)}.ToString();
-}
-
-server::Server::Options ServerOptions(const config::Config& config, const std::string& node_id) {
-  server::Server::Options options;
-  options.data_dir = config.data_dir;
-  options.node_name = config.node_name;
-  options.node_id = node_id;
-  options.datacenter = config.datacenter;
-  options.address = AddressOf(config);
-  options.bootstrap = config.bootstrap;
-  options.raft_multiplier = config.performance.raft_multiplier;
-  return options;
+// The same error under the name that the reference's agent gives it.
+absl::Status OfAgent(const absl::Status& status) {
+  return rpc::Error(errors::v1::REASON_NOT_FOUND,
+                    base::StrCat("agent: ", base::ToStd(status.message())));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(config::Config config, base::Logger* logger,
-                                                    LeaveListener leave_asked) {
-  if (!config.server) {
-    return rpc::Error(errors::v1::REASON_UNSUPPORTED,
-                      "client agents are not supported yet: start a server with -server", "server");
-  }
+                                                    AgentCallbacks callbacks) {
   if (absl::Status status = MakeDataDir(config.data_dir); !status.ok()) return status;
+  absl::StatusOr<std::unique_ptr<base::FileLock>> lock =
+      base::FileSystem::Posix()->Lock(base::JoinPath(config.data_dir, "lock"));
+  if (!lock.ok()) return lock.status();
   absl::StatusOr<std::string> node_id = config::ResolveNodeId(config.node_id, config.data_dir);
   if (!node_id.ok()) return node_id.status();
   std::unique_ptr<Agent> agent(
-      new Agent(std::move(config), *std::move(node_id), logger, std::move(leave_asked)));
-  if (absl::Status status = agent->StartServer(); !status.ok()) return status;
+      new Agent(std::move(config), *std::move(lock), *std::move(node_id), logger,
+                std::move(callbacks)));
+  if (absl::Status status = agent->Begin(); !status.ok()) return status;
   return agent;
 }
 
-Agent::Agent(config::Config config, std::string node_id, base::Logger* logger,
-             LeaveListener leave_asked)
+Agent::Agent(config::Config config, std::unique_ptr<base::FileLock> lock, std::string node_id,
+             base::Logger* logger, AgentCallbacks callbacks)
     : config_(std::move(config)),
+      lock_(std::move(lock)),
       node_id_(std::move(node_id)),
+      generation_(base::MakeUuid()),
       logger_(logger),
-      leave_asked_(std::move(leave_asked)),
-      lan_(LanMember(config_, node_id_), [this](const gossip::Event& event) { LogEvent(event); }),
-      wan_(WanMember(config_, node_id_), [this](const gossip::Event& event) { LogEvent(event); }),
-      server_(ServerOptions(config_, node_id_), &lan_.list(), logger_),
-      handlers_(rpc::PublicApi()) {}
+      callbacks_(std::move(callbacks)),
+      handlers_({&rpc::PublicApi(), &rpc::InternalApi()}) {}
 
 Agent::~Agent() { Stop(); }
 
-absl::Status Agent::StartServer() {
+absl::Status Agent::Begin() {
+  if (absl::Status status = OpenLanPool(); !status.ok()) return status;
+  RoleContext context{&config_, {node_id_, generation_}, logger_, lan_.get(), callbacks_.failed};
+  role_ = config_.server ? MakeServerRole(std::move(context)) : MakeClientRole(std::move(context));
+  if (absl::Status status = role_->OpenPool(); !status.ok()) return status;
   RegisterHandlers();
-  rpc::LocalBackend::Options options;
-  options.datacenter = config_.datacenter;
-  options.hold_timeout = config_.performance.rpc_hold_timeout;
-  options.wait_default = config_.default_query_time;
-  options.wait_max = config_.max_query_time;
-  backend_ = std::make_unique<rpc::LocalBackend>(options, &handlers_, server_.consensus());
-  node_sync_ =
-      std::make_unique<NodeSync>(CatalogNode(config_, node_id_), base::MakeUuid(),
-                                 server_.consensus(), server_.state(), logger_);
-  if (absl::Status status = server_.Open(); !status.ok()) return status;
-  if (absl::Status status = ports_.Take(config_); !status.ok()) return status;
-  logger_->Info("consul", base::StrCat("adding server for datacenter: ", config_.datacenter,
-                                       ", addr: ", AddressOf(config_)));
-  // Nobody leads yet, as the log then says; it is tried again as soon as someone does.
+  lan_->Announce();
+  role_->Announce();
+  if (absl::Status status = role_->Open(&handlers_); !status.ok()) return status;
+  node_sync_ = std::make_unique<NodeSync>(CatalogNode(config_, node_id_), generation_,
+                                          role_->backend(), logger_, NodeSync::Times());
+  // Nobody leads yet, or no server is known, as the log then says; it is tried again as soon as
+  // somebody takes writes.
   node_sync_->TryNow();
   node_sync_->Begin();
-  // The leader first registers its members, this agent among them; then the agent adds to its node.
-  server_.Start([this] { backend_->LeaderChanged(); }, [this] { node_sync_->LeaderChanged(); });
+  role_->Start([this] { node_sync_->TrySoon(); });
+  lan_->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Agent::OpenLanPool() {
+  std::vector<std::string> warnings;
+  absl::StatusOr<gossip::PoolOptions> options =
+      LanPoolOptions(config_, {node_id_, generation_}, &warnings);
+  if (!options.ok()) return options.status();
+  for (const std::string& warning : warnings) logger_->Warn("agent", warning);
+  absl::StatusOr<std::unique_ptr<gossip::Pool>> lan =
+      gossip::Pool::Open(*std::move(options), this, logger_);
+  if (!lan.ok()) return lan.status();
+  lan_ = *std::move(lan);
+  joiner_ = std::make_unique<Joiner>("LAN", lan_.get(), logger_);
   return absl::OkStatus();
 }
 
 void Agent::RegisterHandlers() {
   view_.self = Self(config_, node_id_);
-  view_.lan = &lan_;
-  view_.wan = &wan_;
+  view_.gateway_settings = GatewaySettings(config_);
+  view_.lan = &lan_->list();
+  view_.wan = role_->wan() == nullptr ? nullptr : &role_->wan()->list();
   view_.stats = [this] { return Stats(); };
   view_.leave = [this](auto done) { RequestLeave(std::move(done)); };
+  view_.join = [this](const std::string& address, bool wan, auto done) {
+    Join(address, wan, std::move(done));
+  };
+  view_.force_leave = [this](const v1::ForceLeaveRequest& request, auto done) {
+    ForceLeave(request, std::move(done));
+  };
   view_.logger = logger_;
   api::RegisterAgent(&view_, &handlers_);
-  api::KvLimits kv;
-  kv.value_bytes_max = config_.limits.kv_max_value_size;
-  api::RegisterKv(kv, server_.state(), &handlers_);
-  api::RegisterCatalog(config_.datacenter, server_.state(), &handlers_);
-  api::RegisterHealth(server_.state(), &handlers_);
-  api::RegisterStatus({.leader = [this] { return server_.leader(); },
-                       .peers = [this] { return server_.peers(); }},
-                      &handlers_);
+  role_->Register(&handlers_);
 }
 
 std::vector<v1::StatGroup> Agent::Stats() const {
-  const std::map<std::string, std::string> raft = server_.RaftStats();
-  const rpc::Consensus::View view = server_.view();
   // An agent has no checks and services of its own before it can be given any.
-  return {
+  std::vector<v1::StatGroup> groups = {
       Group("agent",
             {{"check_monitors", "0"}, {"check_ttls", "0"}, {"checks", "0"}, {"services", "0"}}),
       Group("build", BuildStats()),
-      Group("consul", {{"acl", "disabled"},
-                       {"bootstrap", config_.bootstrap ? "true" : "false"},
-                       {"known_datacenters", "1"},
-                       {"leader", view.leads ? "true" : "false"},
-                       {"leader_addr", server_.leader()},
-                       {"server", "true"}}),
-      Group("raft", Figures(raft.begin(), raft.end())),
       Group("runtime", RuntimeStats()),
-      Group("serf_lan", lan_.Stats()),
-      Group("serf_wan", wan_.Stats()),
+      Group("serf_lan", lan_->Stats()),
   };
+  role_->AddStats(&groups);
+  std::sort(groups.begin(), groups.end(),
+            [](const auto& one, const auto& other) { return one.key() < other.key(); });
+  return groups;
 }
 
-void Agent::LogEvent(const gossip::Event& event) const {
-  // Names in the WAN pool carry the datacenter, which says nothing within one's own.
-  std::string_view name = event.member.name();
-  if (const std::string suffix = base::StrCat(".", config_.datacenter); name.ends_with(suffix)) {
-    name.remove_suffix(suffix.size());
+// ---- The LAN pool.
+
+void Agent::OnMemberEvent(const gossip::MemberEvent& event) {
+  if (!event.heard_late) {
+    logger_->Info("serf", base::StrCat(gossip::EventName(event.kind), ": ", event.member.name,
+                                       " ", event.member.address.IpToString()));
   }
-  logger_->Info("serf", base::StrCat(gossip::EventName(event.kind), ": ", name, " ",
-                                     event.member.addr()));
+  if (event.kind == gossip::MemberEventKind::kReap && role_ != nullptr) {
+    role_->MemberReaped(event.member.name,
+                        std::string(gossip::TagValue(event.member.tags, kGenerationTag)));
+  }
 }
+
+void Agent::OnMembersPublished() {
+  if (role_ != nullptr) role_->MembersChanged(*lan_->members());
+}
+
+void Agent::OnUserEvent(const gossip::UserEvent&) {}
+
+void Agent::OnNameLost(const gossip::NameConflict& conflict) {
+  Fail(base::StrCat("Node name conflict: ", conflict.name, " belongs to node id ",
+                    conflict.winner_id, " at ", conflict.winner_address.ToString(),
+                    ", and not to this one, ", conflict.own_id, " at ",
+                    conflict.own_address.ToString()));
+}
+
+void Agent::Fail(const std::string& why) {
+  logger_->Error("agent", why);
+  callbacks_.failed();
+}
+
+absl::StatusOr<uint32_t> Agent::JoinAtStart() {
+  uint32_t joined = 0;
+  for (const bool wan : {false, true}) {
+    const config::GossipPool& pool = wan ? config_.wan : config_.lan;
+    if (pool.start_join.empty()) continue;
+    std::promise<absl::StatusOr<uint32_t>> answered;
+    const auto done = [&answered](absl::StatusOr<uint32_t> count) {
+      answered.set_value(std::move(count));
+    };
+    if (wan) {
+      role_->JoinWan(pool.start_join, done);
+    } else {
+      joiner_->Join(pool.start_join, done);
+    }
+    const absl::StatusOr<uint32_t> count = answered.get_future().get();
+    if (!count.ok()) return count.status();
+    joined += *count;
+  }
+  return joined;
+}
+
+void Agent::KeepJoining() {
+  const auto exhausted = [this](const absl::Status& status) {
+    Fail(std::string(base::ToStd(status.message())));
+  };
+  joiner_->KeepTrying(config_.lan, exhausted);
+  role_->KeepJoiningWan(exhausted);
+}
+
+void Agent::Join(const std::string& address, bool wan,
+                 std::function<void(absl::StatusOr<uint32_t>)> done) {
+  if (wan) return role_->JoinWan({address}, std::move(done));
+  joiner_->Join({address}, std::move(done));
+}
+
+void Agent::ForceLeave(const v1::ForceLeaveRequest& request,
+                       std::function<void(absl::Status)> done) {
+  logger_->Info("agent", base::StrCat("Force leaving node: ", request.node()));
+  gossip::Pool* const pool = request.wan() ? role_->wan() : lan_.get();
+  if (pool == nullptr) {
+    return done(absl::FailedPreconditionError("Must be a server to leave WAN cluster"));
+  }
+  pool->ForceLeave(request.node(), request.prune(), [done = std::move(done)](absl::Status status) {
+    done(absl::IsNotFound(status) ? OfAgent(status) : status);
+  });
+}
+
+// ---- The end.
 
 void Agent::RequestLeave(std::function<void(absl::Status)> done) {
   {
     base::MutexLock lock(&mutex_);
     leaving_.push_back(std::move(done));
   }
-  leave_asked_();
+  callbacks_.leave_asked();
 }
 
 absl::Status Agent::Leave() {
-  logger_->Info("consul", "server starting leave");
-  const auto give_up = std::chrono::steady_clock::now() + kLeaveLeaderWait;
-  while (!server_.view().leader_known) {
-    if (std::chrono::steady_clock::now() >= give_up) {
-      return rpc::Error(errors::v1::REASON_NO_LEADER,
-                        "No cluster leader: the agent did not leave");
-    }
-    std::this_thread::sleep_for(20ms);
-  }
-  // What it writes to the catalog is done before it says that it goes. The last voter stays in the
-  // configuration: the same command again serves the same data.
+  if (absl::Status status = role_->AwaitLeave(); !status.ok()) return status;
+  // What it writes to the catalog is done before it says that it goes.
   node_sync_->Stop();
-  server_.StopDuties();
-  wan_.Leave();
-  lan_.Leave();
+  role_->Leave();
+  std::promise<void> left;
+  lan_->Leave([&left] { left.set_value(); });
+  left.get_future().wait();
   return absl::OkStatus();
 }
 
@@ -190,8 +241,10 @@ void Agent::AnswerLeave(const absl::Status& status) {
 
 void Agent::Stop() {
   if (node_sync_ != nullptr) node_sync_->AskToStop();
-  // A write that waits is answered when the server stops, if not before.
-  server_.Stop();
+  // The pool tells the role of its members: it ends before.
+  if (lan_ != nullptr) lan_->Stop();
+  // A write that waits is answered when the role stops, if not before.
+  if (role_ != nullptr) role_->Stop();
   if (node_sync_ != nullptr) node_sync_->Stop();
 }
 

@@ -1,5 +1,5 @@
-// Goal: an agent's start, leave and stop, on a real directory and a real log. Nothing is listened
-// on: the faces are the process's.
+// Goal: an agent's start, leave and stop, on a real directory and a real log, with its pools. The
+// faces are the process's.
 #include "services/agent/agent.h"
 
 #include <gtest/gtest.h>
@@ -28,11 +28,15 @@ class AgentTest : public testing::Test {
     config_.advertise_address = "127.0.0.1";
     config_.advertise_address_wan = "127.0.0.1";
     config_.performance.raft_multiplier = 1;
+    config_.serf_lan_listen = config::Endpoint{"127.0.0.1", 8301};
+    config_.serf_wan_listen = config::Endpoint{"127.0.0.1", 8302};
   }
   ~AgentTest() override { std::filesystem::remove_all(directory_); }
 
   absl::StatusOr<std::unique_ptr<Agent>> Start() {
-    return Agent::Start(config_, &logger_, [this] { ++leaves_asked_; });
+    AgentCallbacks callbacks;
+    callbacks.leave_asked = [this] { ++leaves_asked_; };
+    return Agent::Start(config_, &logger_, std::move(callbacks));
   }
   std::unique_ptr<Agent> StartReady(int times = 1) {
     absl::StatusOr<std::unique_ptr<Agent>> agent = Start();
@@ -92,14 +96,6 @@ TEST_F(AgentTest, ADataDirThatCannotBeMadeIsNamed) {
   EXPECT_NE(TextOf(agent.status()).find("/sys/consul-data"), std::string::npos) << agent.status();
 }
 
-TEST_F(AgentTest, AClientAgentIsRefusedAndLeavesNothingBehind) {
-  config_.server = false;
-  const auto agent = Start();
-  ASSERT_FALSE(agent.ok());
-  EXPECT_EQ(rpc::Detail(agent.status()).reason(), errors::v1::REASON_UNSUPPORTED);
-  EXPECT_FALSE(std::filesystem::exists(config_.data_dir));
-}
-
 TEST_F(AgentTest, ADamagedNodeIdIsNamed) {
   std::filesystem::create_directories(config_.data_dir);
   std::ofstream(config_.data_dir + "/node-id") << "not a uuid\n";
@@ -110,6 +106,8 @@ TEST_F(AgentTest, ADamagedNodeIdIsNamed) {
 
 TEST_F(AgentTest, ASecondAgentOnTheSameDataDirIsRefused) {
   const auto first = StartReady();
+  config_.serf_lan_listen->port = 8311;
+  config_.serf_wan_listen->port = 8312;
   const auto second = Start();
   ASSERT_FALSE(second.ok());
   EXPECT_NE(TextOf(second.status()).find(config_.data_dir), std::string::npos) << second.status();
@@ -169,6 +167,59 @@ TEST_F(AgentTest, AStopRightAfterTheStartIsClean) {
     ASSERT_TRUE(agent.ok()) << agent.status();
     (*agent)->Stop();
   }
+}
+
+TEST_F(AgentTest, APoolsPortThatIsTakenIsNamed) {
+  const auto agent = StartReady();
+  config_.data_dir = directory_ + "/second";
+  const auto second = Start();
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(TextOf(second.status()).find("127.0.0.1:8301"), std::string::npos) << second.status();
+}
+
+TEST_F(AgentTest, WithoutAnybodyToJoinItSaysWhoWasAsked) {
+  config_.lan.start_join = {"127.0.0.1:8399"};
+  const auto agent = StartReady();
+  const absl::StatusOr<uint32_t> joined = agent->JoinAtStart();
+  EXPECT_EQ(rpc::Detail(joined.status()).reason(), errors::v1::REASON_JOIN_FAILED);
+  EXPECT_NE(TextOf(joined.status()).find("Failed to join 127.0.0.1: dial tcp 127.0.0.1:8399"),
+            std::string::npos)
+      << joined.status();
+}
+
+TEST_F(AgentTest, AgentsThatGiveUpJoiningSayThatTheyCannotGoOn) {
+  config_.lan.retry_join = {"127.0.0.1:8399"};
+  config_.lan.retry_interval = std::chrono::milliseconds(10);
+  config_.lan.retry_max = 2;
+  std::atomic<int> failures{0};
+  AgentCallbacks callbacks;
+  callbacks.failed = [&failures] { ++failures; };
+  const auto agent = Agent::Start(config_, &logger_, std::move(callbacks));
+  ASSERT_TRUE(agent.ok()) << agent.status();
+  (*agent)->KeepJoining();
+  EXPECT_TRUE(log_.Await("[ERR] agent: max join LAN retry exhausted, exiting"));
+  EXPECT_EQ(log_.Count("Join LAN failed, retrying in 10ms"), 1);
+  (*agent)->Stop();
+  EXPECT_EQ(failures, 1);
+}
+
+TEST_F(AgentTest, AKeyThatIsNoneIsAnError) {
+  config_.encryption.key = "?";
+  EXPECT_FALSE(Start().ok());
+}
+
+TEST_F(AgentTest, AKeyEncryptsBothPools) {
+  config_.encryption.key = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=";
+  EXPECT_TRUE(StartReady()->encrypted());
+  for (const char* name : {"local.keyring", "remote.keyring"}) {
+    const auto file = config_.data_dir + "/serf/" + name;
+    EXPECT_EQ(std::filesystem::status(file).permissions(),
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << file;
+  }
+  // Kept: the same keyring without the flag.
+  config_.encryption.key.clear();
+  EXPECT_TRUE(StartReady(2)->encrypted());
 }
 
 }  // namespace

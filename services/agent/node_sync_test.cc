@@ -1,5 +1,5 @@
-// Goal: when an agent writes its own node, and when it must not. Method: a server alone whose
-// commands a real state machine applies.
+// Goal: when an agent writes its own node, and when it must not. Method: the backend of a server
+// alone, whose commands a real state machine applies.
 #include "services/agent/node_sync.h"
 
 #include <gtest/gtest.h>
@@ -7,8 +7,12 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <variant>
 
+#include "services/api/catalog_handlers.h"
+#include "services/api/node_sync_handlers.h"
 #include "services/rpc/errors.h"
+#include "services/rpc/local_backend.h"
 #include "services/server/reconcile.h"
 #include "services/server/test_consensus.h"
 
@@ -33,10 +37,26 @@ catalog::v1::Node OwnNode() {
 
 class NodeSyncTest : public testing::Test {
  protected:
-  NodeSyncTest() { Make(1h); }
+  NodeSyncTest() {
+    api::RegisterCatalog("dc1", consensus_.state(), &handlers_);
+    api::RegisterNodeSync(consensus_.state(), &handlers_);
+    for (const rpc::Method& method : rpc::PublicApi().methods()) {
+      if (!std::holds_alternative<std::monostate>(handlers_.Of(method))) continue;
+      handlers_.Take(method.path, [](rpc::Call*) { ADD_FAILURE() << "not a call of this test"; });
+    }
+    MakeBackend(50ms);
+  }
+  void MakeBackend(std::chrono::milliseconds hold_timeout) {
+    rpc::LocalBackend::Options options;
+    options.datacenter = "dc1";
+    options.hold_timeout = hold_timeout;
+    sync_.reset();
+    backend_ = std::make_unique<rpc::LocalBackend>(options, &handlers_, &consensus_);
+    Make(1h);
+  }
   void Make(std::chrono::milliseconds interval) {
-    sync_ = std::make_unique<NodeSync>(OwnNode(), "generation-1", &consensus_, consensus_.state(),
-                                       &logger_, interval);
+    sync_ = std::make_unique<NodeSync>(OwnNode(), "generation-1", backend_.get(), &logger_,
+                                       NodeSync::Times{.interval = interval, .retry = interval});
   }
   // Somebody else writes the node.
   void Write(const catalog::v1::Node& node) {
@@ -53,6 +73,8 @@ class NodeSyncTest : public testing::Test {
   TestConsensus consensus_;
   base::Logger logger_{base::LogLevel::kError};
   server::LogLines log_{&logger_};
+  rpc::Handlers handlers_{&rpc::PublicApi(), &rpc::InternalApi()};
+  std::unique_ptr<rpc::LocalBackend> backend_;
   std::unique_ptr<NodeSync> sync_;  // stops before the rest goes
 };
 
@@ -96,18 +118,44 @@ TEST_F(NodeSyncTest, ALeaderThatComesIsReasonToTry) {
   sync_->TryNow();
   sync_->Begin();
   consensus_.SetLeads(true);
-  sync_->LeaderChanged();
+  sync_->TrySoon();
   ASSERT_TRUE(log_.Await("Synced node info"));
   EXPECT_EQ(Rack(), "7");
 }
 
-TEST_F(NodeSyncTest, ALeaderThatGoesIsNone) {
-  sync_->Begin();
+TEST_F(NodeSyncTest, WithoutALeaderItSaysSoAndTriesAgain) {
+  Make(1ms);
   consensus_.SetLeads(false);
-  sync_->LeaderChanged();
+  sync_->Begin();
+  ASSERT_TRUE(log_.Await("failed to sync remote state: rpc error: No cluster leader", 2));
+  consensus_.SetLeads(true);
+  ASSERT_TRUE(log_.Await("Synced node info"));
+  EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, AReadThatWaitsForALeaderDoesNotHoldUpTheStop) {
+  MakeBackend(1h);
+  consensus_.SetLeads(false);
+  sync_->Begin();
+  sync_->TrySoon();
   sync_->Stop();
-  EXPECT_EQ(consensus_.Proposals(), Proposals{});
   EXPECT_TRUE(log_.lines().empty());
+}
+
+class NoServers : public rpc::Backend {
+ public:
+  void Start(rpc::Call* call) override {
+    call->status = rpc::Error(errors::v1::REASON_NO_SERVERS, "No known Consul servers");
+    call->Done();
+  }
+};
+
+TEST_F(NodeSyncTest, AClientWithoutServersSaysSoInTheReferencesWords) {
+  NoServers nobody;
+  NodeSync sync(OwnNode(), "generation-1", &nobody, &logger_, NodeSync::Times());
+  sync.TryNow();
+  EXPECT_EQ(log_.lines(),
+            Proposals{"[ERR] agent: failed to sync remote state: No known Consul servers"});
 }
 
 TEST_F(NodeSyncTest, ItLooksFromTimeToTime) {
@@ -163,6 +211,8 @@ TEST_F(NodeSyncTest, ANameThatALivingNodeHoldsIsLeftToIt) {
   consensus_.Apply(other);
   sync_->TryNow();
   EXPECT_EQ(log_.Count("is reserved by node id-other"), 1);
+  // It is refused before it is in the log.
+  EXPECT_EQ(consensus_.Proposals(), Proposals{});
   EXPECT_EQ(consensus_.version()->nodes().Find("a", nullptr)->id(), "id-other");
 }
 
@@ -175,7 +225,26 @@ TEST_F(NodeSyncTest, AGenerationThatHasLeftIsDoneForGood) {
   consensus_.Apply(left);
   sync_->Begin();
   ASSERT_TRUE(log_.Await("the node has left; its late write is refused"));
-  sync_->LeaderChanged();
+  sync_->TrySoon();
+  sync_->Stop();
+  EXPECT_EQ(consensus_.Proposals(), Proposals{});
+  EXPECT_EQ(consensus_.version()->nodes().size(), 0);
+}
+
+// The agent's leave was applied while its write was in the log behind it: the state machine refuses
+// what the server that took the write still thought well of.
+TEST_F(NodeSyncTest, AWriteThatItsOwnLeaveOvertookIsDoneForGood) {
+  Make(1ms);
+  consensus_.Hold();
+  sync_->Begin();
+  consensus_.AwaitProposals(1);
+  TestConsensus::Command left;
+  left.mutable_catalog_deregister()->set_node("a");
+  left.mutable_catalog_deregister()->set_left_generation("generation-1");
+  consensus_.Apply(left);
+  consensus_.Release();
+  ASSERT_TRUE(log_.Await("the node has left; its late write is refused"));
+  sync_->TrySoon();
   sync_->Stop();
   EXPECT_EQ(consensus_.Proposals(), Proposals{"register a"});
   EXPECT_EQ(consensus_.version()->nodes().size(), 0);
@@ -184,7 +253,7 @@ TEST_F(NodeSyncTest, AGenerationThatHasLeftIsDoneForGood) {
 TEST_F(NodeSyncTest, StopWaitsForTheWriteThatIsOnItsWay) {
   consensus_.Hold();
   sync_->Begin();
-  sync_->LeaderChanged();
+  sync_->TrySoon();
   consensus_.AwaitProposals(1);
   sync_->AskToStop();
   std::atomic<bool> stopped{false};
@@ -201,7 +270,7 @@ TEST_F(NodeSyncTest, StopWaitsForTheWriteThatIsOnItsWay) {
 TEST_F(NodeSyncTest, AWriteThatTheEndCutsOffIsNoErrorInTheLog) {
   consensus_.Hold();
   sync_->Begin();
-  sync_->LeaderChanged();
+  sync_->TrySoon();
   consensus_.AwaitProposals(1);
   sync_->AskToStop();
   consensus_.Drop(absl::CancelledError("this server is stopping"));
@@ -212,7 +281,7 @@ TEST_F(NodeSyncTest, AWriteThatTheEndCutsOffIsNoErrorInTheLog) {
 TEST_F(NodeSyncTest, NothingIsWrittenAfterStop) {
   sync_->Begin();
   sync_->Stop();
-  sync_->LeaderChanged();
+  sync_->TrySoon();
   sync_->Stop();
   EXPECT_EQ(consensus_.Proposals(), Proposals{});
 }

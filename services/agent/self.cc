@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <map>
 #include <string_view>
@@ -128,6 +129,12 @@ void FillDebugConfig(const config::Config& config, const std::string& node_id,
   out->mutable_fields()->insert(settings.begin(), settings.end());
 }
 
+void SetDuration(std::chrono::nanoseconds duration, google::protobuf::Duration* out) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  out->set_seconds(seconds.count());
+  out->set_nanos(static_cast<int32_t>((duration - seconds).count()));
+}
+
 std::string StatusLine(std::string_view key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -140,17 +147,19 @@ std::string StatusLine(std::string_view key) {
 
 }  // namespace
 
-v1::Member LanMember(const config::Config& config, const std::string& node_id) {
+v1::Member LanMember(const config::Config& config, const std::string& node_id,
+                     const std::string& generation) {
   v1::Member member;
   member.set_name(config.node_name);
   member.set_addr(config.advertise_address);
   member.set_port(config.ports.serf_lan.value_or(0));
   SetTags(config, node_id, &member);
+  if (!generation.empty()) Add(member.mutable_tags(), "gen", generation);
   return member;
 }
 
 v1::Member WanMember(const config::Config& config, const std::string& node_id) {
-  v1::Member member = LanMember(config, node_id);
+  v1::Member member = LanMember(config, node_id, "");
   member.set_name(base::StrCat(config.node_name, ".", config.datacenter));
   member.set_addr(config.advertise_address_wan);
   member.set_port(config.ports.serf_wan.value_or(0));
@@ -185,6 +194,30 @@ v1::GetSelfResponse Self(const config::Config& config, const std::string& node_i
   FillDebugConfig(config, node_id, self.mutable_debug_config());
   for (const auto& [key, value] : config.node_meta) Add(self.mutable_meta(), key, value);
   return self;
+}
+
+v1::GatewaySettings GatewaySettings(const config::Config& config) {
+  v1::GatewaySettings settings;
+  settings.set_datacenter(config.datacenter);
+  v1::DnsSettings* const dns = settings.mutable_dns();
+  dns->set_domain(config.dns.domain);
+  dns->set_alt_domain(config.dns.alt_domain);
+  SetDuration(config.dns.node_ttl, dns->mutable_node_ttl());
+  dns->set_allow_stale(config.dns.allow_stale);
+  v1::SoaSettings* const soa = dns->mutable_soa();
+  soa->mutable_refresh()->set_seconds(config.dns.soa.refresh_seconds);
+  soa->mutable_retry()->set_seconds(config.dns.soa.retry_seconds);
+  soa->mutable_expire()->set_seconds(config.dns.soa.expire_seconds);
+  soa->mutable_min_ttl()->set_seconds(config.dns.soa.min_ttl_seconds);
+  v1::HttpSettings* const http = settings.mutable_http();
+  http->set_connections_per_client_max(
+      static_cast<uint32_t>(config.limits.http_max_conns_per_client));
+  http->set_kv_value_bytes_max(config.limits.kv_max_value_size);
+  v1::CallSettings* const calls = settings.mutable_calls();
+  SetDuration(config.performance.rpc_hold_timeout, calls->mutable_rpc_hold_timeout());
+  SetDuration(config.default_query_time, calls->mutable_default_query_time());
+  SetDuration(config.max_query_time, calls->mutable_max_query_time());
+  return settings;
 }
 
 Figures RuntimeStats() {

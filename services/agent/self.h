@@ -1,7 +1,7 @@
 // services/agent/self.h
 //
 // What an agent says of itself: its member in the pools, its entry in the catalog, its
-// configuration for people, the figures of its process.
+// configuration for people and for gateways, the figures of its process.
 //
 // Threads: pure functions of the configuration, but for RuntimeStats, which asks the kernel.
 #ifndef CONSUL_SERVICES_AGENT_SELF_H_
@@ -19,10 +19,12 @@ namespace consul::agent {
 
 using Figures = std::vector<std::pair<std::string, std::string>>;
 
-// The member that the agent is. `node_id` is the resolved one. Tags stand in the order in which
-// `consul members` prints them; those it does not print follow.
-v1::Member LanMember(const config::Config& config, const std::string& node_id);
-// The same in the WAN pool, where names carry the datacenter.
+// The member that the agent is. `node_id` is the resolved one, `generation` the agent's life, which
+// its catalog writes carry. Tags stand in the order in which `consul members` prints them; those it
+// does not print follow.
+v1::Member LanMember(const config::Config& config, const std::string& node_id,
+                     const std::string& generation);
+// The same in the WAN pool, where names carry the datacenter, and which the catalog is not made of.
 v1::Member WanMember(const config::Config& config, const std::string& node_id);
 
 // The agent's node as the catalog should have it, without indexes.
@@ -30,6 +32,9 @@ catalog::v1::Node CatalogNode(const config::Config& config, const std::string& n
 
 // All of it but the member and the figures.
 v1::GetSelfResponse Self(const config::Config& config, const std::string& node_id);
+
+// What HTTP and DNS answer by: the agent's own faces, and those of a gateway in its place.
+v1::GatewaySettings GatewaySettings(const config::Config& config);
 
 // The figures sorted by name: groups of `consul info`.
 Figures RuntimeStats();

@@ -3,9 +3,8 @@
 #include <memory>
 #include <utility>
 
+#include "services/api/awaited_call.h"
 #include "services/api/monitor.h"
-#include "services/rpc/errors.h"
-#include "services/rpc/waiting_call.h"
 
 namespace consul::api {
 namespace {
@@ -13,6 +12,9 @@ namespace {
 constexpr char kGetSelf[] = "/consul.agent.v1.AgentService/GetSelf";
 constexpr char kListMembers[] = "/consul.agent.v1.AgentService/ListMembers";
 constexpr char kLeave[] = "/consul.agent.v1.AgentService/Leave";
+constexpr char kGetGatewaySettings[] = "/consul.agent.v1.AgentService/GetGatewaySettings";
+constexpr char kJoin[] = "/consul.agent.v1.AgentService/Join";
+constexpr char kForceLeave[] = "/consul.agent.v1.AgentService/ForceLeave";
 constexpr char kMonitor[] = "/consul.agent.v1.AgentService/Monitor";
 
 absl::Status GetSelf(const AgentView& view, agent::v1::GetSelfResponse* response) {
@@ -27,32 +29,26 @@ absl::Status GetSelf(const AgentView& view, agent::v1::GetSelfResponse* response
 
 absl::Status ListMembers(const AgentView& view, const agent::v1::ListMembersRequest& request,
                          agent::v1::ListMembersResponse* response) {
-  const gossip::Pool* const pool = request.wan() ? view.wan : view.lan;
+  const gossip::MemberList* const pool = request.wan() ? view.wan : view.lan;
   // A client agent is in no WAN pool: it knows no member of it.
   if (pool != nullptr) *response = *pool->members();
   return absl::OkStatus();
 }
 
-// Answers when the agent has left.
-class LeaveCall : public rpc::WaitingCall {
- public:
-  explicit LeaveCall(rpc::Call* call) : WaitingCall(call) {}
+void Join(const AgentView& view, rpc::Call* call) {
+  const auto& request = static_cast<const agent::v1::JoinRequest&>(call->request());
+  Await<uint32_t, agent::v1::JoinResponse>(
+      call, [&](auto done) { view.join(request.address(), request.wan(), std::move(done)); },
+      [](const uint32_t& contacted, agent::v1::JoinResponse* response) {
+        response->set_contacted(contacted);
+      });
+}
 
-  void Begin(const AgentView& view) {
-    Attach();
-    auto self = std::static_pointer_cast<LeaveCall>(shared_from_this());
-    view.leave([self = std::move(self)](absl::Status status) {
-      self->status_ = std::move(status);
-      self->Wake();
-    });
-  }
-
- private:
-  void Continue() override { Finish(status_); }
-  void Detach() override {}
-
-  absl::Status status_;
-};
+void ForceLeave(const AgentView& view, rpc::Call* call) {
+  const auto& request = static_cast<const agent::v1::ForceLeaveRequest&>(call->request());
+  AwaitStatus<agent::v1::ForceLeaveResponse>(
+      call, [&](auto done) { view.force_leave(request, std::move(done)); });
+}
 
 }  // namespace
 
@@ -63,8 +59,16 @@ void RegisterAgent(const AgentView* view, rpc::Handlers* handlers) {
       kListMembers, [view](const auto& request, auto* response) {
         return ListMembers(*view, request, response);
       });
-  handlers->Take(kLeave,
-                 [view](rpc::Call* call) { std::make_shared<LeaveCall>(call)->Begin(*view); });
+  handlers->Take(kLeave, [view](rpc::Call* call) {
+    AwaitStatus<agent::v1::LeaveResponse>(call, view->leave);
+  });
+  handlers->Take(kJoin, [view](rpc::Call* call) { Join(*view, call); });
+  handlers->Take(kForceLeave, [view](rpc::Call* call) { ForceLeave(*view, call); });
+  handlers->Local<agent::v1::GetGatewaySettingsRequest, agent::v1::GetGatewaySettingsResponse>(
+      kGetGatewaySettings, [view](const auto&, auto* response) {
+        *response->mutable_settings() = view->gateway_settings;
+        return absl::OkStatus();
+      });
   handlers->Take(kMonitor, [view](rpc::Call* call) { StartMonitor(view->logger, call); });
 }
 

@@ -6,13 +6,16 @@
 #ifndef CONSUL_SERVICES_API_AGENT_HANDLERS_H_
 #define CONSUL_SERVICES_API_AGENT_HANDLERS_H_
 
+#include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "consul/agent/v1/agent.pb.h"
 #include "services/base/log.h"
-#include "services/gossip/pool.h"
+#include "services/gossip/member_list.h"
 #include "services/rpc/handlers.h"
 
 namespace consul::api {
@@ -21,13 +24,22 @@ namespace consul::api {
 struct AgentView {
   // All of GetSelfResponse but what changes: the member and the figures.
   agent::v1::GetSelfResponse self;
-  const gossip::Pool* lan = nullptr;
+  agent::v1::GatewaySettings gateway_settings;
+  const gossip::MemberList* lan = nullptr;
   // Null on a client agent.
-  const gossip::Pool* wan = nullptr;
+  const gossip::MemberList* wan = nullptr;
   // The figures by group, sorted by name.
   std::function<std::vector<agent::v1::StatGroup>()> stats;
   // Begins to leave; `done` is told on any thread when the agent has left, or why it has not.
   std::function<void(std::function<void(absl::Status)> done)> leave;
+  // Joins the pool of the agent at an address; tells how many members answered.
+  std::function<void(const std::string& address, bool wan,
+                     std::function<void(absl::StatusOr<uint32_t>)> done)>
+      join;
+  // Makes a failed member one that has left.
+  std::function<void(const agent::v1::ForceLeaveRequest& request,
+                     std::function<void(absl::Status)> done)>
+      force_leave;
   base::Logger* logger = nullptr;
 };
 

@@ -176,17 +176,22 @@ TEST_F(MonitorTest, ManyMonitorsHearTheSame) {
   call_->waiting->Cancel();
 }
 
-agent::v1::Member MemberOf(const std::string& name) {
-  agent::v1::Member member;
-  member.set_name(name);
-  member.set_addr("10.0.0.1");
-  return member;
+void PublishOne(const std::string& name, agent::v1::MemberStatus status,
+                gossip::MemberList* list) {
+  auto members = std::make_shared<gossip::MemberList::Members>();
+  agent::v1::Member* const member = members->add_members();
+  member->set_name(name);
+  member->set_addr("10.0.0.1");
+  member->set_status(status);
+  list->Publish(std::move(members));
 }
 
 class AgentHandlersTest : public testing::Test {
  protected:
   AgentHandlersTest() {
     view_.self.mutable_config()->set_node_name("a");
+    PublishOne("a", agent::v1::MEMBER_STATUS_ALIVE, &lan_);
+    PublishOne("a.dc1", agent::v1::MEMBER_STATUS_ALIVE, &wan_);
     view_.lan = &lan_;
     view_.wan = &wan_;
     view_.stats = [this] {
@@ -195,6 +200,15 @@ class AgentHandlersTest : public testing::Test {
       return groups;
     };
     view_.leave = [this](auto done) { leaving_.push_back(std::move(done)); };
+    view_.join = [this](const std::string& address, bool wan, auto done) {
+      asked_for_ = base::StrCat(address, wan ? " wan" : "");
+      joining_ = std::move(done);
+    };
+    view_.force_leave = [this](const agent::v1::ForceLeaveRequest& request, auto done) {
+      asked_for_ = base::StrCat(request.node(), request.prune() ? " prune" : "",
+                                request.wan() ? " wan" : "");
+      leaving_.push_back(std::move(done));
+    };
     RegisterAgent(&view_, &handlers_);
   }
   template <typename Response, typename Request>
@@ -205,15 +219,20 @@ class AgentHandlersTest : public testing::Test {
     EXPECT_TRUE(handler.answer(request, &response).ok());
     return response;
   }
+  void Take(rpc::Call* call) {
+    std::get<rpc::CallHandler>(handlers_.Of(call->method())).start(call);
+  }
   std::unique_ptr<LeaveTestCall> Leave() {
     auto call = std::make_unique<LeaveTestCall>("Leave", &executor_);
-    std::get<rpc::CallHandler>(handlers_.Of(call->method())).start(call.get());
+    Take(call.get());
     return call;
   }
 
-  gossip::Pool lan_{MemberOf("a"), [](const gossip::Event&) {}};
-  gossip::Pool wan_{MemberOf("a.dc1"), [](const gossip::Event&) {}};
+  gossip::MemberList lan_;
+  gossip::MemberList wan_;
   int asked_ = 0;
+  std::string asked_for_;
+  std::function<void(absl::StatusOr<uint32_t>)> joining_;
   std::vector<std::function<void(absl::Status)>> leaving_;
   TestExecutor executor_;
   AgentView view_;
@@ -232,8 +251,17 @@ TEST_F(AgentHandlersTest, SelfIsTheConfigurationTheMemberAndTheFigures) {
   EXPECT_EQ(again.stats_size(), 1);
 }
 
+TEST_F(AgentHandlersTest, TheSettingsOfGatewaysAreThoseOfTheView) {
+  view_.gateway_settings.set_datacenter("east");
+  view_.gateway_settings.mutable_dns()->set_domain("example");
+  const auto response = Answer<agent::v1::GetGatewaySettingsResponse>(
+      "GetGatewaySettings", agent::v1::GetGatewaySettingsRequest());
+  EXPECT_EQ(response.settings().ShortDebugString(),
+            "datacenter: \"east\" dns { domain: \"example\" }");
+}
+
 TEST_F(AgentHandlersTest, SelfFollowsThePool) {
-  lan_.Leave();
+  PublishOne("a", agent::v1::MEMBER_STATUS_LEFT, &lan_);
   const auto self = Answer<agent::v1::GetSelfResponse>("GetSelf", agent::v1::GetSelfRequest());
   EXPECT_EQ(self.member().status(), agent::v1::MEMBER_STATUS_LEFT);
 }
@@ -254,6 +282,42 @@ TEST_F(AgentHandlersTest, AClientKnowsNoMemberOfTheWanPool) {
   agent::v1::ListMembersRequest request;
   request.set_wan(true);
   EXPECT_EQ(Answer<agent::v1::ListMembersResponse>("ListMembers", request).members_size(), 0);
+}
+
+TEST_F(AgentHandlersTest, AJoinIsAnsweredWithWhoAnswered) {
+  TestCall<agent::v1::JoinRequest, agent::v1::JoinResponse> call("Join", &executor_);
+  call.request_to_fill().set_address("10.0.0.2");
+  call.request_to_fill().set_wan(true);
+  Take(&call);
+  EXPECT_EQ(asked_for_, "10.0.0.2 wan");
+  executor_.RunAll();
+  EXPECT_EQ(call.done, 0);
+  joining_(2);
+  executor_.RunAll();
+  EXPECT_EQ(call.done, 1);
+  EXPECT_EQ(static_cast<const agent::v1::JoinResponse*>(call.response())->contacted(), 2);
+}
+
+TEST_F(AgentHandlersTest, AJoinThatNobodyAnsweredSaysWhy) {
+  TestCall<agent::v1::JoinRequest, agent::v1::JoinResponse> call("Join", &executor_);
+  Take(&call);
+  joining_(rpc::Error(errors::v1::REASON_JOIN_FAILED, "1 error occurred"));
+  executor_.RunAll();
+  EXPECT_EQ(rpc::Detail(call.status).reason(), errors::v1::REASON_JOIN_FAILED);
+  EXPECT_EQ(rpc::HttpStatus(call.status), 500);
+}
+
+TEST_F(AgentHandlersTest, AForcedLeaveIsAnsweredWhenThePoolWasTold) {
+  TestCall<agent::v1::ForceLeaveRequest, agent::v1::ForceLeaveResponse> call("ForceLeave",
+                                                                             &executor_);
+  call.request_to_fill().set_node("b");
+  call.request_to_fill().set_prune(true);
+  Take(&call);
+  EXPECT_EQ(asked_for_, "b prune");
+  leaving_[0](absl::OkStatus());
+  executor_.RunAll();
+  EXPECT_EQ(call.done, 1);
+  EXPECT_TRUE(call.status.ok());
 }
 
 TEST_F(AgentHandlersTest, ALeaveIsAnsweredWhenItIsOver) {

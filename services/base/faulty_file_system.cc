@@ -73,6 +73,12 @@ class FaultyFileSystem::FaultyFile final : public File {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<uint32_t> Permissions() override {
+    MutexLock lock(&owner_->mutex_);
+    if (Dead()) return owner_->CrashedStatus();
+    return inode_->permissions;
+  }
+
   const std::string& path() const override { return path_; }
 
  private:
@@ -252,6 +258,13 @@ void FaultyFileSystem::FlipBit(std::string_view path, uint64_t offset, int bit) 
   if (offset < inode.durable.size()) {
     inode.durable[offset] = static_cast<char>(inode.durable[offset] ^ (1 << bit));
   }
+}
+
+void FaultyFileSystem::SetPermissions(std::string_view path, uint32_t permissions) {
+  MutexLock lock(&mutex_);
+  const auto found = seen_.find(path);
+  CONSUL_CHECK(found != seen_.end());
+  found->second->permissions = permissions;
 }
 
 void FaultyFileSystem::SetSyncHook(std::function<void()> hook) {

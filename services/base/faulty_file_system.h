@@ -60,6 +60,8 @@ class FaultyFileSystem final : public FileSystem {
   void SetCapacity(std::optional<uint64_t> bytes);
   // Turns one bit of what the process sees and of what the disk holds. REQUIRES: the byte exists.
   void FlipBit(std::string_view path, uint64_t offset, int bit);
+  // What File::Permissions says of the file from now on. REQUIRES: the file exists.
+  void SetPermissions(std::string_view path, uint32_t permissions);
   // Called at the begin of each SyncData, without the lock: a slow disk is one whose hook waits.
   void SetSyncHook(std::function<void()> hook);
 
@@ -101,6 +103,7 @@ class FaultyFileSystem final : public FileSystem {
     std::string seen;
     std::string durable;
     std::vector<Change> unsynced;
+    uint32_t permissions = 0600;
   };
   using Names = std::map<std::string, std::shared_ptr<Inode>, std::less<>>;
   // A name that came (inode) or went (null). A rename is one change of two names.

@@ -95,6 +95,12 @@ class PosixFile final : public File {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<uint32_t> Permissions() override {
+    struct stat info;
+    if (::fstat(fd_, &info) != 0) return ErrnoStatus("stat", path_, errno);
+    return static_cast<uint32_t>(info.st_mode & 07777);
+  }
+
   const std::string& path() const override { return path_; }
 
  private:

@@ -46,6 +46,9 @@ class File {
   // Cuts the file, or extends it with a hole.
   virtual absl::Status Truncate(uint64_t size) = 0;
 
+  // Who may do what with the file, as chmod takes it: 0600 after Create.
+  virtual absl::StatusOr<uint32_t> Permissions() = 0;
+
   virtual const std::string& path() const = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "services/base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <memory>
@@ -55,6 +56,13 @@ TEST_F(PosixTest, TruncateCutsAndExtends) {
   ASSERT_TRUE(file->Truncate(1).ok());
   ASSERT_TRUE(file->Truncate(3).ok());
   EXPECT_EQ(ReadAll(file.get()), std::string("a\0\0", 3));
+}
+
+TEST_F(PosixTest, AFileIsItsOwnersAlone) {
+  auto file = fs_->Create(Path("a")).value();
+  EXPECT_EQ(file->Permissions().value(), 0600u);
+  ASSERT_EQ(::chmod(Path("a").c_str(), 0640), 0);
+  EXPECT_EQ(file->Permissions().value(), 0640u);
 }
 
 TEST_F(PosixTest, ErrorsCarryCodeAndPath) {
@@ -121,6 +129,12 @@ TEST_F(FaultyTest, SyncedBytesSurviveAndOthersAreLost) {
   EXPECT_EQ(fs_.Contents("d/a"), "abbbb");
   fs_.Restart(Unsynced::kLost);
   EXPECT_EQ(fs_.Contents("d/a"), "aaa");
+}
+
+TEST_F(FaultyTest, PermissionsAreWhatTheTestSays) {
+  EXPECT_EQ(file_->Permissions().value(), 0600u);
+  fs_.SetPermissions("d/a", 0644);
+  EXPECT_EQ(fs_.Open("d/a").value()->Permissions().value(), 0644u);
 }
 
 TEST_F(FaultyTest, AKilledProcessLosesNothing) {

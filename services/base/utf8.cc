@@ -67,6 +67,17 @@ bool IsUtf8(std::string_view text) {
   return true;
 }
 
+std::string ToUtf8(std::string_view text) {
+  std::string sound;
+  sound.reserve(text.size());
+  while (!text.empty()) {
+    const auto size = static_cast<size_t>(FirstCharacter(text).size);
+    sound.append(size == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(0, size));
+    text.remove_prefix(size == 0 ? 1 : size);
+  }
+  return sound;
+}
+
 bool IsPrintable(std::string_view text) {
   while (!text.empty()) {
     const auto lead = static_cast<unsigned char>(text[0]);

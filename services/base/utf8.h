@@ -7,6 +7,7 @@
 #define CONSUL_SERVICES_BASE_UTF8_H_
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace consul::base {
@@ -23,6 +24,9 @@ struct Character {
 Character FirstCharacter(std::string_view text);
 
 bool IsUtf8(std::string_view text);
+
+// `text` with U+FFFD for each byte that is in no well-formed character, as Go's JSON does.
+std::string ToUtf8(std::string_view text);
 
 // True when no character of `text` is a control, a format character, or white space other than the
 // ordinary space. Bytes that are no UTF-8 count as printable: keys may hold them.

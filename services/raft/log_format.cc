@@ -2,37 +2,24 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cstring>
 
 #include "services/base/check.h"
 #include "services/base/crc32c.h"
+#include "services/base/little_endian.h"
 
 namespace consul::raft {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+using base::AppendLittleEndian;
+using base::LoadLittleEndian;
+using base::StoreLittleEndian;
 
 constexpr std::string_view kSegmentMagic = "consulog";
 constexpr uint32_t kGroupMagic = 0x70724721;  // "!Grp"
 
-template <typename T>
-void Put(std::string* out, T value) {
-  char bytes[sizeof(T)];
-  std::memcpy(bytes, &value, sizeof(T));
-  out->append(bytes, sizeof(T));
-}
-
-template <typename T>
-T Get(const char* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof(T));
-  return value;
-}
-
 uint32_t SaltedCrc(uint64_t salt, std::string_view bytes) {
   char seed[sizeof(salt)];
-  std::memcpy(seed, &salt, sizeof(salt));
+  StoreLittleEndian(salt, seed);
   return base::ExtendCrc32c(base::Crc32c({seed, sizeof(seed)}), bytes);
 }
 
@@ -46,48 +33,52 @@ bool AllZero(std::string_view bytes) { return CountZeros(bytes) == bytes.size();
 // covers all that follows it.
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
   std::string page(kSegmentMagic);
-  Put<uint32_t>(&page, 0);
-  Put(&page, kLogFormatVersion);
-  Put(&page, header.number);
-  Put(&page, header.salt);
-  Put(&page, header.size_bytes);
+  AppendLittleEndian(uint32_t{0}, &page);
+  AppendLittleEndian(kLogFormatVersion, &page);
+  AppendLittleEndian(header.number, &page);
+  AppendLittleEndian(header.salt, &page);
+  AppendLittleEndian(header.size_bytes, &page);
   page.resize(kSegmentHeaderBytes, '\0');
   const uint32_t crc = base::Crc32c(std::string_view(page).substr(12));
-  std::memcpy(page.data() + 8, &crc, sizeof(crc));
+  StoreLittleEndian(crc, page.data() + 8);
   return page;
 }
 
 std::optional<SegmentHeader> DecodeSegmentHeader(std::string_view page) {
   if (page.size() != kSegmentHeaderBytes || !page.starts_with(kSegmentMagic)) return std::nullopt;
-  if (Get<uint32_t>(page.data() + 8) != base::Crc32c(page.substr(12))) return std::nullopt;
-  if (Get<uint32_t>(page.data() + 12) != kLogFormatVersion) return std::nullopt;
-  return SegmentHeader{.number = Get<uint64_t>(page.data() + 16),
-                       .salt = Get<uint64_t>(page.data() + 24),
-                       .size_bytes = Get<uint64_t>(page.data() + 32)};
+  if (LoadLittleEndian<uint32_t>(page.data() + 8) != base::Crc32c(page.substr(12))) {
+    return std::nullopt;
+  }
+  if (LoadLittleEndian<uint32_t>(page.data() + 12) != kLogFormatVersion) return std::nullopt;
+  return SegmentHeader{.number = LoadLittleEndian<uint64_t>(page.data() + 16),
+                       .salt = LoadLittleEndian<uint64_t>(page.data() + 24),
+                       .size_bytes = LoadLittleEndian<uint64_t>(page.data() + 32)};
 }
 
 // magic(4) crc(4) sequence(8) body_bytes(4) records_count(4). The crc covers salt and what follows
 // it.
 std::string EncodeGroupHeader(const GroupHeader& header, uint64_t salt) {
   std::string bytes;
-  Put(&bytes, kGroupMagic);
-  Put<uint32_t>(&bytes, 0);
-  Put(&bytes, header.sequence.value);
-  Put(&bytes, header.body_bytes);
-  Put(&bytes, header.records_count);
+  AppendLittleEndian(kGroupMagic, &bytes);
+  AppendLittleEndian(uint32_t{0}, &bytes);
+  AppendLittleEndian(header.sequence.value, &bytes);
+  AppendLittleEndian(header.body_bytes, &bytes);
+  AppendLittleEndian(header.records_count, &bytes);
   const uint32_t crc = SaltedCrc(salt, std::string_view(bytes).substr(8));
-  std::memcpy(bytes.data() + 4, &crc, sizeof(crc));
+  StoreLittleEndian(crc, bytes.data() + 4);
   return bytes;
 }
 
 std::optional<GroupHeader> DecodeGroupHeader(std::string_view bytes, uint64_t salt) {
   if (bytes.size() < kGroupHeaderBytes) return std::nullopt;
   bytes = bytes.substr(0, kGroupHeaderBytes);
-  if (Get<uint32_t>(bytes.data()) != kGroupMagic) return std::nullopt;
-  if (Get<uint32_t>(bytes.data() + 4) != SaltedCrc(salt, bytes.substr(8))) return std::nullopt;
-  return GroupHeader{.sequence = {Get<uint64_t>(bytes.data() + 8)},
-                     .body_bytes = Get<uint32_t>(bytes.data() + 16),
-                     .records_count = Get<uint32_t>(bytes.data() + 20)};
+  if (LoadLittleEndian<uint32_t>(bytes.data()) != kGroupMagic) return std::nullopt;
+  if (LoadLittleEndian<uint32_t>(bytes.data() + 4) != SaltedCrc(salt, bytes.substr(8))) {
+    return std::nullopt;
+  }
+  return GroupHeader{.sequence = {LoadLittleEndian<uint64_t>(bytes.data() + 8)},
+                     .body_bytes = LoadLittleEndian<uint32_t>(bytes.data() + 16),
+                     .records_count = LoadLittleEndian<uint32_t>(bytes.data() + 20)};
 }
 
 void GroupBuilder::Clear() {
@@ -100,14 +91,15 @@ void GroupBuilder::Clear() {
 void GroupBuilder::Add(const Record& record, uint64_t salt) {
   CONSUL_CHECK(record.payload.size() <= kRecordPayloadBytesMax);
   const size_t begin = bytes_.size();
-  Put<uint32_t>(&bytes_, 0);
-  Put(&bytes_, static_cast<uint32_t>(record.payload.size()) |
-                   static_cast<uint32_t>(record.kind) << 24);
-  Put(&bytes_, record.index.value);
-  Put(&bytes_, record.term.value);
+  AppendLittleEndian(uint32_t{0}, &bytes_);
+  AppendLittleEndian(static_cast<uint32_t>(record.payload.size()) |
+                         static_cast<uint32_t>(record.kind) << 24,
+                     &bytes_);
+  AppendLittleEndian(record.index.value, &bytes_);
+  AppendLittleEndian(record.term.value, &bytes_);
   bytes_.append(record.payload);
   const uint32_t crc = SaltedCrc(salt, std::string_view(bytes_).substr(begin + 4));
-  std::memcpy(bytes_.data() + begin, &crc, sizeof(crc));
+  StoreLittleEndian(crc, bytes_.data() + begin);
   bytes_.resize(begin + RecordBytes(record.payload.size()), '\0');
   ++records_count_;
 }
@@ -137,18 +129,20 @@ std::string ParseGroupBody(const GroupHeader& header, std::string_view body, uin
     *bad_offset = offset;
     if (body.size() - offset < kRecordHeaderBytes) return "the group ends within a record";
     const char* const at = body.data() + offset;
-    const uint32_t word = Get<uint32_t>(at + 4);
+    const uint32_t word = LoadLittleEndian<uint32_t>(at + 4);
     const uint64_t length = word & kRecordPayloadBytesMax;
     if (body.size() - offset < RecordBytes(length)) return "the record is longer than its group";
     const std::string_view covered(at + 4, kRecordHeaderBytes - 4 + length);
-    if (Get<uint32_t>(at) != SaltedCrc(salt, covered)) return "the record's checksum is wrong";
+    if (LoadLittleEndian<uint32_t>(at) != SaltedCrc(salt, covered)) {
+      return "the record's checksum is wrong";
+    }
     const uint64_t used = kRecordHeaderBytes + length;
     if (!AllZero({at + used, RecordBytes(length) - used})) return "the padding is not zero";
     const auto kind = static_cast<uint8_t>(word >> 24);
     if (!KnownKind(kind)) return "the record's kind is unknown";
     records->push_back({.kind = static_cast<RecordKind>(kind),
-                        .index = {Get<uint64_t>(at + 8)},
-                        .term = {Get<uint64_t>(at + 16)},
+                        .index = {LoadLittleEndian<uint64_t>(at + 8)},
+                        .term = {LoadLittleEndian<uint64_t>(at + 16)},
                         .payload = covered.substr(kRecordHeaderBytes - 4)});
     offset += RecordBytes(length);
   }
@@ -160,7 +154,7 @@ std::optional<uint64_t> FindLaterGroup(std::string_view bytes, uint64_t begin,
                                        GroupSequence sequence, uint64_t salt) {
   for (uint64_t offset = begin; offset + kGroupHeaderBytes <= bytes.size();
        offset += kLogAlignment) {
-    if (Get<uint32_t>(bytes.data() + offset) != kGroupMagic) continue;
+    if (LoadLittleEndian<uint32_t>(bytes.data() + offset) != kGroupMagic) continue;
     const auto header = DecodeGroupHeader(bytes.substr(offset), salt);
     if (header.has_value() && header->sequence > sequence) return offset;
   }

@@ -19,6 +19,10 @@ class Backend {
   // wait is given inside Start.
   virtual void Start(Call* call) = 0;
 
+  // Whether calls of `method` pass through as bytes, so that a face that has the request as bytes
+  // need not parse it (Call::wire).
+  virtual bool TakesBytes(const Method& /*method*/) const { return false; }
+
   // The caller has lost interest (its client is gone): what the call holds is freed at once, and
   // Done comes with CANCELLED, inside Cancel or soon after. A call that is Done already, or whose
   // write is on its way, is not affected.

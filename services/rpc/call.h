@@ -7,14 +7,15 @@
 // Life: Start(call) -> (Next)* -> Done, exactly one Done, on the call's executor; Next and Done may
 // run inside Start and inside Cancel. The face may destroy the call inside Done or after it, never
 // before.
-// The response may refer to rows of a state version instead of copies: it is valid only until Done
-// returns, so the face encodes it there.
+// The response may refer to rows of a state version instead of copies, and may be one that many
+// calls are answered with: it is valid only until Done returns, so the face encodes it there.
 //
 // Threads: Start, Cancel, Next and Done all run on the executor's thread.
 #ifndef CONSUL_SERVICES_RPC_CALL_H_
 #define CONSUL_SERVICES_RPC_CALL_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -65,6 +66,7 @@ class Call {
   const Method& method() const { return *method_; }
   Executor* executor() const { return executor_; }
   const google::protobuf::Message& request() const { return *request_; }
+  // The face's, until the call is answered from one that calls share; then it is not changed.
   google::protobuf::Message* response() const { return response_; }
 
   // The result, to be read in Done. An error carries an ErrorDetail where there is a reason.
@@ -78,10 +80,31 @@ class Call {
   // The caller's token, by metadata or header; empty: anonymous. Outlives the call.
   std::string_view token;
 
-  // While Done runs: what owns the rows that the response refers to; null where it refers to none.
-  // A face that goes on reading the response after Done copies it, and lets go of it when it is
-  // done.
+  // Set before Start by a face that has the request as bytes, for a method whose backend takes them
+  // (Backend::TakesBytes): request() is then empty, and the reply comes as bytes too.
+  struct Wire;  // services/rpc/grpc_bytes.h
+  Wire* wire = nullptr;
+
+  // Without a leader or a server to ask, wait for one up to the backend's hold timeout. A caller
+  // that would rather be told at once says no.
+  bool hold = true;
+
+  // While Done runs: what owns the rows that the response refers to, and the response where it is
+  // shared; null where there are none. A face that goes on reading the response after Done copies
+  // it, and lets go of it when it is done.
   const Rows* rows = nullptr;
+
+  // While Done runs: names the answer that this call shares with others; 0: with none. Calls of one
+  // backend with the same number are answered with the same response to the same request, but for
+  // its index and wait, so a face may give out again what it made of it.
+  uint64_t shared_answer = 0;
+
+  // For the backend, before Done: answers from `response` instead of the face's own, as the
+  // `number`th answer that calls share.
+  void ShareAnswer(google::protobuf::Message* response, uint64_t number) {
+    response_ = response;
+    shared_answer = number;
+  }
 
   // What the backend keeps of a call that waits; the face does not touch it.
   class Waiting {
@@ -101,7 +124,7 @@ class Call {
   const Method* const method_;
   Executor* const executor_;
   const google::protobuf::Message* const request_;
-  google::protobuf::Message* const response_;
+  google::protobuf::Message* response_;
 };
 
 }  // namespace consul::rpc

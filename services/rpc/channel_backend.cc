@@ -1,53 +1,25 @@
 #include "services/rpc/channel_backend.h"
 
 #include <google/protobuf/message.h>
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/support/channel_arguments.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <algorithm>
 #include <climits>
 #include <utility>
 
-#include "consul/query/v1/query.pb.h"
+#include "services/base/mutex.h"
 #include "services/base/strings.h"
+#include "services/rpc/attempt.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/grpc_bytes.h"
 #include "services/rpc/grpc_status.h"
+#include "services/rpc/open_channel.h"
 
 namespace consul::rpc {
 namespace {
 
-using grpc::ByteBuffer;
-using query::v1::QueryOptions;
-
-// A blocking read waits so long, as the agent has it.
-constexpr std::chrono::milliseconds kWaitDefault = std::chrono::minutes(5);
-constexpr std::chrono::milliseconds kWaitMax = std::chrono::minutes(10);
-
-std::chrono::milliseconds WaitOf(const Call& call) {
-  const auto* const field = call.method().options_field;
-  const auto none = std::chrono::milliseconds(0);
-  if (field == nullptr) return none;
-  const auto* const reflection = call.request().GetReflection();
-  if (!reflection->HasField(call.request(), field)) return none;
-  const auto& options =
-      static_cast<const QueryOptions&>(reflection->GetMessage(call.request(), field));
-  if (options.index() == 0) return none;
-  const std::chrono::milliseconds asked =
-      options.has_wait() ? std::chrono::seconds(std::min<int64_t>(options.wait().seconds(), 3600)) +
-                               std::chrono::milliseconds(options.wait().nanos() / 1'000'000)
-                         : kWaitDefault;
-  const std::chrono::milliseconds wait = std::clamp(asked, none, kWaitMax);
-  return wait + wait / 16;
-}
-
 // What every call of one backend is made with.
-struct Wire {
-  std::string target;
+struct Target {
+  std::string address;
   ChannelBackend::Options options;
   std::unique_ptr<grpc::GenericStub> stub;
 
@@ -57,180 +29,106 @@ struct Wire {
     // With a reason it is the agent that said so.
     const bool from_agent = Detail(told).reason() != errors::v1::REASON_UNSPECIFIED;
     if (told.code() != absl::StatusCode::kUnavailable || from_agent) return told;
-    return absl::UnavailableError(base::StrCat("no agent answers at ", target, ": ",
+    return absl::UnavailableError(base::StrCat("no agent answers at ", address, ": ",
                                                base::ToStd(told.message())));
   }
 };
 
-// A call on its way. gRPC reports on its own threads; the call hears of it by its executor. Held by
-// gRPC until OnDone has been posted and has run.
-class Passed : public Call::Waiting,
-               public std::enable_shared_from_this<Passed>,
-               protected Task {
+// A call on its way.
+class Passed final : public Call::Waiting,
+                     public Attempt::Listener,
+                     public std::enable_shared_from_this<Passed> {
  public:
-  Passed(const Wire* wire, Call* call) : wire_(wire), call_(call) {
-    if (!call->token.empty()) {
-      context_.AddMetadata("x-consul-token", std::string(call->token));
-    }
-    if (!call->method().server_streaming) {
-      context_.set_deadline(std::chrono::system_clock::now() + wire->options.timeout +
-                            WaitOf(*call));
-    }
-  }
+  // `limit` is how long it may take; a stream takes as long as it likes.
+  Passed(const Target* target, Call* call, std::chrono::milliseconds limit)
+      : target_(target), call_(call), limit_(limit) {}
 
-  // Fails calls whose request does not fit into a message.
-  virtual void Begin() = 0;
-
-  void Cancel() override { context_.TryCancel(); }
-
- protected:
-  bool EncodeRequest(ByteBuffer* bytes) {
+  void Begin() {
     size_t size = 0;
-    return Encode(call_->request(), INT_MAX, bytes, &size);
+    if (!Encode(call_->request(), INT_MAX, &request_, &size)) {
+      call_->status = Error(errors::v1::REASON_TOO_LARGE, "request is larger than 2 GB");
+      return call_->Done();
+    }
+    call_->waiting = shared_from_this();
+    const Method& method = call_->method();
+    const auto deadline = std::chrono::system_clock::now() + limit_;
+    attempt_ = Attempt::Start(
+        target_->stub.get(),
+        {&method, call_->token, method.server_streaming ? nullptr : &deadline}, &request_,
+        call_->executor(), shared_from_this());
   }
 
-  void Hold() {
-    self_ = shared_from_this();
-    call_->waiting = self_;
+  void Cancel() override { attempt_->Cancel(); }
+
+ private:
+  bool OnMessage(grpc::ByteBuffer* message) override {
+    call_->response()->Clear();
+    if (!Decode(*message, call_->response())) {
+      refused_ = Malformed();
+    } else if (!call_->Next()) {
+      refused_ = Error(errors::v1::REASON_OVERLOADED, "the caller reads too slowly");
+    }
+    return refused_.ok();
   }
 
-  void PostToExecutor() { call_->executor()->Post(this); }
-
-  // Ends the call; runs on its executor.
-  void Finish(absl::Status status) {
-    const auto self = std::move(self_);
+  void OnOver(const grpc::Status& status, grpc::ByteBuffer* reply) override {
+    attempt_.reset();
     call_->waiting.reset();
-    call_->status = std::move(status);
+    call_->status = refused_;
+    if (refused_.ok()) call_->status = target_->Told(status);
+    if (call_->status.ok() && !call_->method().server_streaming &&
+        !Decode(*reply, call_->response())) {
+      call_->status = Malformed();
+    }
     call_->Done();
   }
 
   absl::Status Malformed() const {
-    return absl::InternalError(base::StrCat("the agent at ", wire_->target,
+    return absl::InternalError(base::StrCat("the agent at ", target_->address,
                                             " answered with what is not a ",
                                             call_->method().response_prototype->GetTypeName()));
   }
 
-  const Wire* const wire_;
+  const Target* const target_;
   Call* const call_;
-  grpc::ClientContext context_;
-  ByteBuffer request_;
-
- private:
-  std::shared_ptr<Passed> self_;
-};
-
-class PassedUnary final : public Passed {
- public:
-  using Passed::Passed;
-
-  void Begin() override {
-    Hold();
-    if (!EncodeRequest(&request_)) {
-      status_ = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "request is larger than 2 GB");
-      return PostToExecutor();
-    }
-    wire_->stub->UnaryCall(&context_, call_->method().path, grpc::StubOptions(), &request_, &reply_,
-                           [this](grpc::Status status) {
-                             status_ = std::move(status);
-                             PostToExecutor();
-                           });
-  }
-
- private:
-  void Run() override {
-    if (!status_.ok()) return Finish(wire_->Told(status_));
-    Finish(Decode(reply_, call_->response()) ? absl::OkStatus() : Malformed());
-  }
-
-  ByteBuffer reply_;
-  grpc::Status status_;
-};
-
-// A stream: the next message is read when the face has taken the last one, so that it is the agent
-// that finds a slow face out.
-class PassedStream final : public Passed, private grpc::ClientBidiReactor<ByteBuffer, ByteBuffer> {
- public:
-  using Passed::Passed;
-
-  void Begin() override {
-    Hold();
-    EncodeRequest(&request_);
-    wire_->stub->PrepareBidiStreamingCall(&context_, call_->method().path, grpc::StubOptions(),
-                                          this);
-    StartWriteLast(&request_, grpc::WriteOptions());
-    StartRead(&reply_);
-    // Reads are started from the executor's thread.
-    AddHold();
-    StartCall();
-  }
-
- private:
-  void OnReadDone(bool ok) override {
-    if (!ok) return RemoveHold();
-    PostToExecutor();
-  }
-
-  void OnDone(const grpc::Status& status) override {
-    over_ = true;
-    status_ = status;
-    PostToExecutor();
-  }
-
-  void Run() override {
-    if (over_) {
-      return Finish(refused_.ok() ? wire_->Told(status_) : refused_);
-    }
-    if (refused_.ok()) refused_ = Pass();
-    if (!refused_.ok()) context_.TryCancel();
-    StartRead(&reply_);
-  }
-
-  absl::Status Pass() {
-    call_->response()->Clear();
-    if (!Decode(reply_, call_->response())) return Malformed();
-    if (call_->Next()) return absl::OkStatus();
-    return Error(errors::v1::REASON_OVERLOADED, "the caller reads too slowly");
-  }
-
-  ByteBuffer reply_;
-  grpc::Status status_;
-  absl::Status refused_;
-  bool over_ = false;
+  const std::chrono::milliseconds limit_;
+  grpc::ByteBuffer request_;
+  std::shared_ptr<Attempt> attempt_;
+  absl::Status refused_;  // of a stream's message
 };
 
 }  // namespace
 
 class ChannelBackend::Impl {
  public:
-  Impl(std::string target, Options options) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    arguments.SetMaxReceiveMessageSize(
-        static_cast<int>(std::min<size_t>(options.reply_bytes_max, INT_MAX)));
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
-                     static_cast<int>(options.reconnect_min.count()));
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                     static_cast<int>(options.reconnect_min.count()));
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
-                     static_cast<int>(options.reconnect_max.count()));
-    // Our own connection and our own settings, whatever else in the process speaks to the agent.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    wire_.stub = std::make_unique<grpc::GenericStub>(
-        grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
-    wire_.target = std::move(target);
-    wire_.options = options;
+  Impl(std::string address, Options options) {
+    target_.stub = std::make_unique<grpc::GenericStub>(OpenChannel(
+        address, {.reply_bytes_max = options.reply_bytes_max,
+                  .reconnect_min = options.reconnect_min,
+                  .reconnect_max = options.reconnect_max}));
+    target_.address = std::move(address);
+    target_.options = options;
+  }
+
+  void SetTimes(const AgentTimes& times) {
+    base::MutexLock lock(&mutex_);
+    times_ = times;
   }
 
   void Start(Call* call) {
-    if (call->method().server_streaming) {
-      std::make_shared<PassedStream>(&wire_, call)->Begin();
-    } else {
-      std::make_shared<PassedUnary>(&wire_, call)->Begin();
-    }
+    const std::chrono::milliseconds limit = target_.options.timeout + LongestTime(*call, Times());
+    std::make_shared<Passed>(&target_, call, limit)->Begin();
   }
 
  private:
-  Wire wire_;
+  AgentTimes Times() const {
+    base::MutexLock lock(&mutex_);
+    return times_;
+  }
+
+  Target target_;
+  mutable base::Mutex mutex_;
+  AgentTimes times_ GUARDED_BY(mutex_);
 };
 
 ChannelBackend::ChannelBackend(std::string target, Options options)
@@ -239,5 +137,7 @@ ChannelBackend::ChannelBackend(std::string target, Options options)
 ChannelBackend::~ChannelBackend() = default;
 
 void ChannelBackend::Start(Call* call) { impl_->Start(call); }
+
+void ChannelBackend::SetTimes(const AgentTimes& times) { impl_->SetTimes(times); }
 
 }  // namespace consul::rpc

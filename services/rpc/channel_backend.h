@@ -4,7 +4,7 @@
 // that runs apart from the agent speaks to. A reply carries no validity yet: `validity` stays null,
 // so such a face keeps no replies.
 //
-// Threads: Start from any; a call's Done and Next come by its executor, never inside Start.
+// Threads: Start from any; a call's Done and Next come by its executor.
 #ifndef CONSUL_SERVICES_RPC_CHANNEL_BACKEND_H_
 #define CONSUL_SERVICES_RPC_CHANNEL_BACKEND_H_
 
@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "services/rpc/agent_times.h"
 #include "services/rpc/backend.h"
 
 namespace consul::rpc {
@@ -20,8 +21,7 @@ namespace consul::rpc {
 class ChannelBackend : public Backend {
  public:
   struct Options {
-    // A call may take so long, beyond the time that a blocking read is asked to wait. Streams have
-    // no deadline.
+    // A call may take so long, beyond its LongestTime. Streams have no deadline.
     std::chrono::milliseconds timeout = std::chrono::seconds(30);
     // Bytes of a reply; a larger one ends with RESOURCE_EXHAUSTED.
     size_t reply_bytes_max = 512 << 20;
@@ -39,6 +39,10 @@ class ChannelBackend : public Backend {
   // Errors: as the agent gave them, reason included; UNAVAILABLE, which names the target, when no
   // agent answers.
   void Start(Call* call) override;
+
+  // The agent's times, of which calls are given up later than that; for those that start from now
+  // on. Until it is said, the defaults. From any thread.
+  void SetTimes(const AgentTimes& times);
 
  private:
   class Impl;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/cord.h"
 #include "services/base/strings.h"
+#include "services/base/utf8.h"
 
 namespace consul::rpc {
 namespace {
@@ -20,6 +21,8 @@ struct Row {
 Row RowOf(Reason reason) {
   switch (reason) {
     case errors::v1::REASON_NO_LEADER:
+      return {absl::StatusCode::kUnavailable, 500};
+    case errors::v1::REASON_NO_SERVERS:
       return {absl::StatusCode::kUnavailable, 500};
     case errors::v1::REASON_NO_PATH_TO_DATACENTER:
       return {absl::StatusCode::kNotFound, 500};
@@ -45,6 +48,8 @@ Row RowOf(Reason reason) {
       return {absl::StatusCode::kUnavailable, 500};
     case errors::v1::REASON_NOT_FOUND:
       return {absl::StatusCode::kNotFound, 500};
+    case errors::v1::REASON_JOIN_FAILED:
+      return {absl::StatusCode::kUnavailable, 500};
     case errors::v1::REASON_UNSPECIFIED:
     case errors::v1::Reason_INT_MIN_SENTINEL_DO_NOT_USE_:
     case errors::v1::Reason_INT_MAX_SENTINEL_DO_NOT_USE_:
@@ -78,7 +83,8 @@ absl::Status Error(Reason reason, std::string_view text, std::string_view subjec
   absl::Status status(RowOf(reason).code, base::ToAbsl(text));
   errors::v1::ErrorDetail detail;
   detail.set_reason(reason);
-  detail.set_subject(std::string(subject));
+  // A text that is no UTF-8 would not parse, and take the reason with it.
+  detail.set_subject(base::ToUtf8(subject));
   status.SetPayload(base::ToAbsl(kDetailUrl), absl::Cord(detail.SerializeAsString()));
   return status;
 }

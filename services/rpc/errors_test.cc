@@ -71,6 +71,12 @@ TEST(ErrorsTest, TextAndSubjectAreKept) {
   EXPECT_EQ(Detail(Error(errors::v1::REASON_INVALID_FIELD, "x")).subject(), "");
 }
 
+TEST(ErrorsTest, ASubjectThatIsNoUtf8LeavesTheReasonItsPlace) {
+  const absl::Status status = Error(errors::v1::REASON_TOO_LARGE, "x", "key \xff");
+  EXPECT_EQ(Detail(status).reason(), errors::v1::REASON_TOO_LARGE);
+  EXPECT_EQ(Detail(status).subject(), "key \uFFFD");
+}
+
 TEST(ErrorsTest, AStatusWithoutADetailHasNoReason) {
   EXPECT_EQ(Detail(absl::InternalError("x")).reason(), errors::v1::REASON_UNSPECIFIED);
   EXPECT_EQ(Detail(absl::OkStatus()).reason(), errors::v1::REASON_UNSPECIFIED);

@@ -74,7 +74,15 @@ class GrpcCall : private Messages, public Call {
   // Fills `bytes` from the response, or the status where that is impossible.
   bool EncodeResponse(grpc::ByteBuffer* bytes) {
     size_t size = 0;
-    if (Encode(*response(), context_->limits.reply_bytes_max, bytes, &size)) return true;
+    if (wire != nullptr) {
+      size = wire_.reply.Length();
+      if (size <= context_->limits.reply_bytes_max) {
+        bytes->Swap(&wire_.reply);
+        return true;
+      }
+    } else if (Encode(*response(), context_->limits.reply_bytes_max, bytes, &size)) {
+      return true;
+    }
     status = Error(errors::v1::REASON_TOO_LARGE,
                    base::StrCat("reply of ", size, " bytes is larger than reply_bytes_max, ",
                                 context_->limits.reply_bytes_max, " bytes"),
@@ -118,7 +126,10 @@ class GrpcCall : private Messages, public Call {
         strand_(strand) {}
 
   void DecodeAndStart() {
-    if (!Decode(*bytes_, own_request())) {
+    if (context_->backend->TakesBytes(method())) {
+      wire_.request = *bytes_;  // its references
+      wire = &wire_;
+    } else if (!Decode(*bytes_, own_request())) {
       const std::string type = method().request_prototype->GetTypeName();
       status = Error(errors::v1::REASON_INVALID_FIELD, base::StrCat("request is not a ", type));
       return Done();
@@ -129,6 +140,7 @@ class GrpcCall : private Messages, public Call {
   GrpcCallContext* const context_;
   Strand* const strand_;
   const grpc::ByteBuffer* bytes_ = nullptr;  // until the call has started
+  Wire wire_;
   StartTask start_{this};
   CancelTask cancel_{this};
   bool done_ = false;  // in the strand

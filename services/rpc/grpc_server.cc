@@ -69,12 +69,14 @@ void EnableReflectionAndHealth() {
 
 class GrpcServer::Impl {
  public:
-  Impl(Options options, const MethodTable& methods, Backend* backend)
+  Impl(Options options, std::initializer_list<const MethodTable*> tables, Backend* backend)
       : options_(std::move(options)),
         context_{backend, options_.limits, Strands([backend] { backend->Idle(); })} {
-    for (const auto* descriptor : methods.services()) {
-      services_.push_back(std::make_unique<TableService>(&context_, methods, descriptor));
-      names_.push_back(descriptor->full_name());
+    for (const MethodTable* const table : tables) {
+      for (const auto* descriptor : table->services()) {
+        services_.push_back(std::make_unique<TableService>(&context_, *table, descriptor));
+        names_.push_back(descriptor->full_name());
+      }
     }
   }
 
@@ -124,9 +126,10 @@ class GrpcServer::Impl {
                                 options_.limits.calls_per_connection_max);
     builder->SetMaxReceiveMessageSize(static_cast<int>(options_.limits.request_bytes_max));
     builder->SetMaxSendMessageSize(static_cast<int>(options_.limits.reply_bytes_max));
-    // A client that has vanished without a word is found out, and its calls are freed.
-    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                                static_cast<int>(options_.limits.ping_interval.count()));
+    builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                                static_cast<int>(options_.limits.ping_timeout.count()));
     // Clients may do the same to us while a blocking read waits.
     builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
     builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -155,8 +158,9 @@ class GrpcServer::Impl {
   std::unique_ptr<grpc::Server> server_;
 };
 
-GrpcServer::GrpcServer(Options options, const MethodTable& methods, Backend* backend)
-    : impl_(std::make_unique<Impl>(std::move(options), methods, backend)) {}
+GrpcServer::GrpcServer(Options options, std::initializer_list<const MethodTable*> tables,
+                       Backend* backend)
+    : impl_(std::make_unique<Impl>(std::move(options), tables, backend)) {}
 
 GrpcServer::~GrpcServer() = default;
 

@@ -1,6 +1,6 @@
 // services/rpc/grpc_server.h
 //
-// The gRPC face: every service of a method table, on a backend. Each proto service becomes one
+// A gRPC face: every service of its method tables, on a backend. Each proto service becomes one
 // grpc::Service made from its descriptor, so that server reflection and the health service list it;
 // no code is generated per service. Requests and replies are handled as bytes on gRPC's own threads
 // while they need no wait; a call that waits goes on on the server's one event thread.
@@ -11,8 +11,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,6 +35,11 @@ class GrpcServer {
     int calls_per_connection_max = 20'000;
     // Messages of a stream that wait for a slow client; with more, Next is refused.
     size_t stream_messages_max = 64;
+    // A client that has vanished without a word is found out, and its calls are freed: each is
+    // pinged so often, and cut off when it does not answer. HTTP counts on it
+    // (gateway/http/splice.h).
+    std::chrono::milliseconds ping_interval{60'000};
+    std::chrono::milliseconds ping_timeout{20'000};
   };
   struct Options {
     // "127.0.0.1:8400", "[::1]:8400" or "unix:///path"; port 0 takes a free one.
@@ -40,8 +47,10 @@ class GrpcServer {
     Limits limits = {};
   };
 
-  // `methods` and `backend` outlive the server.
-  GrpcServer(Options options, const MethodTable& methods, Backend* backend);
+  // The tables and `backend` outlive the server.
+  GrpcServer(Options options, const MethodTable& methods, Backend* backend)
+      : GrpcServer(std::move(options), {&methods}, backend) {}
+  GrpcServer(Options options, std::initializer_list<const MethodTable*> tables, Backend* backend);
   // REQUIRES: stopped, or never started.
   ~GrpcServer();
   GrpcServer(const GrpcServer&) = delete;

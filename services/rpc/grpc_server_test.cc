@@ -24,6 +24,7 @@
 #include "services/rpc/grpc_fake_backend.h"
 #include "services/rpc/grpc_status.h"
 #include "services/rpc/grpc_strand.h"
+#include "services/rpc/test_caller.h"
 
 namespace consul::rpc {
 namespace {
@@ -31,51 +32,14 @@ namespace {
 constexpr char kGet[] = "/consul.kv.v1.KvService/Get";
 constexpr char kMonitor[] = "/consul.agent.v1.AgentService/Monitor";
 
-// One call through a backend, from its start to its end, on an executor of its own.
-class Caller final : public Call, private Task {
- public:
-  Caller(const Method& method, Executor* executor, const google::protobuf::Message* request,
-         google::protobuf::Message* response)
-      : Call(method, executor, request, response) {}
-
-  void Begin(Backend* backend) {
-    backend_ = backend;
-    executor()->Post(this);
+// The lines that a Monitor has given.
+std::vector<std::string> LinesOf(const Caller& call) {
+  std::vector<std::string> lines;
+  for (const auto& message : call.messages()) {
+    lines.push_back(static_cast<const agent::v1::MonitorResponse&>(*message).line());
   }
-  void BeginCancel() { executor()->Post(&cancel_); }
-  void Wait() {
-    base::MutexLock lock(&mutex_);
-    while (!done_) changed_.Wait(&mutex_);
-  }
-  const std::vector<std::string>& lines() const { return lines_; }
-  size_t takes = SIZE_MAX;  // messages
-
- private:
-  struct CancelTask final : Task {
-    explicit CancelTask(Caller* caller) : caller(caller) {}
-    void Run() override { caller->backend_->Cancel(caller); }
-    Caller* const caller;
-  };
-
-  void Run() override { backend_->Start(this); }
-  bool Next() override {
-    if (lines_.size() >= takes) return false;
-    lines_.push_back(static_cast<agent::v1::MonitorResponse*>(response())->line());
-    return true;
-  }
-  void Done() override {
-    base::MutexLock lock(&mutex_);
-    done_ = true;
-    changed_.SignalAll();
-  }
-
-  Backend* backend_ = nullptr;
-  CancelTask cancel_{this};
-  std::vector<std::string> lines_;
-  base::Mutex mutex_;
-  base::CondVar changed_;
-  bool done_ GUARDED_BY(mutex_) = false;
-};
+  return lines;
+}
 
 class GrpcServerTest : public testing::Test {
  protected:
@@ -120,16 +84,6 @@ class GrpcServerTest : public testing::Test {
     return static_cast<const kv::v1::GetResponse*>(const_cast<Caller&>(call).response())
         ->entry()
         .value();
-  }
-
-  template <typename Condition>
-  static bool Eventually(Condition&& condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
 
   // A unary call as bytes, as a client in another language makes it.
@@ -261,6 +215,7 @@ TEST_F(GrpcServerTest, ACancelledCallIsFreedInTheBackend) {
 TEST_F(GrpcServerTest, ADeadlineFreesTheCallInTheBackend) {
   StartServer();
   ChannelBackend hasty(address_, {.timeout = std::chrono::milliseconds(100)});
+  hasty.SetTimes({.hold = std::chrono::milliseconds(0)});
   auto call = MakeGet("wait");
   call->Begin(&hasty);
   call->Wait();
@@ -305,7 +260,7 @@ TEST_F(GrpcServerTest, AStreamGivesItsMessagesInOrder) {
   call->Begin(channel_.get());
   call->Wait();
   EXPECT_TRUE(call->status.ok()) << call->status;
-  EXPECT_EQ(call->lines(),
+  EXPECT_EQ(LinesOf(*call),
             (std::vector<std::string>{"0.........", "1.........", "2........."}));
 }
 
@@ -330,7 +285,7 @@ TEST_F(GrpcServerTest, AStreamFarAheadOfItsClientIsCutOff) {
   call->Wait();
   EXPECT_TRUE(backend_.refused);
   EXPECT_EQ(Detail(call->status).reason(), errors::v1::REASON_OVERLOADED);
-  EXPECT_LT(call->lines().size(), 1000u);
+  EXPECT_LT(LinesOf(*call).size(), 1000u);
 }
 
 TEST_F(GrpcServerTest, AFaceThatTakesNoMoreEndsTheStream) {
@@ -340,7 +295,7 @@ TEST_F(GrpcServerTest, AFaceThatTakesNoMoreEndsTheStream) {
   call->takes = 2;
   call->Begin(channel_.get());
   call->Wait();
-  EXPECT_EQ(call->lines().size(), 2u);
+  EXPECT_EQ(LinesOf(*call).size(), 2u);
   EXPECT_EQ(Detail(call->status).reason(), errors::v1::REASON_OVERLOADED);
 }
 
@@ -411,6 +366,11 @@ TEST(GrpcStatusTest, EveryReasonComesBackAsItWas) {
     const absl::Status status = Error(static_cast<errors::v1::Reason>(reason), "text", "subject");
     EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
   }
+}
+
+TEST(GrpcStatusTest, ATextThatIsNoUtf8LeavesTheReasonItsPlace) {
+  const absl::Status status = Error(errors::v1::REASON_TOO_LARGE, "key \xff", "key");
+  EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
 }
 
 // A task in one strand enters others, as gRPC does when it begins a call inside the Finish of
@@ -486,6 +446,51 @@ TEST(GrpcBytesTest, AMessageInManySlicesIsDecoded) {
   kv::v1::GetRequest decoded;
   EXPECT_TRUE(Decode(grpc::ByteBuffer(slices.data(), slices.size()), &decoded));
   EXPECT_EQ(decoded.key(), "key");
+}
+
+grpc::ByteBuffer BytesOf(const std::string& text) {
+  const grpc::Slice slice(text);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+TEST(GrpcBytesTest, TheOptionsOfARequestAreReadFromItsBytes) {
+  kv::v1::GetRequest request;
+  request.set_key("key");
+  request.mutable_options()->set_index(7);
+  request.mutable_options()->mutable_wait()->set_seconds(5);
+  const grpc::ByteBuffer bytes = BytesOf(request.SerializeAsString());
+  EXPECT_EQ(OptionsOf(PublicApi().Get(kGet), bytes).SerializeAsString(),
+            request.options().SerializeAsString());
+}
+
+TEST(GrpcBytesTest, BytesThatAreNoRequestHaveNoOptions) {
+  const Method& method = PublicApi().Get(kGet);
+  for (const std::string& text :
+       {std::string(), std::string("\xff\xff\xff"), std::string("\x0a\x7f\x28\x07"),
+        std::string("\x0a\xff\xff\xff\xff\x0f"), std::string("\x0a\x02\x28")}) {
+    EXPECT_EQ(OptionsOf(method, BytesOf(text)).ByteSizeLong(), 0) << text;
+  }
+}
+
+TEST(GrpcBytesTest, AMethodWithoutOptionsHasNone) {
+  EXPECT_EQ(OptionsOf(PublicApi().Get(kMonitor), BytesOf("\x0a\x02\x28\x07")).index(), 0);
+}
+
+TEST(GrpcBytesTest, AWaitIsSetWithoutTouchingTheRest) {
+  kv::v1::GetRequest request;
+  request.set_key("key");
+  request.mutable_options()->set_index(7);
+  request.mutable_options()->mutable_wait()->set_seconds(300);
+  request.mutable_options()->mutable_wait()->set_nanos(5);
+  const grpc::ByteBuffer bytes = BytesOf(request.SerializeAsString());
+  for (const int wait_ms : {1, 999, 1000, 61'001}) {
+    kv::v1::GetRequest changed;
+    ASSERT_TRUE(Decode(WithWait(bytes, std::chrono::milliseconds(wait_ms)), &changed));
+    EXPECT_EQ(changed.options().wait().seconds(), wait_ms / 1000);
+    EXPECT_EQ(changed.options().wait().nanos(), wait_ms % 1000 * 1'000'000);
+    *changed.mutable_options()->mutable_wait() = request.options().wait();
+    EXPECT_EQ(changed.SerializeAsString(), request.SerializeAsString());
+  }
 }
 
 TEST(GrpcBytesTest, AnEmptyMessageIsDecoded) {

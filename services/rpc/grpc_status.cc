@@ -7,6 +7,7 @@
 #include "absl/strings/cord.h"
 #include "consul/errors/v1/errors.pb.h"
 #include "services/base/strings.h"
+#include "services/base/utf8.h"
 #include "services/rpc/errors.h"
 
 namespace consul::rpc {
@@ -19,7 +20,8 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (!payload.has_value()) return grpc::Status(code, message);
   errors::v1::RpcStatus wire;
   wire.set_code(static_cast<int>(code));
-  wire.set_message(message);
+  // A text that is no UTF-8 would not parse, and take the details with it.
+  wire.set_message(base::ToUtf8(message));
   google::protobuf::Any* const detail = wire.add_details();
   detail->set_type_url(std::string(kDetailUrl));
   detail->set_value(std::string(*payload));

@@ -9,6 +9,7 @@
 #define CONSUL_SERVICES_RPC_HANDLERS_H_
 
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,12 +60,17 @@ struct CallHandler {
 using Handler =
     std::variant<std::monostate, ReadHandler, WriteHandler, LocalHandler, CallHandler>;
 
+// Runs a handler that needs no server: a LocalHandler's answer, or a CallHandler, which takes the
+// call over. Returns false, and has done nothing, for another one.
+bool RunHere(const Handler& handler, Call* call);
+
 class Handlers {
  public:
-  explicit Handlers(const MethodTable& methods)
-      : methods_(methods), handlers_(methods.methods().size()) {}
+  explicit Handlers(const MethodTable& methods) : Handlers({&methods}) {}
+  // REQUIRES: the ids of the tables do not meet.
+  explicit Handlers(std::initializer_list<const MethodTable*> tables);
 
-  // Each CHECK-fails on a path that is not in the table, or is set already.
+  // Each CHECK-fails on a path that is in no table, or is set already.
 
   template <typename Version, typename Request, typename Response>
   void Read(std::string_view path, state::VersionSource* source,
@@ -106,14 +112,13 @@ class Handlers {
   }
 
   const Handler& Of(const Method& method) const { return handlers_[method.id]; }
-  const MethodTable& methods() const { return methods_; }
-  // CHECK-fails unless every method has a handler.
-  void CheckComplete() const;
+  // CHECK-fails unless every method has a handler; with `kinds`, every method of one of them.
+  void CheckComplete(std::initializer_list<options::v1::Kind> kinds = {}) const;
 
  private:
   void Set(std::string_view path, Handler handler);
 
-  const MethodTable& methods_;
+  const std::vector<const MethodTable*> tables_;
   std::vector<Handler> handlers_;
 };
 

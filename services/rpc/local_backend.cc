@@ -1,10 +1,7 @@
 #include "services/rpc/local_backend.h"
 
-#include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
 
-#include <algorithm>
-#include <random>
 #include <utility>
 
 #include "consul/query/v1/query.pb.h"
@@ -12,71 +9,18 @@
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/waiting_call.h"
-#include "services/state/version_source.h"
 
 namespace consul::rpc {
 namespace {
 
 using google::protobuf::Message;
-using query::v1::QueryMeta;
-using query::v1::QueryOptions;
 using Clock = std::chrono::steady_clock;
 
 absl::Status NoLeader() { return Error(errors::v1::REASON_NO_LEADER, "No cluster leader"); }
 
-const QueryOptions* OptionsOf(const Call& call) {
-  const auto* const field = call.method().options_field;
-  if (field == nullptr) return nullptr;
-  const Message& request = call.request();
-  const auto* const reflection = request.GetReflection();
-  if (!reflection->HasField(request, field)) return nullptr;
-  return static_cast<const QueryOptions*>(&reflection->GetMessage(request, field));
-}
-
 std::chrono::nanoseconds ToNanoseconds(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
-
-// What one thread keeps between calls, so that a call allocates nothing.
-struct Scratch {
-  state::WatchSet watched;
-  std::mt19937_64 random{std::random_device{}()};
-  // One cache a source; a process has few sources.
-  std::vector<std::pair<state::VersionSource*, state::VersionCache>> versions;
-
-  const Rows& Newest(state::VersionSource* source) {
-    for (auto& [known, cache] : versions) {
-      if (known == source) return cache.Get();
-    }
-    return versions.emplace_back(source, state::VersionCache(source)).second.Get();
-  }
-};
-
-Scratch& ThreadScratch() {
-  thread_local Scratch scratch;
-  return scratch;
-}
-
-// A validity that the watch of a reply clears. Whoever holds it keeps the watch; with the last hold
-// the watch goes.
-class WatchedValidity : public state::Waiter {
- public:
-  void Fire() override { validity.Clear(); }
-  Validity validity;
-};
-
-class ValidityHold {
- public:
-  ValidityHold(state::VersionSource* source, std::shared_ptr<WatchedValidity> waiter)
-      : source_(source), waiter_(std::move(waiter)) {}
-  ~ValidityHold() { source_->registry().Cancel(waiter_.get()); }
-  ValidityHold(const ValidityHold&) = delete;
-  ValidityHold& operator=(const ValidityHold&) = delete;
-
- private:
-  state::VersionSource* const source_;
-  const std::shared_ptr<WatchedValidity> waiter_;
-};
 
 // Empties a response that may refer to rows of a version. Clearing a list would clear the rows in
 // it, so they are taken out first; single messages on an arena are forgotten, not cleared.
@@ -115,7 +59,7 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
     const Consensus::View view = backend_->consensus_->view();
     if (view.leads) {
       backend_->Start(Release());
-    } else if (late_.load()) {
+    } else if (late_.load() || !backend_->holds_.load()) {
       Finish(NoLeader());
     }
   }
@@ -127,78 +71,6 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
 
   LocalBackend* const backend_;
   std::atomic<bool> late_{false};
-};
-
-// Waits until its result changes or its time is over.
-class LocalBackend::ParkedRead : public WaitingCall, public state::Waiter, private base::Timer {
- public:
-  ParkedRead(LocalBackend* backend, const Read& read)
-      : WaitingCall(read.call), backend_(backend), read_(read) {
-    backend_->parked_.fetch_add(1, std::memory_order_relaxed);
-  }
-  ~ParkedRead() override { backend_->parked_.fetch_sub(1, std::memory_order_relaxed); }
-
-  // Returns false, and has done nothing, when the result has already changed.
-  bool Park(const state::WatchSet& watched, uint64_t index) {
-    const auto self = std::static_pointer_cast<ParkedRead>(shared_from_this());
-    if (!read_.handler->source->Park(self, watched, index)) return false;
-    if (call()->waiting == nullptr) {
-      Attach();
-      backend_->timers_.Add(this, Clock::now() + backend_->WaitOf(*read_.options));
-    }
-    return true;
-  }
-
-  void Fire() override { Wake(); }
-
- private:
-  void Due() override {
-    late_.store(true);
-    Wake();
-  }
-
-  void Continue() override {
-    state::WatchSet* const watched = &ThreadScratch().watched;
-    read_.handler->source->registry().Cancel(this);
-    for (;;) {
-      // Each try leaves something on the call's arena. A read that was woken in vain (it waits for
-      // an index that is far ahead) looks on an arena of its own first.
-      if (in_vain_ && !late_.load() && Looked(watched)) {
-        if (Park(*watched, read_.options->index())) return;
-        continue;
-      }
-      uint64_t index = 0;
-      Reset(call()->response());
-      if (!backend_->Evaluate(read_, call()->response(), watched, &index)) {
-        return Finish(call()->status);
-      }
-      if (index > read_.options->index() || late_.load()) {
-        backend_->GiveValidity(read_, *watched, index);
-        return Finish(absl::OkStatus());
-      }
-      in_vain_ = true;
-      if (Park(*watched, read_.options->index())) return;
-    }
-  }
-
-  // Whether the result's index still has not moved; `watched` is what the look read.
-  bool Looked(state::WatchSet* watched) {
-    google::protobuf::Arena arena;
-    Message* const response = call()->response()->New(&arena);
-    uint64_t index = 0;
-    return backend_->Evaluate(read_, response, watched, &index) &&
-           index <= read_.options->index();
-  }
-
-  void Detach() override {
-    read_.handler->source->registry().Cancel(this);
-    backend_->timers_.Remove(this);
-  }
-
-  LocalBackend* const backend_;
-  const Read read_;
-  std::atomic<bool> late_{false};
-  bool in_vain_ = false;
 };
 
 // Waits until the leader is sure that it leads.
@@ -265,7 +137,9 @@ LocalBackend::LocalBackend(Options options, const Handlers* handlers, Consensus*
     : options_(std::move(options)),
       handlers_(handlers),
       consensus_(consensus),
-      timers_("rpc-timers") {
+      timers_("rpc-timers"),
+      parked_({options_.wait_default, options_.wait_max, options_.parked_max}, consensus,
+              &timers_) {
   handlers_->CheckComplete();
 }
 
@@ -279,15 +153,12 @@ void LocalBackend::Start(Call* call) {
   const Handler& handler = handlers_->Of(call->method());
   if (const auto* read = std::get_if<ReadHandler>(&handler)) return StartRead(call, *read);
   if (const auto* write = std::get_if<WriteHandler>(&handler)) return StartWrite(call, *write);
-  if (const auto* local = std::get_if<LocalHandler>(&handler)) {
-    call->status = local->answer(call->request(), call->response());
-    return call->Done();
-  }
-  std::get<CallHandler>(handler).start(call);
+  const bool run = RunHere(handler, call);
+  CONSUL_CHECK(run);
 }
 
 void LocalBackend::Idle() {
-  for (auto& [source, cache] : ThreadScratch().versions) cache.Drop();
+  DropVersions();
 }
 
 bool LocalBackend::KnowsDatacenter(Call* call) const {
@@ -332,85 +203,40 @@ void LocalBackend::StartWrite(Call* call, const WriteHandler& handler) {
 }
 
 void LocalBackend::RunRead(const Read& read) {
-  state::WatchSet* const watched = &ThreadScratch().watched;
-  for (;;) {
-    uint64_t index = 0;
-    if (!Evaluate(read, read.call->response(), watched, &index)) return read.call->Done();
-    const uint64_t given = read.options == nullptr ? 0 : read.options->index();
-    if (given == 0 || index > given || watched->empty()) {
-      GiveValidity(read, *watched, index);
-      return read.call->Done();
-    }
-    if (parked_.load(std::memory_order_relaxed) >= options_.parked_max) {
-      read.call->status = Error(
-          errors::v1::REASON_OVERLOADED,
-          base::StrCat(options_.parked_max,
-                       " blocking queries wait already, the most there may be"));
-      return read.call->Done();
-    }
-    if (std::make_shared<ParkedRead>(this, read)->Park(*watched, given)) {
-      // The answer is made anew when it is due; until then it would only hold old rows.
-      Reset(read.call->response());
-      return;
-    }
-    Reset(read.call->response());
-  }
-}
-
-bool LocalBackend::Evaluate(const Read& read, Message* response, state::WatchSet* watched,
-                            uint64_t* index) {
   Call* const call = read.call;
-  const Rows& newest = ThreadScratch().Newest(read.handler->source);
-  const state::Versioned& version = *newest;
-  call->rows = &newest;
-  CONSUL_CHECK(response->GetArena() != nullptr);
-  watched->Clear();
-  call->status = read.handler->read(version, call->request(), response, watched);
-  if (!call->status.ok()) return false;
-  *index = version.IndexOf(*watched);
-  const auto* const field = call->method().meta_field;
-  if (field == nullptr) return true;
-  auto* const meta =
-      static_cast<QueryMeta*>(response->GetReflection()->MutableMessage(response, field));
-  const Consensus::View view = consensus_->view();
-  meta->set_index(*index);
-  meta->set_known_leader(view.leader_known);
-  if (view.last_contact.count() != 0) {
-    meta->mutable_last_contact()->set_seconds(view.last_contact.count() / 1000);
-    meta->mutable_last_contact()->set_nanos(view.last_contact.count() % 1000 * 1'000'000);
+  if (read.given() != 0 && parked_.Join(read)) return;
+  for (;;) {
+    Evaluated evaluated;
+    call->status = Evaluate(read, *consensus_, call->response(), &evaluated);
+    call->rows = evaluated.rows;
+    if (!call->status.ok()) return call->Done();
+    if (read.given() == 0 || evaluated.index > read.given() || evaluated.watched->empty()) {
+      GiveValidity(read, evaluated);
+      return call->Done();
+    }
+    const ParkedReads::Outcome outcome = parked_.Park(read, evaluated);
+    // The answer is made anew when it is due; until then it would only hold old rows.
+    Reset(call->response());
+    switch (outcome) {
+      case ParkedReads::Outcome::kParked:
+        return;
+      case ParkedReads::Outcome::kMoved:
+        break;
+      case ParkedReads::Outcome::kFull:
+        call->status = Error(
+            errors::v1::REASON_OVERLOADED,
+            base::StrCat(options_.parked_max,
+                         " blocking queries wait already, the most there may be"));
+        return call->Done();
+    }
   }
-  meta->set_effective_consistency(read.stale ? query::v1::CONSISTENCY_STALE
-                                  : read.options == nullptr ||
-                                          read.options->consistency() !=
-                                              query::v1::CONSISTENCY_CONSISTENT
-                                      ? query::v1::CONSISTENCY_DEFAULT
-                                      : query::v1::CONSISTENCY_CONSISTENT);
-  return true;
-}
-
-void LocalBackend::GiveValidity(const Read& read, const state::WatchSet& watched,
-                                uint64_t index) {
-  if (!read.call->want_validity || watched.empty()) return;
-  auto waiter = std::make_shared<WatchedValidity>();
-  state::VersionSource* const source = read.handler->source;
-  if (!source->Park(waiter, watched, index)) return;
-  const Validity* const validity = &waiter->validity;
-  auto hold = std::make_shared<ValidityHold>(source, std::move(waiter));
-  read.call->validity = std::shared_ptr<const Validity>(std::move(hold), validity);
-}
-
-std::chrono::nanoseconds LocalBackend::WaitOf(const QueryOptions& options) const {
-  std::chrono::nanoseconds wait =
-      options.has_wait() ? ToNanoseconds(options.wait()) : std::chrono::nanoseconds(0);
-  if (wait <= std::chrono::nanoseconds(0)) wait = options_.wait_default;
-  wait = std::min(wait, options_.wait_max);
-  // A sixteenth at random parts clients that began together.
-  std::uniform_int_distribution<int64_t> extra(0, wait.count() / 16);
-  return std::min(wait + std::chrono::nanoseconds(extra(ThreadScratch().random)),
-                  options_.wait_max);
 }
 
 void LocalBackend::Hold(Call* call) {
+  if (!call->hold || !holds_.load()) {
+    call->status = NoLeader();
+    return call->Done();
+  }
   const auto held = std::make_shared<HeldCall>(this, call);
   bool held_full = false;
   {
@@ -425,13 +251,18 @@ void LocalBackend::Hold(Call* call) {
     return call->Done();
   }
   held->Begin();
-  // A leader that came between the look and the list has told nobody.
-  if (consensus_->view().leads) held->Wake();
+  // A leader, or an end, that came between the look and the list has told nobody.
+  if (consensus_->view().leads || !holds_.load()) held->Wake();
 }
 
 void LocalBackend::Unhold(HeldCall* held) {
   base::MutexLock lock(&mutex_);
   held_.erase(held);
+}
+
+void LocalBackend::StopHolding() {
+  holds_.store(false);
+  LeaderChanged();
 }
 
 void LocalBackend::LeaderChanged() {

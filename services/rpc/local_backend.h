@@ -8,7 +8,6 @@
 #ifndef CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_
 #define CONSUL_SERVICES_RPC_LOCAL_BACKEND_H_
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -18,11 +17,9 @@
 #include "services/base/timer_queue.h"
 #include "services/rpc/backend.h"
 #include "services/rpc/consensus.h"
+#include "services/rpc/evaluation.h"
 #include "services/rpc/handlers.h"
-
-namespace consul::query::v1 {
-class QueryOptions;
-}  // namespace consul::query::v1
+#include "services/rpc/parked_reads.h"
 
 namespace consul::rpc {
 
@@ -51,42 +48,33 @@ class LocalBackend : public Backend {
   // Consensus found, lost or became the leader: calls that are held try again.
   void LeaderChanged();
 
+  // The server stops: calls that are held end with REASON_NO_LEADER, so that whoever forwarded them
+  // asks another one, and none is held any more.
+  void StopHolding();
+
  private:
   class HeldCall;
-  class ParkedRead;
   class BarrierRead;
   class WriteCall;
-
-  // A read with its consistency settled.
-  struct Read {
-    Call* call;
-    const ReadHandler* handler;
-    const query::v1::QueryOptions* options;  // null: none given
-    bool stale = false;
-  };
 
   bool KnowsDatacenter(Call* call) const;
   void StartRead(Call* call, const ReadHandler& handler);
   void StartWrite(Call* call, const WriteHandler& handler);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
-  // Runs the handler on the newest version into `response`, the meta included. Returns false with
-  // the call's status set when it failed. `index` is the result's.
-  bool Evaluate(const Read& read, google::protobuf::Message* response, state::WatchSet* watched,
-                uint64_t* index);
-  void GiveValidity(const Read& read, const state::WatchSet& watched, uint64_t index);
-  std::chrono::nanoseconds WaitOf(const query::v1::QueryOptions& options) const;
-  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`.
+  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`
+  // or would rather not wait.
   void Hold(Call* call);
   void Unhold(HeldCall* held);
 
   const Options options_;
   const Handlers* const handlers_;
   Consensus* const consensus_;
+  std::atomic<bool> holds_{true};
   base::TimerQueue timers_;
   base::Mutex mutex_;
   std::unordered_map<const HeldCall*, std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);
-  std::atomic<size_t> parked_{0};
+  ParkedReads parked_;
 };
 
 }  // namespace consul::rpc

@@ -54,11 +54,12 @@ struct MethodTable::Index {
   absl::flat_hash_map<std::string, const Method*> by_path;
 };
 
-MethodTable::MethodTable(std::span<const google::protobuf::ServiceDescriptor* const> services)
+MethodTable::MethodTable(std::span<const google::protobuf::ServiceDescriptor* const> services,
+                         size_t first_id)
     : services_(services.begin(), services.end()), index_(std::make_unique<Index>()) {
   for (const auto* service : services_) {
     for (int i = 0; i < service->method_count(); ++i) {
-      methods_.push_back(Describe(service->method(i), methods_.size()));
+      methods_.push_back(Describe(service->method(i), first_id + methods_.size()));
     }
   }
   for (const Method& method : methods_) {

@@ -30,7 +30,7 @@ struct Method {
   // "/consul.kv.v1.KvService/Get", as gRPC has it on the wire.
   std::string path;
   options::v1::Kind kind = options::v1::KIND_UNSPECIFIED;
-  // Dense, from 0, in the order of the services and their methods.
+  // Dense over the tables of a process, in the order of the services and their methods.
   size_t id = 0;
   bool server_streaming = false;
   const google::protobuf::Message* request_prototype = nullptr;
@@ -46,8 +46,9 @@ struct Method {
 // The methods of a set of services.
 class MethodTable {
  public:
-  // REQUIRES: every method has a kind; full names are unique.
-  explicit MethodTable(std::span<const google::protobuf::ServiceDescriptor* const> services);
+  // Ids count from `first_id`. REQUIRES: every method has a kind; full names are unique.
+  explicit MethodTable(std::span<const google::protobuf::ServiceDescriptor* const> services,
+                       size_t first_id = 0);
   ~MethodTable();
   MethodTable(const MethodTable&) = delete;
   MethodTable& operator=(const MethodTable&) = delete;
@@ -69,6 +70,9 @@ class MethodTable {
 // The table of the whole public API, for servers and clients alike. `services/rpc/public_api.cc`
 // lists the services.
 const MethodTable& PublicApi();
+// What agents ask of servers besides, on the server port alone. Ids follow those of the public API.
+// `services/rpc/internal_api.cc` lists the services.
+const MethodTable& InternalApi();
 
 }  // namespace consul::rpc
 

@@ -33,6 +33,7 @@ TEST(MethodTest, EveryReadHasOptionsMetaAndADatacenter) {
   for (const Method& method : PublicApi().methods()) {
     if (method.kind != options::v1::KIND_READ) continue;
     ASSERT_NE(method.options_field, nullptr) << method.path;
+    EXPECT_EQ(method.options_field->number(), 1) << method.path;
     EXPECT_EQ(method.options_field->message_type()->full_name(), "consul.query.v1.QueryOptions");
     ASSERT_NE(method.meta_field, nullptr) << method.path;
     EXPECT_EQ(method.meta_field->message_type()->full_name(), "consul.query.v1.QueryMeta");

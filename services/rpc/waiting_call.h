@@ -17,28 +17,53 @@
 
 namespace consul::rpc {
 
-class WaitingCall : public Call::Waiting,
-                    public std::enable_shared_from_this<WaitingCall>,
-                    private Task {
+// What is told from other threads to go on, and does so with its executor.
+class Waking : public std::enable_shared_from_this<Waking>, private Task {
  public:
-  // Continue will run soon, unless the call has ended. Told many times before it runs, it runs
-  // once.
+  virtual ~Waking() = default;
+  Waking(const Waking&) = delete;
+  Waking& operator=(const Waking&) = delete;
+
+  // OnWake will run soon. Told many times before it runs, it runs once.
   void Wake() {
     if (posted_.exchange(true, std::memory_order_acq_rel)) return;
     posted_self_ = shared_from_this();
     executor_->Post(this);
   }
 
+  // It was told, and OnWake has not begun.
+  bool woken() const { return posted_.load(std::memory_order_acquire); }
+
+ protected:
+  explicit Waking(Executor* executor) : executor_(executor) {}
+
+  // What was written before any Wake that this run stands for is seen.
+  virtual void OnWake() = 0;
+
+ private:
+  void Run() final {
+    const std::shared_ptr<Waking> self = std::move(posted_self_);
+    posted_.exchange(false, std::memory_order_acq_rel);
+    OnWake();
+  }
+
+  Executor* const executor_;
+  std::atomic<bool> posted_{false};
+  std::shared_ptr<Waking> posted_self_;  // while it is in the executor's queue
+};
+
+class WaitingCall : public Call::Waiting, public Waking {
+ public:
   // Whoever still reads the answer is a client of an agent that stops.
   void Cancel() override { Finish(absl::CancelledError("the agent is shutting down")); }
 
  protected:
-  explicit WaitingCall(Call* call) : executor_(call->executor()), call_(call) {}
+  explicit WaitingCall(Call* call) : Waking(call->executor()), call_(call) {}
 
   // Makes this what its call waits for.
-  void Attach() { call_->waiting = shared_from_this(); }
+  void Attach() { call_->waiting = std::static_pointer_cast<WaitingCall>(shared_from_this()); }
 
-  // It was told to go on.
+  // It was told to go on, and the call has not ended.
   virtual void Continue() = 0;
   // It no longer waits: whoever would tell it is asked not to.
   virtual void Detach() = 0;
@@ -62,16 +87,11 @@ class WaitingCall : public Call::Waiting,
   Call* call() const { return call_; }
 
  private:
-  void Run() final {
-    const std::shared_ptr<WaitingCall> self = std::move(posted_self_);
-    posted_.store(false, std::memory_order_release);
+  void OnWake() final {
     if (call_ != nullptr) Continue();
   }
 
-  Executor* const executor_;
   Call* call_;
-  std::atomic<bool> posted_{false};
-  std::shared_ptr<WaitingCall> posted_self_;  // while it is in the executor's queue
 };
 
 }  // namespace consul::rpc

@@ -10,6 +10,7 @@
 #include "services/server/leader_duties.h"
 #include "services/server/raft_consensus.h"
 #include "services/server/replicated_state.h"
+#include "services/state/version.h"
 
 namespace consul::server {
 namespace {
@@ -93,6 +94,11 @@ void Server::RoleChanged() {
     duties_->Follow();
   }
   leader_changed_();
+}
+
+std::string Server::cluster_id() const {
+  const auto newest = state_->source().Load();
+  return static_cast<const state::Version&>(*newest).cluster_id(nullptr);
 }
 
 void Server::MembersChanged() { duties_->MembersChanged(); }

@@ -56,6 +56,8 @@ class Server {
   // REQUIRES: Open has succeeded.
   void Start(std::function<void()> leader_changed, std::function<void()> duties_begun);
 
+  // Of the state as it is now; empty while nobody has named the cluster.
+  std::string cluster_id() const;
   // The pool has changed, or has forgotten a member; of use to a leader only.
   void MembersChanged();
   void MemberReaped(std::string name, std::string generation);

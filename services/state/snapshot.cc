@@ -1,6 +1,7 @@
 #include "services/state/snapshot.h"
 
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "services/base/crc32c.h"
@@ -23,6 +24,8 @@ enum class Kind : uint8_t {
 
 constexpr size_t kFrameHeadBytes = 8;
 constexpr size_t kRecordHeadBytes = 1 + 2 + 8 + 4 + 4;
+// The left generations stand behind all tables, however many there are.
+constexpr int kGenerationsPlace = std::numeric_limits<int>::max();
 
 template <typename Number>
 void PutNumber(std::string* out, Number number) {
@@ -182,50 +185,39 @@ absl::Status SnapshotReader::Frame(std::string_view payload) {
   return absl::OkStatus();
 }
 
+absl::Status SnapshotReader::CheckIndex(uint64_t index) const {
+  if (index > 0 && index <= tables_.applied_index) return absl::OkStatus();
+  return Damaged(StrCat("index ", index, " is not one of 1 to ", tables_.applied_index));
+}
+
+absl::Status SnapshotReader::Advance(int place, std::string_view key) {
+  if (place < place_ || (place == place_ && key <= key_)) {
+    return Damaged("the records are not in order");
+  }
+  place_ = place;
+  key_.assign(key);
+  return absl::OkStatus();
+}
+
 absl::Status SnapshotReader::Apply(const Record& record) {
   if ((records_ == 0) != (record.kind == Kind::kHeader)) {
     return Damaged("the header is not the first record");
   }
-  if (record.kind != Kind::kHeader && record.kind != Kind::kEnd &&
-      record.index > tables_.applied_index) {
-    return Damaged(StrCat("index ", record.index, " is above the snapshot's"));
-  }
   switch (record.kind) {
     case Kind::kHeader:
-      if (record.map != MapId{kSnapshotFormat}) {
-        return absl::FailedPreconditionError(
-            ToAbsl(StrCat("snapshot: format ", static_cast<int>(record.map),
-                          " is not known; this program reads format ", kSnapshotFormat)));
-      }
-      if (record.value.size() != 16) return Damaged("the header is malformed");
-      tables_.applied_index = record.index;
-      tables_.cluster_id = std::string(record.key);
-      tables_.time_ns = GetNumber<uint64_t>(record.value.data());
-      tables_.cluster_id_index = GetNumber<uint64_t>(record.value.data() + 8);
-      return absl::OkStatus();
+      return ApplyHeader(record);
     case Kind::kRow:
-      return ApplyRow(record);
     case Kind::kTombstone:
-    case Kind::kFloor: {
-      bool known = false;
-      Tables::ForEachTable(tables_, [&](auto& table) {
-        table.ForEachMap([&](MapId map, auto& indexed) {
-          if (map != record.map) return;
-          known = true;
-          if (record.kind == Kind::kFloor) {
-            indexed.RestoreFloor(record.index);
-          } else {
-            indexed.RestoreTombstone(record.key, record.index);
-          }
-        });
-      });
-      return known ? absl::OkStatus() : Damaged("a record is of an unknown map");
-    }
-    case Kind::kLeftGeneration:
+    case Kind::kFloor:
+      return ApplyToTables(record);
+    case Kind::kLeftGeneration: {
       if (record.value.size() != 8) return Damaged("a left generation is malformed");
+      if (absl::Status status = CheckIndex(record.index); !status.ok()) return status;
+      if (absl::Status status = Advance(kGenerationsPlace, record.key); !status.ok()) return status;
       tables_.left_generations.Insert(Held<const LeftGeneration>(new LeftGeneration(
           record.key, GetNumber<uint64_t>(record.value.data()), record.index)));
       return absl::OkStatus();
+    }
     case Kind::kEnd:
       if (record.index != records_) return Damaged("the number of records does not match");
       ended_ = true;
@@ -234,29 +226,64 @@ absl::Status SnapshotReader::Apply(const Record& record) {
   return Damaged(StrCat("a record is of unknown kind ", static_cast<int>(record.kind)));
 }
 
-absl::Status SnapshotReader::ApplyRow(const Record& record) {
-  absl::Status status = Damaged("a row is of an unknown map");
-  const auto put = [&]<typename Spec>(Table<Spec>& table) {
-    if (Spec::kMap != record.map) return;
-    typename Spec::Message message;
-    if (!message.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
-      status = Damaged("a row does not parse");
-      return;
+absl::Status SnapshotReader::ApplyHeader(const Record& record) {
+  if (record.map != MapId{kSnapshotFormat}) {
+    return absl::FailedPreconditionError(
+        ToAbsl(StrCat("snapshot: format ", static_cast<int>(record.map),
+                      " is not known; this program reads format ", kSnapshotFormat)));
+  }
+  if (record.value.size() != 16) return Damaged("the header is malformed");
+  tables_.applied_index = record.index;
+  tables_.cluster_id = std::string(record.key);
+  tables_.time_ns = GetNumber<uint64_t>(record.value.data());
+  tables_.cluster_id_index = GetNumber<uint64_t>(record.value.data() + 8);
+  if (tables_.cluster_id.empty() != (tables_.cluster_id_index == 0)) {
+    return Damaged("the cluster id and its index do not go together");
+  }
+  return tables_.cluster_id.empty() ? absl::OkStatus() : CheckIndex(tables_.cluster_id_index);
+}
+
+absl::Status SnapshotReader::ApplyToTables(const Record& record) {
+  absl::Status status = Damaged("a record is of an unknown map");
+  int place = 0;
+  const auto apply = [&]<typename Spec>(Table<Spec>& table) {
+    ++place;
+    if (record.kind == Kind::kRow && Spec::kMap == record.map) {
+      status = ApplyRow(record, place, &table);
     }
-    std::string key(Spec::Key(message));
-    if (row_map_ == record.map && key <= row_key_) {
-      status = Damaged("the rows are not in order");
-    } else if (message.modify_index() > tables_.applied_index) {
-      status = Damaged(StrCat("index ", message.modify_index(), " is above the snapshot's"));
-    } else {
-      row_map_ = record.map;
-      row_key_ = std::move(key);
-      table.Put(std::move(message), nullptr);
-      status = absl::OkStatus();
-    }
+    table.ForEachMap([&](MapId map, auto& indexed) {
+      const int tombstones = ++place;
+      const int floor = ++place;
+      if (record.kind == Kind::kRow || map != record.map) return;
+      status = CheckIndex(record.index);
+      if (!status.ok()) return;
+      if (record.kind == Kind::kFloor) {
+        status = Advance(floor, {});
+        if (status.ok()) indexed.RestoreFloor(record.index);
+        return;
+      }
+      status = Advance(tombstones, record.key);
+      if (status.ok() && indexed.entries().Find(record.key) != nullptr) {
+        status = Damaged("a tombstone is of a place that is taken");
+      }
+      if (status.ok()) indexed.RestoreTombstone(record.key, record.index);
+    });
   };
-  Tables::ForEachTable(tables_, put);
+  Tables::ForEachTable(tables_, apply);
   return status;
+}
+
+template <typename Spec>
+absl::Status SnapshotReader::ApplyRow(const Record& record, int place, Table<Spec>* table) {
+  typename Spec::Message message;
+  if (!message.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+    return Damaged("a row does not parse");
+  }
+  if (absl::Status status = CheckIndex(message.modify_index()); !status.ok()) return status;
+  if (absl::Status status = Advance(place, Spec::Key(message)); !status.ok()) return status;
+  if (!table->IndexKeysAreFree(message)) return Damaged("two rows of a table have one key");
+  table->Put(std::move(message), nullptr);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Tables> SnapshotReader::Finish() {

@@ -14,7 +14,10 @@
 //           4 floor: map, index
 //           5 left generation: index, key, value = time u64
 //           6 end: index = number of records before it; the last record
-// Equal versions give equal bytes.
+// Equal versions give equal bytes. Records stand in one order: the tables in theirs, of each the
+// rows, then for each of its maps the tombstones and the floor; then the left generations. Keys
+// rise. What no state machine writes is refused, whatever its checksum says: a server that took it
+// would fall over it later, or part from the others.
 //
 // Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that
 // it makes belong to one thread at a time (held.h).
@@ -63,7 +66,14 @@ class SnapshotReader {
   struct Record;
   absl::Status Frame(std::string_view payload);
   absl::Status Apply(const Record& record);
-  absl::Status ApplyRow(const Record& record);
+  absl::Status ApplyHeader(const Record& record);
+  absl::Status ApplyToTables(const Record& record);
+  template <typename Spec>
+  absl::Status ApplyRow(const Record& record, int place, Table<Spec>* table);
+  // DATA_LOSS for an index that no entry up to the snapshot's has.
+  absl::Status CheckIndex(uint64_t index) const;
+  // Takes note that a record of `place` and `key` comes next. DATA_LOSS if it stands too late.
+  absl::Status Advance(int place, std::string_view key);
   absl::Status Damaged(std::string_view what) const;
 
   std::string pending_;  // the beginning of a frame that is not whole yet
@@ -72,8 +82,9 @@ class SnapshotReader {
   uint64_t records_ = 0;
   bool ended_ = false;
   absl::Status failure_;
-  MapId row_map_{0};
-  std::string row_key_;  // the last row's: rows rise
+  // Of the last record: its place in the order of the stream, and its key there.
+  int place_ = 0;
+  std::string key_;
   Tables tables_;
 };
 

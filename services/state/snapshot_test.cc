@@ -244,6 +244,122 @@ TEST_F(SnapshotTest, AnErrorNamesFrameAndByte) {
             "snapshot: frame 0 at byte 0: the checksum does not match");
 }
 
+// What no state machine writes, each as the records between a sound header (index 9) and the end.
+class ForgedSnapshotTest : public SnapshotTest {
+ protected:
+  enum Kind : uint8_t { kHeader = 1, kRow, kTombstone, kFloor, kLeftGeneration, kEnd };
+
+  static std::string Number(uint64_t number, int bytes) {
+    std::string text;
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(number >> (8 * i));
+    return text;
+  }
+  static std::string Record(Kind kind, MapId map, uint64_t index, std::string_view key,
+                            std::string_view value = {}) {
+    std::string record = Number(kind, 1) + Number(static_cast<uint16_t>(map), 2);
+    record += Number(index, 8) + Number(key.size(), 4) + Number(value.size(), 4);
+    return record.append(key).append(value);
+  }
+  static std::string Node(const std::string& name, const std::string& id, uint64_t index = 5) {
+    catalog::v1::Node node;
+    node.set_node(name);
+    node.set_id(id);
+    node.set_modify_index(index);
+    return Record(kRow, kNodeMap, 0, {}, node.SerializeAsString());
+  }
+  static std::string Service(const std::string& node, const std::string& id,
+                             const std::string& name) {
+    catalog::v1::Service service;
+    service.set_node(node);
+    service.set_id(id);
+    service.set_service(name);
+    service.set_modify_index(5);
+    return Record(kRow, kServiceMap, 0, {}, service.SerializeAsString());
+  }
+  static std::string Entry(const std::string& key, uint64_t index = 5) {
+    kv::v1::KeyValue entry;
+    entry.set_key(key);
+    entry.set_modify_index(index);
+    return Record(kRow, kKvMap, 0, {}, entry.SerializeAsString());
+  }
+  // What is said about the records; empty: they are taken.
+  static std::string Told(const std::vector<std::string>& records,
+                          std::string_view cluster_id = {}, uint64_t cluster_id_index = 0) {
+    std::string payload = Record(kHeader, MapId{kSnapshotFormat}, 9, cluster_id,
+                                 Number(77, 8) + Number(cluster_id_index, 8));
+    for (const std::string& record : records) payload += record;
+    payload += Record(kEnd, MapId{0}, records.size() + 1, {});
+    const std::string frame =
+        Number(payload.size(), 4) + Number(base::Crc32c(payload), 4) + payload;
+    const auto tables = Read(frame);
+    if (tables.ok()) return "";
+    EXPECT_EQ(tables.status().code(), absl::StatusCode::kDataLoss);
+    const std::string text(tables.status().message());
+    const std::string_view place = "snapshot: frame 0 at byte 0: ";
+    EXPECT_EQ(text.substr(0, place.size()), place);
+    return text.substr(place.size());
+  }
+};
+
+TEST_F(ForgedSnapshotTest, SoundRecordsAreTaken) {
+  EXPECT_EQ(Told({Entry("a"), Entry("b"), Record(kTombstone, kKvMap, 4, "c"),
+                  Record(kFloor, kKvMap, 3, {}), Node("n", "i"), Node("o", ""),
+                  Record(kTombstone, kNodeIdMap, 4, "j"), Service("n", "s", "web"),
+                  Record(kLeftGeneration, kLeftGenerationMap, 9, "g", Number(7, 8))},
+                 "cluster", 1),
+            "");
+}
+
+// The state machine would end the process when the second of them is removed.
+TEST_F(ForgedSnapshotTest, TwoRowsWithOneKeyOfAnIndexAreRefused) {
+  EXPECT_EQ(Told({Node("n", "i"), Node("o", "I")}), "two rows of a table have one key");
+  const std::string zero(1, '\0');
+  EXPECT_EQ(Told({Service("m", "c", "a" + zero + "n"), Service("n" + zero + "m", "c", "a")}),
+            "two rows of a table have one key");
+}
+
+TEST_F(ForgedSnapshotTest, RecordsOutOfTheirOrderAreRefused) {
+  const std::string text = "the records are not in order";
+  EXPECT_EQ(Told({Entry("b"), Entry("a")}), text);
+  EXPECT_EQ(Told({Entry("a"), Entry("a")}), text);
+  EXPECT_EQ(Told({Node("n", ""), Entry("a")}), text);
+  EXPECT_EQ(Told({Entry("a"), Node("n", ""), Entry("b")}), text);
+  EXPECT_EQ(Told({Record(kTombstone, kKvMap, 4, "b"), Record(kTombstone, kKvMap, 4, "a")}), text);
+  EXPECT_EQ(Told({Record(kTombstone, kKvMap, 4, "b"), Entry("a")}), text);
+  EXPECT_EQ(Told({Record(kFloor, kKvMap, 4, {}), Record(kFloor, kKvMap, 4, {})}), text);
+  const std::string left =
+      Record(kLeftGeneration, kLeftGenerationMap, 9, "g", Number(7, 8));
+  EXPECT_EQ(Told({left, left}), text);
+  EXPECT_EQ(Told({left, Entry("a")}), text);
+}
+
+TEST_F(ForgedSnapshotTest, ATombstoneOfARowIsRefused) {
+  EXPECT_EQ(Told({Entry("a"), Record(kTombstone, kKvMap, 4, "a")}),
+            "a tombstone is of a place that is taken");
+  EXPECT_EQ(Told({Node("n", "i"), Record(kTombstone, kNodeIdMap, 4, "i")}),
+            "a tombstone is of a place that is taken");
+}
+
+TEST_F(ForgedSnapshotTest, IndexesThatNoEntryHasAreRefused) {
+  EXPECT_EQ(Told({Entry("a", 0)}), "index 0 is not one of 1 to 9");
+  EXPECT_EQ(Told({Entry("a", 10)}), "index 10 is not one of 1 to 9");
+  EXPECT_EQ(Told({Record(kTombstone, kKvMap, 10, "a")}), "index 10 is not one of 1 to 9");
+  EXPECT_EQ(Told({Record(kFloor, kKvMap, 0, {})}), "index 0 is not one of 1 to 9");
+  EXPECT_EQ(Told({Record(kLeftGeneration, kLeftGenerationMap, 0, "g", Number(7, 8))}),
+            "index 0 is not one of 1 to 9");
+  EXPECT_EQ(Told({}, "cluster", 10), "index 10 is not one of 1 to 9");
+  EXPECT_EQ(Told({}, "cluster", 0), "the cluster id and its index do not go together");
+  EXPECT_EQ(Told({}, "", 1), "the cluster id and its index do not go together");
+}
+
+TEST_F(ForgedSnapshotTest, RecordsOfNothingKnownAreRefused) {
+  EXPECT_EQ(Told({Record(kRow, MapId{99}, 0, {})}), "a record is of an unknown map");
+  EXPECT_EQ(Told({Record(kTombstone, kClusterMap, 4, "a")}), "a record is of an unknown map");
+  EXPECT_EQ(Told({Record(static_cast<Kind>(7), kKvMap, 4, "a")}),
+            "a record is of unknown kind 7");
+  EXPECT_EQ(Told({Record(kRow, kKvMap, 0, {}, "\xff")}), "a row does not parse");
+}
+
 // Goal: frames with right checksums and wrong contents do no harm. Method: random payloads, and
 // random changes of a good one, under a fresh checksum.
 TEST_F(SnapshotTest, RandomRecordsUnderAGoodChecksumDoNoHarm) {

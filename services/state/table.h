@@ -146,6 +146,15 @@ class Table {
     }
   }
 
+  // Whether no row has one of the keys that `message` has in the indexes. The state machine sees to
+  // that by its rules; this is for rows from elsewhere, before they are put.
+  bool IndexKeysAreFree(const Message& message) const {
+    for (size_t i = 0; i < kIndexCount; ++i) {
+      if (indexes_[i].entries().Find(Spec::kIndexes[i].key(message)) != nullptr) return false;
+    }
+    return true;
+  }
+
   // Returns whether there was such a row.
   bool Erase(std::string_view key, uint64_t index, SlotList* touched) {
     const Held<const Row<Spec>> old = rows_.Erase(key, index);

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 
-from tests.conformance import compare, table, wire
+from tests.conformance import compare, dig, table, wire
 
 VARIABLE = re.compile(r"\{(index|modify)(?:\+(\d+))?\}")
 WAIT_TIMEOUT_S = 30
@@ -32,8 +32,9 @@ class _Background(threading.Thread):
 class Player:
     """One pass over one table."""
 
-    def __init__(self, address):
+    def __init__(self, address, ports):
         self._address = address
+        self._dns_port = ports["dns"]
         self._variables = {}
         self._running = {}
 
@@ -62,6 +63,9 @@ class Player:
         return response, elapsed_s
 
     def _send(self, case, target):
+        if case.dig:
+            output = dig.run(self._address[0], self._dns_port, case.dig)
+            return wire.Response(None, [], dig.shown(output).encode())
         return wire.request(
             self._address, case.method, target, case.body, case.headers, case.version, case.chunked
         )
@@ -95,7 +99,7 @@ def check_time(case, elapsed_s, ours=False):
 def replay(cases, address, ports):
     """Plays the cases; yields (case, problems) for each that has an answer."""
     bindings = compare.Bindings(ports)
-    player = Player(address)
+    player = Player(address, ports)
     for case in cases:
         try:
             response, elapsed_s = player.play(case)

@@ -1,12 +1,15 @@
 #!/usr/bin/python3
-"""Records the answers of the tables anew: plays their requests to the reference.
+"""Records the answers of the tables anew: plays their requests to the reference, or to ours.
 
 Only what stands below ---- changes. Each table gets a server of its own on loopback, with a
-temporary data folder; it is ended afterwards.
+temporary data folder; it is ended afterwards. Tables whose answers are ours (tests/faces) are
+recorded with --ours, from bazel-bin/cli/consul; read the diff.
 
-usage: tests/conformance/record.py [TABLE...]        (default: all of them)
+usage: tests/conformance/record.py [TABLE...]        (default: all of tests/conformance/tables)
+       tests/conformance/record.py --ours TABLE...
 """
 
+import argparse
 import glob
 import os
 import subprocess
@@ -22,7 +25,7 @@ CONFIG = {"performance": {"raft_multiplier": 1}}
 
 def record(cases, server):
     """Plays the cases and sets their answers. Returns what did not go as the table says."""
-    session = player.Player(server.address)
+    session = player.Player(server.address, server.ports)
     writer = compare.Writer(server.ports)
     responses = []
     problems = []
@@ -38,16 +41,29 @@ def record(cases, server):
     return problems
 
 
-def main(paths):
-    paths = paths or sorted(glob.glob(os.path.join(ROOT, "tests/conformance/tables/*.txt")))
+def binary_of(ours):
+    if ours:
+        return os.path.join(ROOT, "bazel-bin/cli/consul")
     fetch = [os.path.join(ROOT, "tools/reference")]
-    binary = subprocess.run(fetch, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return subprocess.run(fetch, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--ours", action="store_true", help="the answers are those of our own")
+    parser.add_argument("tables", nargs="*")
+    options = parser.parse_args()
+    if options.ours and not options.tables:
+        parser.error("--ours needs the tables by name: the others are the reference's")
+    binary = binary_of(options.ours)
     failed = False
-    for path in paths:
+    default = sorted(glob.glob(os.path.join(ROOT, "tests/conformance/tables/*.txt")))
+    for path in options.tables or default:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         cases = table.parse(text, path)
-        with agent.Agent(binary, reference=True, config=CONFIG) as server:
+        config = {**CONFIG, **table.settings(text, path)}
+        with agent.Agent(binary, reference=not options.ours, config=config) as server:
             server.wait_until_settled()
             problems = record(cases, server)
         for problem in problems:
@@ -60,4 +76,4 @@ def main(paths):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

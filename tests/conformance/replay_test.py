@@ -1,8 +1,9 @@
-"""Goal: our answers are the reference's, but for what docs/DIVERGENCE.md lists.
-Method: each table is played to a fresh server of ours; every case of it is a case here.
-With --gateway the server has no HTTP of its own, and a gateway process answers for it.
+"""Goal: our answers are those of the tables: the reference's, but for what docs/DIVERGENCE.md
+lists, and in tests/faces our own.
+Method: each table of a folder is played to a fresh server of ours; every case of it is a case here.
+With --gateway the server has no HTTP and no DNS of its own: a gateway process answers for it.
 
-usage: replay_test.py BINARY [--gateway]
+usage: replay_test.py BINARY FOLDER [--gateway]
 """
 
 import glob
@@ -20,11 +21,12 @@ class TableTest(unittest.TestCase):
 
     path = ""
     cases = ()
+    settings = {}
 
     @classmethod
     def setUpClass(cls):
-        kind = agent.AgentWithGateway if "--gateway" in sys.argv[2:] else agent.Agent
-        with kind(sys.argv[1], config=CONFIG) as server:
+        kind = agent.AgentWithGateway if "--gateway" in sys.argv[3:] else agent.Agent
+        with kind(sys.argv[1], config={**CONFIG, **cls.settings}) as server:
             server.wait_until_settled()
             cls.problems = {
                 case.line: problems
@@ -40,8 +42,9 @@ class TableTest(unittest.TestCase):
 def add_table(path):
     """Makes a class of the table, with a method for each case that has an answer."""
     with open(path, encoding="utf-8") as file:
-        cases = table.parse(file.read(), path)
-    members = {"path": path, "cases": cases}
+        text = file.read()
+    cases = table.parse(text, path)
+    members = {"path": path, "cases": cases, "settings": table.settings(text, path)}
     for number, case in enumerate(cases, 1):
         if case.answer:
             words = re.sub(r"\W+", "_", case.title())[:60].strip("_")
@@ -50,6 +53,6 @@ def add_table(path):
     globals()[name] = type(name, (TableTest,), members)
 
 
-for table_path in sorted(glob.glob("tests/conformance/tables/*.txt")):
+for table_path in sorted(glob.glob(sys.argv[2] + "/*.txt")):
     add_table(table_path)
 del TableTest  # It has no table of its own.

@@ -10,6 +10,14 @@ A table is a text file of cases, parted by empty lines and played in order on a 
     Content-Type: application/json
     | true
 
+    dig +tcp node1.node.consul AAAA
+    ----
+    | what dig prints, as dig.py shows it
+
+Before the first case may stand what the server is configured with, beside what all have:
+
+    agent {"domain": "example"}
+
 Lines between the request and ---- say more about the request, or how the answer may differ:
 
     body-repeat x 524288          a body of that many of the character
@@ -37,11 +45,13 @@ greater name a greater number. <uuid1> and <hex1> are bound in the same way with
 
 import dataclasses
 import hashlib
+import json
 import re
 
 from tests.conformance import wire
 
 SEPARATOR = "----"
+SETTINGS = "agent "
 BODY_TEXT_MAX = 4096  # A longer body is kept by its hash.
 
 
@@ -62,7 +72,7 @@ class Difference:
 
 @dataclasses.dataclass
 class Answer:
-    status: int
+    status: int  # None over DNS
     headers: list  # of (name, value)
     body: list  # of lines with their mark
 
@@ -72,6 +82,7 @@ class Case:
     comments: list
     method: str = ""
     target: str = ""
+    dig: list = None  # dig's arguments: a query over DNS, which has none of what follows
     body: bytes = None
     headers: list = dataclasses.field(default_factory=list)
     version: str = wire.VERSION
@@ -96,9 +107,10 @@ def parse(text, name="table"):
         if line:
             block.append((number, line))
         elif block:
-            case = _parse_case(block, name)
-            if case:
-                cases.append(case)
+            if cases or not _is_heading(line for _, line in block):
+                case = _parse_case(block, name)
+                if case:
+                    cases.append(case)
             block = []
     return cases
 
@@ -109,21 +121,39 @@ def render(cases, heading=()):
     for case in cases:
         lines = case.comments + case.request_lines
         if case.answer:
+            status = [] if case.dig else [str(case.answer.status)]
             headers = [f"{key}: {value}" for key, value in case.answer.headers]
-            lines = lines + [SEPARATOR, str(case.answer.status)] + headers + case.answer.body
+            lines = lines + [SEPARATOR] + status + headers + case.answer.body
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
 
 def heading(text):
-    """The blocks at the start of a table that are comments only."""
+    """The blocks at the start of a table that are no cases: comments and settings."""
     blocks = []
     for block in text.strip("\n").split("\n\n"):
         lines = block.split("\n")
-        if not all(line.startswith("#") for line in lines):
+        if not _is_heading(lines):
             break
         blocks.append(lines)
     return blocks
+
+
+def _is_heading(lines):
+    return all(line.startswith(("#", SETTINGS)) for line in lines)
+
+
+def settings(text, name="table"):
+    """What the server of a table is configured with, beside what all have. Raises TableError."""
+    found = {}
+    for line in sum(heading(text), []):
+        if not line.startswith(SETTINGS):
+            continue
+        try:
+            found.update(json.loads(line[len(SETTINGS) :]))
+        except (TypeError, ValueError) as error:
+            raise TableError(f"{name}: {line!r}: {error}") from error
+    return found
 
 
 def _parse_case(block, name):
@@ -140,7 +170,7 @@ def _parse_case(block, name):
     case = Case(comments, line=request[0][0], request_lines=[line for _, line in request])
     _parse_request(case, request, name)
     if end < len(lines):
-        case.answer = _parse_answer(answer, name, lines[end][0])
+        case.answer = _parse_answer(case, answer, name, lines[end][0])
     return case
 
 
@@ -148,6 +178,10 @@ def _parse_request(case, lines, name):
     number, first = lines[0]
     if first.startswith("await "):
         case.wait = first[6:]
+    elif first.startswith(SETTINGS):
+        raise TableError(f"{name}:{number}: settings stand before the first case")
+    elif first.startswith("dig "):
+        case.dig = first.split()[1:]
     else:
         request, gap, body = first.partition("  ")
         words = request.split(" ")
@@ -206,14 +240,17 @@ def _parse_difference(text):
     return Difference(row, plain or part, path or "", expected, bool(absent))
 
 
-def _parse_answer(lines, name, number):
-    if not lines or not lines[0][1].isdigit():
-        raise TableError(f"{name}:{number}: no status below {SEPARATOR}")
-    answer = Answer(int(lines[0][1]), [], [])
-    for number, line in lines[1:]:
+def _parse_answer(case, lines, name, number):
+    answer = Answer(None, [], [])
+    if not case.dig:
+        if not lines or not lines[0][1].isdigit():
+            raise TableError(f"{name}:{number}: no status below {SEPARATOR}")
+        answer.status = int(lines[0][1])
+        lines = lines[1:]
+    for number, line in lines:
         if line[0] in "|=@":
             answer.body.append(line)
-        elif ": " in line and not answer.body:
+        elif ": " in line and not answer.body and not case.dig:
             key, _, value = line.partition(": ")
             answer.headers.append((key, value))
         else:

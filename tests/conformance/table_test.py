@@ -7,7 +7,7 @@ import io
 import re
 import unittest
 
-from tests.conformance import compare, table, wire
+from tests.conformance import compare, dig, table, wire
 
 PORTS = {"http": 20500, "server": 20300}
 
@@ -57,12 +57,34 @@ class GrammarTest(unittest.TestCase):
             "GET /a\ndiffers status",
             "GET /a\ndiffers D1 takes",
             "----\n200",
+            "dig a A\n----\n200",
+            'GET /a\n\nagent {"domain": "b"}',
             "GET /a\n----\nOK",
             "GET /a\n----\n200\nneither",
             "GET /a\n----\n200\n| body\nLate: header",
         ):
             with self.assertRaisesRegex(table.TableError, r"table:\d+: ", msg=text):
                 table.parse(text)
+
+    def test_a_query_over_dns_has_arguments_and_text(self):
+        text = "# why\ndig +tcp a.consul NS\n----\n| ;; flags: qr\n| a.consul.\t0\n"
+        (case,) = table.parse(text)
+        self.assertEqual(case.dig, ["+tcp", "a.consul", "NS"])
+        self.assertIsNone(case.answer.status)
+        self.assertEqual(table.body_text(case.answer.body), ";; flags: qr\na.consul.\t0")
+        self.assertEqual(table.render([case]), text)
+
+    def test_settings_are_those_of_the_heading_together(self):
+        text = '# What\n\nagent {"domain": "a"}\nagent {"b": {"c": 1}}\n\nGET /a\n'
+        self.assertEqual(table.settings(text), {"domain": "a", "b": {"c": 1}})
+        self.assertEqual(table.settings("# agent {}\n\nGET /a"), {})
+        cases = table.parse(text)
+        self.assertEqual(table.render(cases, table.heading(text)), text)
+
+    def test_settings_that_are_none_are_refused_by_name(self):
+        for text in ("agent nothing", "agent 7", "agent {", "agent "):
+            with self.assertRaisesRegex(table.TableError, "table: 'agent ", msg=text):
+                table.settings(text)
 
     def test_bodies_come_back_as_they_were(self):
         for body in (b"", b"a", b"a\n", b"\n", b"\n\n", b"a\n\nb ", "é€😀\t".encode()):
@@ -74,11 +96,56 @@ class GrammarTest(unittest.TestCase):
         self.assertRegex(table.body_lines(b"x" * 5000)[0], r"^@ 5000 sha256 [0-9a-f]{64}$")
 
 
+class DigTest(unittest.TestCase):
+    OUTPUT = """
+; <<>> DiG 9.18 <<>> @127.0.0.1 consul SOA
+; (1 server found)
+;; global options: +cmd
+;; Got answer:
+;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 4711
+;; flags: qr aa rd; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0
+
+;; ANSWER SECTION:
+consul.\t\t0\tIN\tSOA\tns.consul. hostmaster.consul. 1000 3600 600 86400 0
+
+;; Query time: 0 msec
+;; SERVER: 127.0.0.1#20600(127.0.0.1) (UDP)
+;; WHEN: Mon Nov 23 10:00:00 UTC 2026
+;; MSG SIZE  rcvd: 69
+"""
+
+    def shown(self, now_s, output=OUTPUT):
+        return dig.shown(output, now_s).split("\n")
+
+    def test_what_varies_has_names_and_what_is_digs_own_is_left_out(self):
+        self.assertEqual(
+            self.shown(1001),
+            [
+                ";; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: <id>",
+                ";; flags: qr aa rd; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0",
+                ";; ANSWER SECTION:",
+                "consul.\t\t0\tIN\tSOA\tns.consul. hostmaster.consul. <serial> 3600 600 86400 0",
+                ";; SERVER: 127.0.0.1#20600(127.0.0.1) (UDP)",
+                ";; MSG SIZE  rcvd: 69",
+            ],
+        )
+
+    def test_a_serial_that_is_not_the_time_of_day_is_shown(self):
+        for now_s in (990, 1010):
+            self.assertIn("hostmaster.consul. 1000 3600", self.shown(now_s)[3])
+
+    def test_errors_stay(self):
+        lines = self.shown(0, "; <<>> DiG 9.18 <<>> a\n;; no servers could be reached\n")
+        self.assertEqual(lines, [";; no servers could be reached"])
+
+
 class RealTablesTest(unittest.TestCase):
     def tables(self):
-        paths = sorted(glob.glob("tests/conformance/tables/*.txt"))
-        self.assertGreater(len(paths), 5)
-        for path in paths:
+        recorded = sorted(glob.glob("tests/conformance/tables/*.txt"))
+        self.assertGreater(len(recorded), 5)
+        ours = sorted(glob.glob("tests/faces/testdata/*.txt"))
+        self.assertGreater(len(ours), 5)
+        for path in recorded + ours:
             with open(path, encoding="utf-8") as file:
                 yield path, file.read()
 

@@ -1,6 +1,7 @@
-"""Goal: a gateway of its own serves HTTP and DNS for an agent, and outlives it.
+"""Goal: a gateway of its own serves HTTP and DNS for an agent, by its settings, and outlives it.
 Method: an agent without HTTP and DNS, a gateway beside it on other ports; the agent is ended,
-killed and started again under it. gateway_kv_test runs the whole of kv_test through one.
+killed and started again under it, with the same settings and with others. gateway_kv_test runs the
+whole of kv_test through one, gateway_faces_test and gateway_replay_test whole tables.
 """
 
 import json
@@ -27,8 +28,8 @@ class GatewayStory(Story):
         eventually(lambda: get("/v1/status/leader", HTTP), "an answer")
         return gateway
 
-    def agent_without_faces(self):
-        return self.started(*NO_FACES).wait_until_running()
+    def agent_without_faces(self, *flags):
+        return self.started(*NO_FACES, *flags).wait_until_running()
 
     def eventually_serves(self):
         def healthy():
@@ -48,13 +49,22 @@ class ServesTest(GatewayStory):
         self.eventually_serves()
 
     def test_its_banner(self):
+        self.gate.eventually_prints("settings of the agent")
         self.assertEqual(
             self.gate.stdout(),
             "==> Starting Consul gateway...\n"
             "==> Consul gateway running!\n"
             "         Agent RPC: '127.0.0.1:8400'\n"
             "         HTTP addr: '127.0.0.1:9500'\n"
-            "          DNS addr: '127.0.0.1:9600'\n",
+            "          DNS addr: '127.0.0.1:9600'\n"
+            "\n"
+            "==> Log data will now stream in as it occurs:\n"
+            "\n"
+            "[INFO] gateway: settings of the agent at 127.0.0.1:8400: datacenter=dc1 domain=consul "
+            "alt_domain= node_ttl=0s allow_stale=true soa.refresh=1h0m0s soa.retry=10m0s "
+            "soa.expire=24h0m0s soa.min_ttl=0s http_max_conns_per_client=200 "
+            "kv_max_value_size=524288 rpc_hold_timeout=7s default_query_time=5m0s "
+            "max_query_time=10m0s\n",
         )
 
     def test_the_agents_banner_says_off(self):
@@ -64,16 +74,6 @@ class ServesTest(GatewayStory):
         for port in (8500, 8600):
             with self.assertRaises(ConnectionRefusedError), socket.socket() as client:
                 client.connect((HOST, port))
-
-    def test_the_catalog(self):
-        (node,) = json.loads(get("/v1/catalog/nodes", HTTP).body)
-        self.assertEqual(node["Node"], NODE)
-
-    def test_dns_over_udp_and_tcp(self):
-        output = dig(f"{NODE}.node.consul", port=DNS)
-        self.assertIn(";; flags: qr aa rd; QUERY: 1, ANSWER: 1, AUTHORITY: 0", output)
-        self.assertEqual(dig("+tcp", "+short", f"{NODE}.node.consul", port=DNS), "127.0.0.1\n")
-        self.assertIn("status: NXDOMAIN", dig("nobody.node.consul", port=DNS))
 
     def test_writes_and_reads(self):
         self.assertEqual(put("/v1/kv/through", "it", HTTP).body, b"true")
@@ -123,21 +123,119 @@ class ServesTest(GatewayStory):
         self.assertTrue(self.server.runs())
 
 
+class SettingsTest(GatewayStory):
+    """What a gateway goes by is its agent's, but for what its command line says."""
+
+    def ttl(self, name=f"{NODE}.node.consul"):
+        """Of this node's record, as text in a list; an empty list without one."""
+        return dig("+noall", "+answer", name, port=DNS).split()[1:2]
+
+    def test_flags_go_before_the_agents_settings(self):
+        self.agent_without_faces(
+            "-datacenter", "east", "-domain", "inside", "-alt-domain", "second",
+            "-hcl", 'dns_config { node_ttl = "9s" }',
+        )
+        gateway = self.gateway("-domain", "outside.", "-datacenter", "West")
+        self.eventually_serves()
+        self.assertEqual(self.ttl(f"{NODE}.node.outside"), ["9"])
+        self.assertEqual(self.ttl(f"{NODE}.node.west.outside"), ["9"])
+        self.assertEqual(self.ttl(f"{NODE}.node.second"), ["9"])
+        self.assertIn("status: REFUSED", dig(f"{NODE}.node.inside", port=DNS))
+        self.assertIn("datacenter=west domain=outside alt_domain=second", gateway.stdout())
+        # The agent's own datacenter stays the agent's.
+        self.assertEqual(get("/v1/catalog/datacenters", HTTP).body, b'["east"]')
+
+    def test_the_limit_of_connections(self):
+        self.agent_without_faces("-hcl", "limits { http_max_conns_per_client = 1 }")
+        self.gateway()
+        self.eventually_serves()
+
+        def is_refused():
+            with socket.create_connection((HOST, HTTP)) as client:
+                # Taken, once the connection before it is gone.
+                client.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n")
+                return client.recv(12) == b"HTTP/1.1 200" and get("/", HTTP)
+
+        refused = eventually(is_refused, "a first connection")
+        self.assertEqual(refused.status, 429)
+        self.assertIn(b"limits.http_max_conns_per_client is 1", refused.body)
+
+    def test_an_agent_that_is_started_again_with_other_settings(self):
+        first = self.agent_without_faces("-hcl", 'dns_config { node_ttl = "1s" }')
+        gateway = self.gateway()
+        self.eventually_serves()
+        self.assertEqual(self.ttl(), ["1"])
+        self.assertEqual(put("/v1/kv/a", b"x" * 2000, HTTP).status, 200)
+        self.assertEqual(first.leave(), 0)
+        self.agent_without_faces(
+            "-domain", "other",
+            "-hcl", 'dns_config { node_ttl = "2s" } limits { kv_max_value_size = 1000 }',
+        )
+        eventually(lambda: self.ttl(f"{NODE}.node.other") == ["2"], "the new settings")
+        self.assertIn("status: REFUSED", dig(f"{NODE}.node.consul", port=DNS))
+        self.assertEqual(put("/v1/kv/a", b"x" * 2000, HTTP).status, 413)
+        self.assertEqual(gateway.stdout().count("settings of the agent"), 2)
+
+    def test_an_agent_that_is_started_again_with_the_same(self):
+        first = self.agent_without_faces()
+        gateway = self.gateway()
+        self.assertEqual(first.leave(), 0)
+        gateway.eventually_prints("its last settings stay in force")
+        self.agent_without_faces()
+        gateway.eventually_prints("answers again, with the settings that it had")
+        self.assertEqual(gateway.stdout().count("settings of the agent"), 1)
+
+
 class NoAgentTest(GatewayStory):
     """The agent is not there, or was not for a while."""
 
     def test_http_names_the_address(self):
-        self.gateway()
+        gateway = self.gateway()
         before = time.monotonic()
         response = get("/v1/catalog/nodes", HTTP)
         self.assertEqual(response.status, 500)
         self.assertIn("no agent answers at 127.0.0.1:8400", response.body.decode())
         self.assertLess(time.monotonic() - before, 1.0)
+        # Said once, however often it is asked.
+        gateway.eventually_prints("until it does, HTTP answers 500 and DNS SERVFAIL")
+        self.assertEqual(gateway.stdout().count("[WARN]"), 1)
 
-    def test_dns_is_servfail(self):
+    def test_dns_is_servfail_whatever_is_asked(self):
+        """Any name may be of the domain that the agent will tell."""
         self.gateway()
-        output = dig(f"{NODE}.node.consul", port=DNS)
-        self.assertIn("status: SERVFAIL", output)
+        for question in (f"{NODE}.node.consul", "www.example.com", "consul SOA", ". NS"):
+            self.assertIn("status: SERVFAIL", dig(*question.split(), port=DNS))
+
+    def test_what_an_agent_might_take_is_not_refused_for_good(self):
+        self.gateway()
+        self.assertEqual(put("/v1/kv/large", b"x" * 900 * 1024, HTTP).status, 500)
+        self.assertEqual(put("/v1/kv/larger", b"x" * 1000 * 1024, HTTP).status, 413)
+
+    def test_before_an_agent_of_another_domain(self):
+        gateway = self.gateway()
+        self.assertIn("status: SERVFAIL", dig(f"{NODE}.node.example", port=DNS))
+        self.agent_without_faces("-domain", "example")
+        self.eventually_serves()
+        self.assertEqual(dig("+short", f"{NODE}.node.example", port=DNS), "127.0.0.1\n")
+        self.assertIn("status: REFUSED", dig(f"{NODE}.node.consul", port=DNS))
+        self.assertIn("domain=example", gateway.stdout())
+
+    def test_what_listens_there_says_nothing(self):
+        """Neither the start nor the end waits for it, and nothing that is asked does."""
+        with socket.create_server((HOST, 8400)):
+            gateway = self.gateway()
+            before = time.monotonic()
+            self.assertEqual(get("/v1/catalog/nodes", HTTP).status, 500)
+            self.assertIn("status: SERVFAIL", dig(f"{NODE}.node.consul", port=DNS))
+            self.assertLess(time.monotonic() - before, 1.0)
+            gateway.eventually_prints("has not told its settings yet; until it does, HTTP answers")
+            gateway.signal(signal.SIGTERM)
+            self.assertEqual(gateway.wait(2), 0)
+
+    def test_it_ends_while_it_waits(self):
+        gateway = self.gateway()
+        gateway.signal(signal.SIGINT)
+        self.assertEqual(gateway.wait(2), 0)
 
     def test_the_agent_comes_later(self):
         self.gateway()
@@ -190,13 +288,13 @@ class NoAgentTest(GatewayStory):
 
     def test_a_new_address_of_the_node_is_seen(self):
         """A kept answer is given no longer than it is true."""
-        first = self.started(*NO_FACES, "-bind", "127.0.0.5").wait_until_running()
+        first = self.agent_without_faces("-bind", "127.0.0.5")
         self.gateway()
         self.eventually_serves()
         for _ in range(5):
             self.assertEqual(dig("+short", f"{NODE}.node.consul", port=DNS), "127.0.0.5\n")
         self.assertEqual(first.leave(), 0)
-        self.started(*NO_FACES, "-bind", "127.0.0.6").wait_until_running()
+        self.agent_without_faces("-bind", "127.0.0.6")
         eventually(
             lambda: dig("+short", f"{NODE}.node.consul", port=DNS) == "127.0.0.6\n",
             "the new address",

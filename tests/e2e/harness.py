@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-from tests.conformance import wire
+from tests.conformance import dig as dns, wire
 
 BINARY = os.path.abspath(sys.argv[1])
 HOST = "127.0.0.1"
@@ -71,8 +71,7 @@ def index_of(response):
 
 def dig(*args, port=DNS_PORT):
     """What dig prints for the arguments."""
-    command = ["dig", f"@{HOST}", "-p", str(port), "+tries=1", "+time=5", *args]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout
+    return dns.run(HOST, port, args)
 
 
 def cli(*args, stdin=None, environment=None):
@@ -150,11 +149,14 @@ class Process:
 
 
 class Agent(Process):
-    """A server as on the page: `consul agent -server -bootstrap -data-dir DIR`, and more flags."""
+    """A server as on the page: `consul agent -server -bootstrap -data-dir DIR`, and more flags.
 
-    def __init__(self, data_dir, *flags, port=HTTP_PORT, prefix=()):
+    With an empty `mode` it is a client.
+    """
+
+    def __init__(self, data_dir, *flags, port=HTTP_PORT, prefix=(), mode=("-server", "-bootstrap")):
         self._port = port
-        command = ["agent", "-server", "-bootstrap", "-data-dir", data_dir, *flags]
+        command = ["agent", *mode, "-data-dir", data_dir, *flags]
         super().__init__(*command, prefix=prefix)
 
     def wait_until_ready(self):

@@ -23,12 +23,12 @@ class NobodyThere final : public Client {
  public:
   absl::Status Call(std::string_view, const google::protobuf::Message&,
                     google::protobuf::Message*) override {
-    return ConnectFailure("127.0.0.1:1", "connection refused");
+    return ConnectFailure(AgentAddress(), "connection refused");
   }
   absl::Status Stream(std::string_view, const google::protobuf::Message&,
                       google::protobuf::Message*, const std::function<void()>&,
                       const std::function<bool()>&) override {
-    return ConnectFailure("127.0.0.1:1", "connection refused");
+    return ConnectFailure(AgentAddress(), "connection refused");
   }
 };
 

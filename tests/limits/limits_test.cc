@@ -4,10 +4,12 @@
 #include <string>
 
 #include "consul/internal/raft/v1/command.pb.h"
+#include "gateway/http/http_server.h"
 #include "gtest/gtest.h"
 #include "services/agent/config/config.h"
 #include "services/api/kv_handlers.h"
 #include "services/raft/node.h"
+#include "services/rpc/grpc_server.h"
 #include "services/state/command.h"
 
 namespace consul::agent::config {
@@ -34,6 +36,12 @@ TEST(LimitsTest, NothingMuchGreaterWouldFit) {
 
 TEST(LimitsTest, TheDefaultIsAllowed) {
   EXPECT_LE(Limits().kv_max_value_size, kKvValueBytesMax);
+}
+
+// A connection of RPC through HTTP whose ends live carries something more often than HTTP asks.
+TEST(LimitsTest, RpcPingsMoreOftenThanHttpTakesAConnectionForDead) {
+  const rpc::GrpcServer::Limits rpc;
+  EXPECT_LT(rpc.ping_interval + rpc.ping_timeout, gateway::HttpLimits().idle_timeout);
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ class PythonClientTest(unittest.TestCase):
     def test_members(self):
         self.assertEqual(self.client("members").stdout, "n1 127.0.0.1:8301 alive\n")
 
+    def test_the_http_port_is_one_of_rpc_too(self):
+        self.assertEqual(
+            self.client("--rpc-addr", "127.0.0.1:8500", "members").stdout,
+            "n1 127.0.0.1:8301 alive\n")
+
     def test_put_get_delete(self):
         self.assertEqual(self.client("put", "a", "1").stdout, "true\n")
         self.assertRegex(self.client("get", "a").stdout, r"^1 \(index \d+\)\n$")

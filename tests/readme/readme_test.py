@@ -1,6 +1,8 @@
 """Goal: what README.md shows is what happens.
-Method: its commands are run in order in a folder of their own, and their output compared with the
-page's, but for names, addresses, ids and times. The agent runs on until the page's ^C.
+Method: its commands are run in order, and their output compared with the page's, but for names,
+addresses, ids and times. The agent runs on until the page's ^C; its data is in a folder of its own.
+
+usage: readme_test.py [CONSUL]: a binary that stands for tools/consul, which needs a checkout
 """
 
 import os
@@ -21,6 +23,9 @@ PAGE_NODE = "atlas"
 LOOPBACK = ("127.0.0.1", "<address>")
 PAGE_NAMES = ((PAGE_NODE, "<node>"), ("10.1.10.38", "<address>"), LOOPBACK)
 DATA_DIR = "/tmp/consul"
+COMMAND = "tools/consul"
+# Commands of the page that are no part of the tour, and what runs them.
+RUN_ELSEWHERE = {"tools/test": "it runs this test"}
 COMMAND_TIMEOUT_S = 20
 AGENT_TIMEOUT_S = 20
 
@@ -29,7 +34,7 @@ class Terminal:
     """Runs the steps of a page."""
 
     def __init__(self, consul, folder):
-        self._consul = os.path.abspath(consul)
+        self._consul = consul
         self._folder = folder
         self._log = os.path.join(folder, "agent.log")
         self._agent = None
@@ -49,7 +54,7 @@ class Terminal:
             return wrong or (f"the agent exits with {status}" if status else None)
         command = step.command.replace(DATA_DIR, os.path.join(self._folder, "data"))
         command = command.replace(PAGE_NODE, socket.gethostname())
-        command = command.replace("tools/consul", self._consul)
+        command = command.replace(COMMAND, self._consul)
         if " agent " in command:
             return self._start_agent(step, command)
         done = subprocess.run(
@@ -91,12 +96,24 @@ class Terminal:
 
 
 class ReadmeTest(unittest.TestCase):
-    def test_the_tour(self):
+    def setUp(self):
         with open("README.md", encoding="utf-8") as file:
-            steps = transcript.steps(file.read())
+            self.page = file.read()
+
+    def test_every_command_is_run(self):
+        tour = {step.command for step in transcript.steps(self.page)}
+        commands = transcript.shell_commands(self.page)
+        self.assertTrue(commands)
+        for line, command in commands:
+            with self.subTest(line=line, command=command):
+                self.assertIn(command, tour | set(RUN_ELSEWHERE))
+
+    def test_the_tour(self):
+        steps = transcript.steps(self.page)
         self.assertGreater(len(steps), 5)
+        consul = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else COMMAND
         with tempfile.TemporaryDirectory() as folder:
-            terminal = Terminal(sys.argv[1], folder)
+            terminal = Terminal(consul, folder)
             self.addCleanup(terminal.close)
             for step in steps:
                 with self.subTest(line=step.line, command=step.command):

@@ -1,13 +1,16 @@
 """Transcripts of a terminal in Markdown, and how their output is compared with a real one's.
 
 A fenced block marked `console` holds commands after `$ ` and, below each, what it prints. A line
-`^C` alone is that key, in the terminal of the command that still runs.
+`^C` alone is that key, in the terminal of the command that still runs. A block marked `sh` holds
+commands alone, a line each, with remarks behind `#`. There are no other blocks.
 """
 
 import re
 
 COMMAND = "$ "
 INTERRUPT = "^C"
+KINDS = ("console", "sh")
+REMARK = re.compile(r"(?:^|\s+)#\s.*$")
 
 # What differs from machine to machine and from run to run, and what stands for it.
 VARIABLE = (
@@ -33,22 +36,49 @@ class Step:
         self.output = []
 
 
+def blocks(markdown):
+    """Yields the fenced blocks: their kind, and their lines with their numbers."""
+    kind = None
+    for number, line in enumerate(markdown.split("\n"), 1):
+        if not line.startswith("```"):
+            if kind is not None:
+                found.append((number, line))
+        elif kind is None:
+            kind, found = line[3:], []
+            if kind not in KINDS:
+                raise ValueError(f"line {number}: a block that is none of {', '.join(KINDS)}")
+        else:
+            yield kind, found
+            kind = None
+    if kind is not None:
+        raise ValueError("the last block does not end")
+
+
 def steps(markdown):
     """Returns the steps of all console blocks, in order."""
     found = []
-    inside = False
-    for number, line in enumerate(markdown.split("\n"), 1):
-        if line.startswith("```"):
-            inside = line == "```console"
-            if inside:
-                found.append(None)  # No output before a block's first command.
-        elif inside and (line.startswith(COMMAND) or line == INTERRUPT):
-            found.append(Step(line[2:] if line != INTERRUPT else INTERRUPT, number))
-        elif inside and found[-1] is None:
-            raise ValueError(f"line {number}: output without a command: {line!r}")
-        elif inside:
-            found[-1].output.append(line)
-    return [step for step in found if step is not None]
+    for kind, numbered in blocks(markdown):
+        if kind != "console":
+            continue
+        step = None
+        for number, line in numbered:
+            if line.startswith(COMMAND) or line == INTERRUPT:
+                step = Step(line if line == INTERRUPT else line[len(COMMAND) :], number)
+                found.append(step)
+            elif step is None:
+                raise ValueError(f"line {number}: output without a command: {line!r}")
+            else:
+                step.output.append(line)
+    return found
+
+
+def shell_commands(markdown):
+    """Returns the commands of the other blocks, as (line, command)."""
+    found = []
+    for kind, numbered in blocks(markdown):
+        if kind == "sh":
+            found += [(number, REMARK.sub("", line).strip()) for number, line in numbered]
+    return [(number, command) for number, command in found if command]
 
 
 def lines(text):

@@ -13,7 +13,9 @@ two
 ```
 
 ```sh
-$ neither this
+consul members   # prints them
+# a remark alone
+tools/test  'a#b'
 ```
 
 ```console
@@ -37,14 +39,26 @@ class TranscriptTest(unittest.TestCase):
             [(step.command, step.line, step.output) for step in steps],
             [
                 ("consul agent", 4, ["one", "two"]),
-                ("consul members", 14, ["atlas  10.1.10.38:8301  alive"]),
-                ("^C", 19, ["bye"]),
+                ("consul members", 16, ["atlas  10.1.10.38:8301  alive"]),
+                ("^C", 21, ["bye"]),
             ],
         )
 
     def test_output_without_a_command_is_refused(self):
         with self.assertRaisesRegex(ValueError, "line 2"):
             transcript.steps("```console\nlost\n```\n")
+
+    def test_shell_commands(self):
+        self.assertEqual(
+            transcript.shell_commands(PAGE), [(10, "consul members"), (12, "tools/test  'a#b'")]
+        )
+
+    def test_a_block_of_another_kind_is_refused(self):
+        for page in ("```\nconsul leave\n```\n", "```bash\nconsul leave\n```\n"):
+            with self.assertRaisesRegex(ValueError, "line 1"):
+                transcript.shell_commands(page)
+        with self.assertRaises(ValueError):
+            transcript.steps("```console\n$ consul leave\n")
 
     def test_lines(self):
         self.assertEqual(transcript.lines(""), [])

@@ -5,18 +5,6 @@ import re
 
 from tests.tidy import cpp
 
-# Every parser of bytes from outside, and the fuzz target that feeds it. A parser is listed here the
-# day it is written; PARSER_NAME tells by the name what must be listed.
-PARSERS = {
-    "gateway/http/parser.cc": "http_request_fuzz",
-    "services/agent/config/hcl_lexer.cc": "hcl_fuzz",
-    "services/agent/config/parse_hcl.cc": "hcl_fuzz",
-    "services/agent/config/parse_json.cc": "hcl_fuzz",
-    "services/agent/config/parse_limits.cc": "hcl_fuzz",
-    "services/raft/log_format.cc": "raft_log_fuzz",
-}
-PARSER_NAME = re.compile(r"(?:^|_)(parser|parse_\w+|codec|lexer|decoder|log_format)\.cc$")
-
 
 def unbuilt(files):
     """Sources that no BUILD file names: dead, or tests that never run."""
@@ -92,23 +80,3 @@ def _parents(folder):
     while folder:
         folder = posixpath.dirname(folder)
         yield folder
-
-
-def unfuzzed(files, parsers=None):
-    """Parsers without a fuzz target. `parsers`: instead of PARSERS, for tests."""
-    parsers = PARSERS if parsers is None else parsers
-    builds = "\n".join(file.text for file in files if file.path.startswith("tests/fuzz/"))
-    if not builds:
-        return []  # The folder of the targets comes with the first of them.
-    paths = {file.path for file in files}
-    found = [f"{path}:1: listed as a parser, but not there" for path in parsers
-             if path not in paths]
-    for file in files:
-        if file.is_test() or not PARSER_NAME.search(file.name):
-            continue
-        target = parsers.get(file.path)
-        if target is None:
-            found.append(f"{file.path}:1: a parser that tests/tidy/completeness.py does not list")
-        elif f'"{target}"' not in builds:
-            found.append(f"{file.path}:1: its fuzz target {target} is not in tests/fuzz")
-    return found

@@ -153,7 +153,8 @@ CORES = re.compile(
     r"state/(fsm|tables|table_|kv_|catalog_))\w*\.(cc|h)"
 )
 IMPURE = (
-    r"_clock::now\b", r"\babsl::Now\b", r"\btime\(", r"std::random_device", r"std::(j)?thread\b",
+    r"_clock::now\b", r"\babsl::Now\b", r"(?<![.>])\btime\(", r"std::random_device",
+    r"std::(j)?thread\b",
     r"\bbase::Mutex\b", r"\bgetenv\(", r"std::(of|if|f)stream\b", r"\bstatic thread_local\b",
     r"\bthread_local\b",
 )

@@ -2,7 +2,7 @@
 
 import unittest
 
-from tests.tidy import completeness, rules, source
+from tests.tidy import completeness, parsers, rules, source
 
 GUARD = "#ifndef CONSUL_SERVICES_A_X_H_\n#define CONSUL_SERVICES_A_X_H_\n"
 HEADER = "// services/a/x.h\n//\n// What it is.\n" + GUARD + "#endif  // CONSUL_SERVICES_A_X_H_\n"
@@ -261,14 +261,61 @@ class CompletenessTest(unittest.TestCase):
             self.assertTrue(broken(text), text)
         self.assertTrue(broken("// see `services/a/y.h`", "services/a/x.cc"))
 
-    def test_a_parser_without_a_fuzz_target(self):
-        parsers = {"a/new_parser.cc": "new_fuzz"}
-        parser = source.File("a/new_parser.cc", "")
-        build = source.File("tests/fuzz/BUILD.bazel", 'fuzz(name = "new_fuzz")')
+
+class ParsersTest(unittest.TestCase):
+    BUILD = source.File("tests/fuzz/BUILD.bazel", 'fuzz(name = "new_fuzz")')
+    TARGET = source.File("tests/fuzz/new_fuzz.cc", '#include "cli/new.h"\n')
+    HEADER = source.File("cli/new.h", "int Length(std::string_view);\n")
+    SOURCE = source.File("cli/new.cc", '#include "cli/new.h"\nint x = std::stoi(text);\n')
+
+    def unfuzzed(self, *files, listed=("cli/new.cc",), excused=()):
+        listed = {path: "new_fuzz" for path in listed}
+        return parsers.unfuzzed(files, listed, dict.fromkeys(excused, "why"))
+
+    def test_a_parser_that_is_fuzzed(self):
+        self.assertEqual(self.unfuzzed(self.BUILD, self.TARGET, self.HEADER, self.SOURCE), [])
+
+    def test_a_parser_that_is_not_listed(self):
+        files = (self.BUILD, self.TARGET, self.HEADER, self.SOURCE)
+        self.assertTrue(self.unfuzzed(*files, listed=()))
+        self.assertEqual(self.unfuzzed(*files, listed=(), excused=("cli/new.cc",)), [])
+
+    def test_a_target_that_is_not_there_or_does_not_get_there(self):
         other = source.File("tests/fuzz/BUILD.bazel", 'fuzz(name = "other_fuzz")')
-        self.assertFalse(completeness.unfuzzed([parser, build], parsers))
-        self.assertTrue(completeness.unfuzzed([parser, other], parsers))
-        self.assertTrue(completeness.unfuzzed([parser, build], {}), "not listed")
-        test = source.File("a/new_parser_test.cc", "")
-        self.assertFalse(completeness.unfuzzed([test, build], {}))
-        self.assertTrue(completeness.unfuzzed([build], parsers), "a row for what is not there")
+        self.assertTrue(self.unfuzzed(other, self.TARGET, self.HEADER, self.SOURCE))
+        elsewhere = source.File("tests/fuzz/new_fuzz.cc", '#include "cli/old.h"\n')
+        self.assertTrue(self.unfuzzed(self.BUILD, elsewhere, self.HEADER, self.SOURCE))
+
+    def test_rows_for_what_is_not_there_or_no_parser(self):
+        self.assertTrue(self.unfuzzed(self.BUILD))
+        self.assertTrue(self.unfuzzed(self.BUILD, listed=(), excused=("cli/new.cc",)))
+        plain = source.File("cli/new.cc", "int x;\n")
+        self.assertTrue(self.unfuzzed(self.BUILD, plain, listed=(), excused=("cli/new.cc",)))
+
+    def test_what_is_told_to_be_a_parser(self):
+        for path, text in (
+            ("a/new_parser.cc", ""),
+            ("a/log_format.cc", ""),
+            ("a/x.cc", "std::from_chars(a, b, n);"),
+            ("a/x.cc", "if (!message.ParseFromArray(data, size)) return;"),
+            ("a/x.cc", "const std::regex pattern(text);"),
+            ("a/x.cc", "boost::json::parse(text, ec);"),
+            ("a/x.h", "std::optional<Name> FromText(std::string_view text);"),
+            ("a/x.h", "static absl::StatusOr<X> Decode(std::span<const uint8_t> bytes);"),
+            ("a/x.h", "absl::StatusOr<X> ParseAll(int a,\n    std::string_view text);"),
+        ):
+            self.assertTrue(parsers.parsers_among([source.File(path, text)]), (path, text))
+        for path, text in (
+            ("a/x.cc", "// ParseFromArray(bytes)"),
+            ("a/x.cc", "ReadBarrier(std::move(done));"),
+            ("a/x.h", "absl::StatusOr<X> ParseNothing();"),
+            ("a/x_test.cc", "std::stoi(text);"),
+            ("a/fake_x.cc", "std::stoi(text);"),
+            ("tests/x.cc", "std::stoi(text);"),
+        ):
+            self.assertFalse(parsers.parsers_among([source.File(path, text)]), (path, text))
+
+    def test_code_behind_a_header_is_told_by_its_source(self):
+        header = source.File("a/x.h", "X Parse(std::string_view text);")
+        files = [header, source.File("a/x.cc", "")]
+        self.assertEqual(parsers.parsers_among(files), {"a/x.cc"})

@@ -5,7 +5,8 @@ The numbers are test cases: what the JUnit files of the run's own targets list, 
 of earlier runs and of other targets never count. A target that did not build, or that ended
 badly without saying in which case (a crash, a timeout), counts as one failed case.
 
-usage: summary.py BAZEL-STATUS EVENT-FILE; exits 0 when all is well and something ran.
+usage: summary.py BAZEL-STATUS EVENT-FILE [JUNIT-FILE...]; exits 0 when all is well and something
+ran. The JUnit files are of tests that ran beside Bazel; one without a case is a failed case.
 """
 
 import collections
@@ -71,6 +72,22 @@ def count_result(result):
     return cases
 
 
+def count_beside(paths):
+    """Counts the JUnit files of tests that ran beside Bazel."""
+    total = Cases(0, 0, 0)
+    for path in paths:
+        try:
+            cases = count_cases(path)
+        except (OSError, xml.etree.ElementTree.ParseError) as error:
+            print(f"no cases: {error}")
+            cases = Cases(0, 1, 0)
+        if cases == Cases(0, 0, 0):
+            print(f"no cases in {path}")
+            cases = Cases(0, 1, 0)
+        total = Cases(*map(sum, zip(total, cases)))
+    return total
+
+
 def read_events(lines):
     """Returns the count over the run, and the labels that failed without a result of their own."""
     results = {}
@@ -97,9 +114,10 @@ def read_events(lines):
     return Cases(passed, failed + len(unbuilt), skipped), unbuilt
 
 
-def main(status, event_file):
+def main(status, event_file, junit_files=()):
     with open(event_file, encoding="utf-8") as file:
         cases, unbuilt = read_events(file)
+    cases = Cases(*map(sum, zip(cases, count_beside(junit_files))))
     for label in sorted(unbuilt):
         print(f"did not build: {label}")
     if cases.skipped:
@@ -113,4 +131,4 @@ def main(status, event_file):
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))

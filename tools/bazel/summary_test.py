@@ -37,12 +37,12 @@ class SummaryTest(unittest.TestCase):
         cases, _ = summary.read_events(json.dumps(event) for event in events)
         return cases
 
-    def run_main(self, status, *events):
+    def run_main(self, status, *events, beside=()):
         path = os.path.join(self.folder.name, "events.json")
         with open(path, "w", encoding="utf-8") as file:
             for event in events:
                 file.write(json.dumps(event) + "\n")
-        return summary.main(status, path)
+        return summary.main(status, path, beside)
 
     TWO = '<testsuites><testsuite><testcase name="a"/><testcase name="b"/></testsuite></testsuites>'
 
@@ -98,6 +98,23 @@ class SummaryTest(unittest.TestCase):
         self.assertEqual(self.run_main(1, good), 1, "Bazel's own failure counts")
         self.assertEqual(self.run_main(4), 1, "no test at all is no success")
         self.assertEqual(self.run_main(3, self.result(self.TWO, "FAILED")), 1)
+
+    def test_tests_beside_bazel_count(self):
+        def file(name, xml):
+            path = os.path.join(self.folder.name, name)
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(xml)
+            return path
+
+        two, failed = file("two", self.TWO), file("failed", "<s><testcase><error/></testcase></s>")
+        self.assertEqual(summary.count_beside([two, two]), (4, 0, 0))
+        self.assertEqual(summary.count_beside([two, failed]), (2, 1, 0))
+        for path in (file("none", "<s/>"), file("cut", "<s>"), os.path.join(two, "missing")):
+            self.assertEqual(summary.count_beside([path]), (0, 1, 0), path)
+        good = self.result(self.TWO)
+        self.assertEqual(self.run_main(0, good, beside=[two]), 0)
+        self.assertEqual(self.run_main(0, good, beside=[failed]), 1)
+        self.assertEqual(self.run_main(0, good, beside=["missing"]), 1)
 
 
 class UnittestMainTest(unittest.TestCase):

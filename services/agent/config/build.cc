@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "services/agent/config/addresses.h"
+#include "services/agent/config/gossip_settings.h"
 #include "services/agent/config/node_id.h"
 #include "services/agent/config/settings.h"
 #include "services/base/duration.h"
@@ -55,6 +56,7 @@ class Builder {
     ReadAddresses();
     ReadPorts();
     ReadListeners();
+    ReadGossip(&settings_, &config_, warnings_);
     ReadLogLevel();
     ReadPerformanceAndLimits();
     ReadDns();
@@ -266,6 +268,9 @@ class Builder {
     if (config_.server && !ports.server.has_value()) {
       Fault("ports.server", "ports.server cannot be off on a server");
     }
+    if (!ports.serf_lan.has_value()) {
+      Fault("ports.serf_lan", "ports.serf_lan cannot be off: agents find each other by it");
+    }
   }
 
   // What is bound by now, to tell of two that want the same.
@@ -300,10 +305,17 @@ class Builder {
     return listeners;
   }
 
+  // `address_keys`: the first of them that is there says where, else the bind address.
   std::optional<Endpoint> ClusterListener(std::string_view path, const char* title,
-                                          std::optional<uint16_t> port) {
+                                          std::optional<uint16_t> port,
+                                          std::initializer_list<std::string_view> address_keys) {
     if (!port.has_value()) return std::nullopt;
     Endpoint listener{config_.bind_address, *port};
+    for (const std::string_view key : address_keys) {
+      if (!settings_.Has(key)) continue;
+      listener.address = ResolveOne(key, config_.bind_address);
+      break;
+    }
     Take(path, title, listener);
     return listener;
   }
@@ -313,10 +325,12 @@ class Builder {
     config_.dns_listen = ClientListeners("dns", "DNS", ports.dns);
     config_.http_listen = ClientListeners("http", "HTTP", ports.http);
     config_.rpc_listen = ClientListeners("rpc", "RPC", ports.rpc);
-    config_.serf_lan_listen = ClusterListener("ports.serf_lan", "Serf LAN", ports.serf_lan);
+    config_.serf_lan_listen = ClusterListener("ports.serf_lan", "Serf LAN", ports.serf_lan,
+                                              {"serf_lan", "serf_lan_bind"});
     if (!config_.server) return;
-    config_.serf_wan_listen = ClusterListener("ports.serf_wan", "Serf WAN", ports.serf_wan);
-    config_.server_listen = ClusterListener("ports.server", "Server RPC", ports.server);
+    config_.serf_wan_listen = ClusterListener("ports.serf_wan", "Serf WAN", ports.serf_wan,
+                                              {"serf_wan", "serf_wan_bind"});
+    config_.server_listen = ClusterListener("ports.server", "Server RPC", ports.server, {});
   }
 
   void ReadLogLevel() {

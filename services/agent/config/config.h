@@ -82,6 +82,43 @@ struct Dns {
   Soa soa;
 };
 
+// Times and counts of a gossip pool; services/gossip/options.h says what each does.
+struct GossipProfile {
+  int gossip_nodes = 3;
+  std::chrono::nanoseconds gossip_interval = std::chrono::milliseconds(200);
+  std::chrono::nanoseconds probe_interval = std::chrono::seconds(1);
+  std::chrono::nanoseconds probe_timeout = std::chrono::milliseconds(500);
+  int retransmit_mult = 4;
+  int suspicion_mult = 4;
+  friend bool operator==(const GossipProfile&, const GossipProfile&) = default;
+};
+
+// Who is joined at the start, and what a pool remembers.
+struct GossipPool {
+  GossipProfile profile;
+  // Addresses, names, or either with a port: joined once, an error when none of them answers.
+  std::vector<std::string> start_join;
+  // The same, tried again every `retry_interval` until one answers, or `retry_max` times; 0 is
+  // without end.
+  std::vector<std::string> retry_join;
+  std::chrono::nanoseconds retry_interval = std::chrono::seconds(30);
+  int retry_max = 0;
+  // A failed member is forgotten after this, and no more looked for.
+  std::chrono::nanoseconds reconnect_timeout = std::chrono::hours(72);
+};
+
+// Encryption of gossip.
+struct GossipEncryption {
+  // Base64 of 16, 24 or 32 bytes; empty: none was given.
+  std::string key;
+  // What is not encrypted is refused, or is taken and sent all the same while encryption is being
+  // introduced.
+  bool verify_incoming = true;
+  bool verify_outgoing = true;
+  // The keyring is not kept in the data-dir.
+  bool disable_keyring_file = false;
+};
+
 struct Config {
   // Identity. `node_id` is empty when none was asked for: ResolveNodeId (node_id.h) settles it.
   std::string node_name;
@@ -109,6 +146,15 @@ struct Config {
   std::optional<Endpoint> server_listen;
   std::optional<Endpoint> serf_lan_listen;
   std::optional<Endpoint> serf_wan_listen;
+
+  // Gossip. `wan` is for servers.
+  GossipPool lan;
+  GossipPool wan;
+  GossipEncryption encryption;
+  // The members that were known before a leave are joined again.
+  bool rejoin_after_leave = false;
+  // No network coordinates are kept.
+  bool disable_coordinates = false;
 
   // Leaving. The seed page's rule: an interrupt leaves gracefully, on servers too.
   bool leave_on_terminate = true;

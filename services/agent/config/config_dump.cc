@@ -59,6 +59,23 @@ void AddDns(const Dns& dns, Lines* lines) {
   lines->Add("dns.soa.min_ttl", dns.soa.min_ttl_seconds);
 }
 
+void AddPool(const std::string& name, const GossipPool& pool, Lines* lines) {
+  const auto add = [&name, lines](const char* field, const auto& value) {
+    lines->Add((name + "." + field).c_str(), value);
+  };
+  add("gossip_nodes", pool.profile.gossip_nodes);
+  add("gossip_interval", pool.profile.gossip_interval);
+  add("probe_interval", pool.profile.probe_interval);
+  add("probe_timeout", pool.profile.probe_timeout);
+  add("retransmit_mult", pool.profile.retransmit_mult);
+  add("suspicion_mult", pool.profile.suspicion_mult);
+  add("start_join", pool.start_join);
+  add("retry_join", pool.retry_join);
+  add("retry_interval", pool.retry_interval);
+  add("retry_max", pool.retry_max);
+  add("reconnect_timeout", pool.reconnect_timeout);
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
@@ -89,6 +106,15 @@ std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
   lines.Add("server_listen", config.server_listen);
   lines.Add("serf_lan_listen", config.serf_lan_listen);
   lines.Add("serf_wan_listen", config.serf_wan_listen);
+  AddPool("lan", config.lan, &lines);
+  AddPool("wan", config.wan, &lines);
+  // Never the key itself: a dump is for people to look at.
+  lines.Add("encrypt", config.encryption.key.empty() ? "none" : "hidden");
+  lines.Add("encrypt_verify_incoming", config.encryption.verify_incoming);
+  lines.Add("encrypt_verify_outgoing", config.encryption.verify_outgoing);
+  lines.Add("disable_keyring_file", config.encryption.disable_keyring_file);
+  lines.Add("rejoin_after_leave", config.rejoin_after_leave);
+  lines.Add("disable_coordinates", config.disable_coordinates);
   lines.Add("leave_on_terminate", config.leave_on_terminate);
   lines.Add("skip_leave_on_interrupt", config.skip_leave_on_interrupt);
   lines.Add("log_level", base::LogLevelName(config.log_level));

@@ -141,6 +141,7 @@ std::string RunCase(const std::string& input) {
 const bool kRegistered = base::RegisterTextTests(
     "ConfigTest",
     {"services/agent/config/testdata/load.txt", "services/agent/config/testdata/known_keys.txt",
+     "services/agent/config/testdata/gossip.txt",
      "services/agent/config/testdata/validate.txt", "services/agent/config/testdata/addresses.txt"},
     RunCase);
 

@@ -15,6 +15,9 @@
 namespace consul::agent::config {
 namespace {
 
+// Of the node-id file: a UUID and white space that an editor left.
+constexpr size_t kFileBytesMax = 256;
+
 std::string Lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -72,19 +75,26 @@ absl::StatusOr<std::string> ReadId(const std::string& path) {
     if (errno == ENOENT) return std::string();
     return FileError("open", path);
   }
-  char buffer[256];
+  char buffer[kFileBytesMax + 1];
   const ssize_t size = read(file.get(), buffer, sizeof buffer);
   if (size < 0) return FileError("read", path);
-  std::string text(buffer, static_cast<size_t>(size));
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.pop_back();
-  if (text.empty()) return text;
-  if (!base::IsUuid(text)) {
-    return absl::InvalidArgumentError(base::StrCat("node id: ", path, " does not hold a UUID"));
+  absl::StatusOr<std::string> id = absl::InvalidArgumentError("too long");
+  if (static_cast<size_t>(size) <= kFileBytesMax) {
+    id = ParseNodeId({buffer, static_cast<size_t>(size)});
   }
-  return Lower(std::move(text));
+  if (id.ok()) return id;
+  return absl::InvalidArgumentError(base::StrCat("node id: ", path, " does not hold a UUID"));
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ParseNodeId(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) {
+    text.remove_suffix(1);
+  }
+  if (!text.empty() && !base::IsUuid(text)) return absl::InvalidArgumentError("not a UUID");
+  return Lower(std::string(text));
+}
 
 absl::StatusOr<std::string> ResolveNodeId(const std::string& configured,
                                           const std::string& data_dir) {

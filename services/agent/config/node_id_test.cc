@@ -71,6 +71,16 @@ TEST_F(NodeIdTest, ADamagedFileIsNamedAndNotReplaced) {
   EXPECT_EQ(*ResolveNodeId(kId, directory_), kId);
 }
 
+TEST_F(NodeIdTest, AFileWithMoreThanAnIdIsDamaged) {
+  // What is cut off behind white space would not be looked at.
+  Store(kId + std::string(220, ' ') + "x");
+  EXPECT_FALSE(ResolveNodeId("", directory_).ok());
+  Store(kId + std::string(220, '\n'));
+  EXPECT_EQ(*ResolveNodeId("", directory_), kId);
+  Store(kId + std::string(221, '\n'));
+  EXPECT_FALSE(ResolveNodeId("", directory_).ok());
+}
+
 TEST_F(NodeIdTest, ABadConfiguredOneIsNamed) {
   EXPECT_EQ(std::string(ResolveNodeId("zz", directory_).status().message()),
             "node_id \"zz\" is not a UUID");

@@ -1,0 +1,50 @@
+// services/agent/joiner.h
+//
+// Joins a pool as the configuration and users ask for it: once, or again and again until somebody
+// answers, with the log lines that say so.
+//
+// Threads: methods from any; callbacks on the pool's thread.
+#ifndef CONSUL_SERVICES_AGENT_JOINER_H_
+#define CONSUL_SERVICES_AGENT_JOINER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/agent/config/config.h"
+#include "services/base/log.h"
+#include "services/gossip/pool.h"
+
+namespace consul::agent {
+
+class Joiner {
+ public:
+  // `name` is "LAN" or "WAN". Both outlive it, and the pool is stopped before it goes.
+  Joiner(const char* name, gossip::Pool* pool, base::Logger* logger)
+      : name_(name), pool_(pool), logger_(logger) {}
+
+  // Tells how many answered. REASON_JOIN_FAILED when none did, with each one's error; an address
+  // that did not answer beside one that did is a line in the log and no more.
+  void Join(std::vector<std::string> addresses,
+            std::function<void(absl::StatusOr<uint32_t>)> done);
+
+  // Joins `settings.retry_join` until one answers. `exhausted` is told when `retry_max` attempts
+  // have failed: "max join LAN retry exhausted, exiting".
+  void KeepTrying(const config::GossipPool& settings,
+                  std::function<void(absl::Status)> exhausted);
+
+ private:
+  struct Retry;
+  void Attempt(std::shared_ptr<Retry> retry);
+
+  const char* const name_;
+  gossip::Pool* const pool_;
+  base::Logger* const logger_;
+};
+
+}  // namespace consul::agent
+
+#endif  // CONSUL_SERVICES_AGENT_JOINER_H_

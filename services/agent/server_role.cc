@@ -1,0 +1,213 @@
+// A server: consensus, the replicated state, the server port, and a place in the WAN pool.
+#include <chrono>
+#include <future>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "services/agent/joiner.h"
+#include "services/agent/role.h"
+#include "services/agent/self.h"
+#include "services/agent/server_port.h"
+#include "services/api/catalog_handlers.h"
+#include "services/api/kv_handlers.h"
+#include "services/api/node_sync_handlers.h"
+#include "services/api/status_handlers.h"
+#include "services/base/strings.h"
+#include "services/gossip/words.h"
+#include "services/rpc/errors.h"
+#include "services/rpc/local_backend.h"
+#include "services/server/server.h"
+
+namespace consul::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A leave needs a leader; without one for so long the agent ends without having left.
+constexpr auto kLeaveLeaderWait = 5s;
+
+std::string AddressOf(const config::Config& config) {
+  return config::Endpoint{config.advertise_address, config.ports.server.value_or(0)}.ToString();
+}
+
+server::Server::Options ServerOptions(const config::Config& config, const std::string& node_id) {
+  server::Server::Options options;
+  options.data_dir = config.data_dir;
+  options.node_name = config.node_name;
+  options.node_id = node_id;
+  options.datacenter = config.datacenter;
+  options.address = AddressOf(config);
+  options.bootstrap = config.bootstrap;
+  options.raft_multiplier = config.performance.raft_multiplier;
+  return options;
+}
+
+class ServerRole final : public Role, private gossip::Pool::Listener {
+ public:
+  explicit ServerRole(RoleContext context)
+      : context_(std::move(context)),
+        config_(*context_.config),
+        logger_(context_.logger),
+        server_(ServerOptions(config_, context_.identity.node_id), &context_.lan->list(),
+                logger_) {}
+
+  absl::Status OpenPool() override {
+    if (!config_.serf_wan_listen.has_value()) return absl::OkStatus();
+    std::vector<std::string> warnings;
+    absl::StatusOr<gossip::PoolOptions> options =
+        WanPoolOptions(config_, context_.identity, &warnings);
+    if (!options.ok()) return options.status();
+    for (const std::string& warning : warnings) logger_->Warn("agent", warning);
+    absl::StatusOr<std::unique_ptr<gossip::Pool>> wan =
+        gossip::Pool::Open(*std::move(options), this, logger_);
+    if (!wan.ok()) return wan.status();
+    wan_ = *std::move(wan);
+    joiner_ = std::make_unique<Joiner>("WAN", wan_.get(), logger_);
+    return absl::OkStatus();
+  }
+  void Announce() override {
+    if (wan_ != nullptr) wan_->Announce();
+  }
+
+  void Register(rpc::Handlers* handlers) override {
+    api::KvLimits kv;
+    kv.value_bytes_max = config_.limits.kv_max_value_size;
+    api::RegisterKv(kv, server_.state(), handlers);
+    api::RegisterCatalog(config_.datacenter, server_.state(), handlers);
+    api::RegisterHealth(server_.state(), handlers);
+    api::RegisterNodeSync(server_.state(), handlers);
+    api::RegisterStatus({.leader = [this] { return server_.leader(); },
+                         .peers = [this] { return server_.peers(); }},
+                        handlers);
+  }
+
+  absl::Status Open(const rpc::Handlers* handlers) override {
+    rpc::LocalBackend::Options options;
+    options.datacenter = config_.datacenter;
+    options.hold_timeout = config_.performance.rpc_hold_timeout;
+    options.wait_default = config_.default_query_time;
+    options.wait_max = config_.max_query_time;
+    backend_ = std::make_unique<rpc::LocalBackend>(options, handlers, server_.consensus());
+    if (absl::Status status = server_.Open(); !status.ok()) return status;
+    if (config_.server_listen.has_value()) {
+      port_ = std::make_unique<ServerPort>(*config_.server_listen, backend_.get());
+      if (absl::Status status = port_->Start(); !status.ok()) return status;
+    }
+    logger_->Info("consul", base::StrCat("adding server for datacenter: ", config_.datacenter,
+                                         ", addr: ", AddressOf(config_)));
+    return absl::OkStatus();
+  }
+
+  void Start(std::function<void()> writable) override {
+    // The leader first registers its members, this agent among them; then agents add to their
+    // nodes.
+    server_.Start([this] { backend_->LeaderChanged(); },
+                  [this, writable = std::move(writable)] {
+                    // The leader has given the cluster its id by now.
+                    context_.lan->SetClusterId(server_.cluster_id());
+                    writable();
+                  });
+    // One that has it on disk knows it already.
+    if (std::string id = server_.cluster_id(); !id.empty()) {
+      context_.lan->SetClusterId(std::move(id));
+    }
+    if (wan_ != nullptr) wan_->Start();
+  }
+
+  rpc::Backend* backend() override { return backend_.get(); }
+  gossip::Pool* wan() const override { return wan_.get(); }
+  void JoinWan(std::vector<std::string> addresses,
+               std::function<void(absl::StatusOr<uint32_t>)> done) override {
+    if (joiner_ != nullptr) return joiner_->Join(std::move(addresses), std::move(done));
+    done(absl::FailedPreconditionError("The WAN pool is off: ports.serf_wan is -1"));
+  }
+  void KeepJoiningWan(std::function<void(absl::Status)> exhausted) override {
+    if (joiner_ != nullptr) joiner_->KeepTrying(config_.wan, std::move(exhausted));
+  }
+
+  void AddStats(std::vector<v1::StatGroup>* groups) const override {
+    const std::map<std::string, std::string> raft = server_.RaftStats();
+    groups->push_back(Group("consul", {{"acl", "disabled"},
+                                       {"bootstrap", config_.bootstrap ? "true" : "false"},
+                                       {"known_datacenters", "1"},
+                                       {"leader", server_.view().leads ? "true" : "false"},
+                                       {"leader_addr", server_.leader()},
+                                       {"server", "true"}}));
+    groups->push_back(Group("raft", Figures(raft.begin(), raft.end())));
+    if (wan_ != nullptr) groups->push_back(Group("serf_wan", wan_->Stats()));
+  }
+
+  void MembersChanged(const gossip::MemberList::Members&) override { server_.MembersChanged(); }
+  void MemberReaped(const std::string& name, const std::string& generation) override {
+    server_.MemberReaped(name, generation);
+  }
+
+  absl::Status AwaitLeave() override {
+    logger_->Info("consul", "server starting leave");
+    const auto give_up = std::chrono::steady_clock::now() + kLeaveLeaderWait;
+    while (!server_.view().leader_known) {
+      if (std::chrono::steady_clock::now() >= give_up) {
+        return rpc::Error(errors::v1::REASON_NO_LEADER,
+                          "No cluster leader: the agent did not leave");
+      }
+      std::this_thread::sleep_for(20ms);
+    }
+    return absl::OkStatus();
+  }
+
+  // The last voter stays in the configuration: the same command again serves the same data.
+  void Leave() override {
+    server_.StopDuties();
+    if (wan_ == nullptr) return;
+    std::promise<void> left;
+    wan_->Leave([&left] { left.set_value(); });
+    left.get_future().wait();
+  }
+
+  void Stop() override {
+    if (wan_ != nullptr) wan_->Stop();
+    // Whatever waits for consensus or for a leader is answered, so that the port has no writes to
+    // wait for.
+    server_.Stop();
+    if (backend_ != nullptr) backend_->StopHolding();
+    if (port_ != nullptr) port_->Stop();
+  }
+
+ private:
+  // gossip::Pool::Listener, of the WAN pool.
+  void OnMemberEvent(const gossip::MemberEvent& event) override {
+    if (event.heard_late) return;
+    // Names in the WAN pool carry the datacenter, which says nothing within one's own.
+    std::string_view name = event.member.name;
+    const std::string suffix = base::StrCat(".", config_.datacenter);
+    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+    logger_->Info("serf", base::StrCat(gossip::EventName(event.kind), ": ", name, " ",
+                                       event.member.address.IpToString()));
+  }
+  void OnMembersPublished() override {}
+  void OnUserEvent(const gossip::UserEvent&) override {}
+  void OnNameLost(const gossip::NameConflict& conflict) override {
+    logger_->Error("agent", base::StrCat("Node name conflict in the WAN pool: ", conflict.name,
+                                         " belongs to node id ", conflict.winner_id, " at ",
+                                         conflict.winner_address.ToString()));
+    context_.failed();
+  }
+
+  const RoleContext context_;
+  const config::Config& config_;
+  base::Logger* const logger_;
+  std::unique_ptr<gossip::Pool> wan_;
+  std::unique_ptr<Joiner> joiner_;
+  server::Server server_;
+  std::unique_ptr<rpc::LocalBackend> backend_;
+  std::unique_ptr<ServerPort> port_;
+};
+
+}  // namespace
+
+std::unique_ptr<Role> MakeServerRole(RoleContext context) {
+  return std::make_unique<ServerRole>(std::move(context));
+}
+
+}  // namespace consul::agent

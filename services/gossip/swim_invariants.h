@@ -1,0 +1,51 @@
+// services/gossip/swim_invariants.h
+//
+// Watches Swims of one pool from outside and remembers the first step that breaks one of their
+// promises. It keeps its own history, of every incarnation that every node id has ever had.
+//
+// Threads: none of its own; a test owns it.
+// Background: services/gossip/README.md (Tests).
+#ifndef CONSUL_SERVICES_GOSSIP_SWIM_INVARIANTS_H_
+#define CONSUL_SERVICES_GOSSIP_SWIM_INVARIANTS_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "services/gossip/swim.h"
+
+namespace consul::gossip {
+
+class SwimInvariants {
+ public:
+  void OnStart(uint32_t host, const Swim& swim);
+  void OnStop(uint32_t host) { lives_.erase(host); }
+  // What a Swim wants done, before it is. `ticked`: it is the answer to Tick alone.
+  void OnOutput(uint32_t host, const Swim& swim, const Output& output, bool ticked);
+  // After each step of anything.
+  void Check(uint32_t host, const Swim& swim);
+
+  // What was broken first; empty: nothing. The tests assert on it after every step.
+  const std::string& broken() const { return broken_; }
+  uint64_t checks() const { return checks_; }
+
+ private:
+  void Break(const Swim& swim, std::string what);
+  void CheckPacket(const Swim& swim, const Packet& packet, bool ticked);
+  void CheckTable(const Swim& swim);
+  void CheckSuspicions(const Swim& swim);
+
+  struct Life {
+    Incarnation incarnation;
+    bool gone = false;
+  };
+
+  std::string broken_;
+  uint64_t checks_ = 0;
+  std::map<uint32_t, Life> lives_;              // by host
+  std::map<std::string, Incarnation> highest_;  // by node id: what it said of itself
+};
+
+}  // namespace consul::gossip
+
+#endif  // CONSUL_SERVICES_GOSSIP_SWIM_INVARIANTS_H_

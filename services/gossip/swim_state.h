@@ -1,0 +1,75 @@
+// services/gossip/swim_state.h
+//
+// What Swim remembers of things under way: its probe, pings for others, and streams.
+//
+// Threads: pure values; Swim's own.
+// Background: services/gossip/README.md.
+#ifndef CONSUL_SERVICES_GOSSIP_SWIM_STATE_H_
+#define CONSUL_SERVICES_GOSSIP_SWIM_STATE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/gossip/member.h"
+#include "services/gossip/types.h"
+#include "services/gossip/wire.h"
+
+namespace consul::gossip {
+
+// The probe of this protocol period, until its verdict.
+struct Probe {
+  MemberPtr target;
+  Incarnation incarnation;  // as it was believed when the ping went out
+  Sequence sequence;
+  Time sent_at;
+  Time ask_at;       // others are asked unless there is an ack; Time::max() once they were
+  Time evidence_at;  // from when on the silence of the stream counts; Time::max() before ask_at
+  Time end;
+  std::vector<std::string> helpers;  // were asked and have not said that it is silent
+  size_t asked_count = 0;
+  StreamId stream;  // 0: none
+};
+
+// A ping for somebody else.
+struct Relay {
+  Sequence sequence;  // of our ping
+  Endpoint asker;
+  Sequence asker_sequence;
+  std::string target;
+  Endpoint address;  // of the target
+  Time nack_at;      // Time::max() once it was sent, or when none is to be sent
+  Time expires_at;
+};
+
+enum class StreamPhase : uint8_t {
+  kOpening,     // ours, and not connected yet
+  kProbing,     // ours: the ack of a ping is awaited
+  kHello,       // the peer's first word is awaited
+  kDifference,  // ours: Digests, or all Entries, are awaited
+  kEntries,     // Entries are awaited, until the last
+  kClosing,     // theirs: all is said, and the opener closes
+};
+
+struct Stream {
+  Endpoint peer;
+  StreamPhase phase = StreamPhase::kOpening;
+  bool probe = false;  // ours, for a ping
+  Time expires_at;
+  std::optional<JoinId> join;  // ours, by Join
+  std::string peer_name;       // since its Hello
+  bool join_of_either = false;
+  // The pool that this member has just found knows already what it is about to learn.
+  bool newcomer = false;
+  size_t received_count = 0;  // entries and digests
+  std::vector<uint32_t> buckets;
+  std::vector<Digest> digests;
+  std::vector<uint64_t> wanted;
+  std::vector<std::string> offered;  // names that are to be offered after all has come
+};
+
+}  // namespace consul::gossip
+
+#endif  // CONSUL_SERVICES_GOSSIP_SWIM_STATE_H_

@@ -1,0 +1,199 @@
+#include "services/rpc/server_links.h"
+
+#include <grpcpp/support/client_callback.h>
+
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/base/strings.h"
+
+namespace consul::rpc {
+namespace {
+
+// The health service that every listener of ours has: an empty request asks about the server as a
+// whole, and the answer is the field `status`.
+constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+constexpr char kServing[] = "\x08\x01";
+
+bool IsServing(const grpc::ByteBuffer& reply) {
+  grpc::Slice slice;
+  if (!reply.DumpToSingleSlice(&slice).ok()) return false;
+  return std::string_view(reinterpret_cast<const char*>(slice.begin()), slice.size()) == kServing;
+}
+
+}  // namespace
+
+ServerLink::ServerLink(KnownServer server, const ChannelSettings& settings)
+    : server_(std::move(server)),
+      channel_(OpenChannel(server_.address, settings)),
+      stub_(channel_) {}
+
+std::string ServerLink::Name() const {
+  return base::StrCat("server ", server_.name, " at ", server_.address);
+}
+
+void ServerLink::Add(Attempt* attempt) {
+  base::MutexLock lock(&mutex_);
+  attempts_.insert(attempt);
+  if (given_up_) attempt->Cancel();
+}
+
+void ServerLink::Remove(Attempt* attempt) {
+  base::MutexLock lock(&mutex_);
+  attempts_.erase(attempt);
+}
+
+void ServerLink::GiveUp() {
+  base::MutexLock lock(&mutex_);
+  given_up_ = true;
+  for (Attempt* const attempt : attempts_) attempt->Cancel();
+}
+
+bool ServerLink::SetFailing(bool failing) {
+  if (failing_.load(std::memory_order_relaxed) == failing) return failing;
+  return failing_.exchange(failing, std::memory_order_relaxed);
+}
+
+struct ServerLinks::PingCall {
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer reply;
+  std::shared_ptr<ServerLink> link;
+  std::function<void(bool)> done;
+};
+
+ServerLinks::ServerLinks(Options options, base::TimerQueue* timers, base::Logger* logger)
+    : options_(std::move(options)), timers_(timers), logger_(logger), order_(options_.seed) {}
+
+ServerLinks::~ServerLinks() {
+  base::MutexLock lock(&mutex_);
+  CONSUL_CHECK(stopped_);
+}
+
+void ServerLinks::SetServers(const ServerList& list) {
+  std::vector<std::shared_ptr<ServerLink>> gone;
+  {
+    base::MutexLock lock(&mutex_);
+    order_.Update(list);
+    for (auto it = links_.begin(); it != links_.end();) {
+      bool stays = false;
+      for (const KnownServer& server : list.servers) {
+        stays = stays || (server.alive && server == it->second->server());
+      }
+      if (!stays) gone.push_back(std::move(it->second));
+      it = stays ? std::next(it) : links_.erase(it);
+    }
+    ArmLocked();
+  }
+  for (const auto& link : gone) link->GiveUp();
+}
+
+size_t ServerLinks::size() const {
+  base::MutexLock lock(&mutex_);
+  return order_.size();
+}
+
+std::shared_ptr<ServerLink> ServerLinks::Choose(std::span<const std::string> tried) {
+  base::MutexLock lock(&mutex_);
+  const KnownServer* const server = order_.First(tried);
+  return server == nullptr ? nullptr : LinkLocked(*server);
+}
+
+std::shared_ptr<ServerLink> ServerLinks::LinkLocked(const KnownServer& server) {
+  std::shared_ptr<ServerLink>& link = links_[server.id];
+  if (link == nullptr) link = std::make_shared<ServerLink>(server, options_.channel);
+  return link;
+}
+
+void ServerLinks::CannotDo(const ServerLink& link) {
+  base::MutexLock lock(&mutex_);
+  order_.Failed(link.server().id);
+}
+
+void ServerLinks::Failed(ServerLink* link, const absl::Status& why) {
+  CannotDo(*link);
+  // Once for all calls that fail there, until it answers again.
+  if (link->SetFailing(true)) return;
+  logger_->Warn("consul", base::StrCat(link->Name(), " does not answer: ",
+                                       base::ToStd(why.message())));
+}
+
+void ServerLinks::Ping(std::shared_ptr<ServerLink> link, std::function<void(bool)> done) {
+  auto owned = std::make_unique<PingCall>();
+  PingCall* const ping = owned.get();
+  {
+    base::MutexLock lock(&mutex_);
+    if (!stopped_) pings_.insert(owned.release());
+  }
+  if (owned != nullptr) return done(false);
+  const grpc::Slice empty;
+  ping->request = grpc::ByteBuffer(&empty, 1);
+  ping->link = std::move(link);
+  ping->done = std::move(done);
+  ping->context.set_deadline(std::chrono::system_clock::now() + options_.ping_timeout);
+  ping->link->stub()->UnaryCall(
+      &ping->context, kHealthCheck, grpc::StubOptions(), &ping->request, &ping->reply,
+      [this, ping](grpc::Status status) {
+        ping->done(status.ok() && IsServing(ping->reply));
+        const std::unique_ptr<PingCall> over(ping);
+        base::MutexLock lock(&mutex_);
+        pings_.erase(ping);
+        pinged_.SignalAll();
+      });
+}
+
+void ServerLinks::ArmLocked() {
+  if (armed_ || stopped_ || order_.size() < 2) return;
+  armed_ = true;
+  timers_->Add(this, std::chrono::steady_clock::now() + order_.Stay(options_.stay_min));
+}
+
+void ServerLinks::Due() {
+  Candidates candidates;
+  {
+    base::MutexLock lock(&mutex_);
+    armed_ = false;
+    // It is armed again when there is a choice.
+    if (stopped_ || order_.size() < 2) return;
+    candidates = std::make_shared<const std::vector<KnownServer>>(order_.Shuffled());
+  }
+  GoOver(candidates, 0);
+}
+
+void ServerLinks::GoOver(const Candidates& candidates, size_t next) {
+  std::shared_ptr<ServerLink> link;
+  {
+    base::MutexLock lock(&mutex_);
+    // With none that answers, calls find out for themselves.
+    if (next == candidates->size()) return ArmLocked();
+    link = LinkLocked((*candidates)[next]);
+  }
+  Ping(std::move(link), [this, candidates, next](bool serves) {
+    if (!serves) return GoOver(candidates, next + 1);
+    base::MutexLock lock(&mutex_);
+    order_.Prefer((*candidates)[next].id);
+    DropUnusedLocked();
+    ArmLocked();
+  });
+}
+
+void ServerLinks::DropUnusedLocked() {
+  const KnownServer* const first = order_.First();
+  for (auto it = links_.begin(); it != links_.end();) {
+    const bool first_of_all = first != nullptr && it->first == first->id;
+    it = it->second.use_count() > 1 || first_of_all ? std::next(it) : links_.erase(it);
+  }
+}
+
+void ServerLinks::Stop() {
+  {
+    base::MutexLock lock(&mutex_);
+    stopped_ = true;
+    for (PingCall* const ping : pings_) ping->context.TryCancel();
+  }
+  timers_->Remove(this);
+  base::MutexLock lock(&mutex_);
+  while (!pings_.empty()) pinged_.Wait(&mutex_);
+}
+
+}  // namespace consul::rpc

@@ -1,0 +1,236 @@
+"""Goal: agents on several machines find each other, and know who is gone and how.
+Method: a host each in a network namespace of its own, joined by a switch; agents with the timing of
+the reference's LAN profile, some of it quickened where a story would take minutes.
+"""
+
+import json
+import signal
+import time
+
+from tests.e2e.harness import PATIENCE_S, Story, eventually
+from tests.e2e.hosts import Switch
+
+# A death is told within some seconds instead of half a minute.
+QUICK = (
+    "-hcl",
+    'gossip_lan { probe_interval = "200ms" probe_timeout = "100ms" gossip_interval = "50ms" }',
+)
+
+
+class MembershipStory(Story):
+    """Hosts `server`, `c1`, `c2`, ...; the server's agent leads a datacenter of its own."""
+
+    FLAGS = QUICK
+
+    def setUp(self):
+        super().setUp()
+        self.switch = Switch()
+        self.addCleanup(self.switch.close)
+        self.agents = {}
+        self.server = self.switch.host("server", 1)
+        self.start(self.server, "-server", "-bootstrap")
+
+    def start(self, host, *flags):
+        """Starts the agent of a host; one that ran before has ended."""
+        command = ["agent", "-node", host.name, "-client", "0.0.0.0"]
+        command += ["-data-dir", self.path(host.name), *self.FLAGS, *flags]
+        agent = host.start(*command)
+        self.addCleanup(agent.close)
+        self.agents[host.name] = agent
+        eventually(
+            lambda: "==> Log data will now" in agent.stdout() or not agent.runs(), "a banner"
+        )
+        self.assertTrue(agent.runs(), agent.stdout() + agent.stderr())
+        return agent
+
+    def client(self, number, *flags):
+        """A host with a client agent that joins the server."""
+        host = self.switch.host(f"c{number}", number + 10)
+        self.start(host, "-join", self.server.address, *flags)
+        return host
+
+    def sees(self, **expected):
+        """The server's agent lists itself, alive, and these."""
+        self.server.eventually_sees({"server": "alive", **expected}, 40)
+
+    def catalog(self):
+        """Status of serfHealth by node, as the server has it."""
+        nodes = json.loads(self.server.get("/v1/catalog/nodes?stale").body)
+        statuses = {}
+        for node in nodes:
+            checks = json.loads(self.server.get(f"/v1/health/node/{node['Node']}?stale").body)
+            statuses[node["Node"]] = [c["Status"] for c in checks if c["CheckID"] == "serfHealth"]
+        return {name: found[0] for name, found in statuses.items() if found}
+
+    def eventually_has(self, **expected):
+        expected["server"] = "passing"
+        eventually(
+            lambda: self.catalog() == expected, f"catalog {expected}, but {self.catalog()}", 40
+        )
+
+    def logged(self, host, line):
+        eventually(
+            lambda: line in self.agents[host.name].stdout(),
+            f"{line!r} in:\n{self.agents[host.name].stdout()}",
+        )
+
+
+class FiveAgentsTest(MembershipStory):
+    """The last section of the page: members leave, fail and come back."""
+
+    def test_they_join_leave_fail_and_come_back(self):
+        c1, c2, c3, c4 = [self.client(number) for number in range(1, 5)]
+        everybody = {"server": "alive", "c1": "alive", "c2": "alive", "c3": "alive", "c4": "alive"}
+        for host in self.switch.hosts:
+            host.eventually_sees(everybody)
+        self.eventually_has(c1="passing", c2="passing", c3="passing", c4="passing")
+        self.logged(self.server, f"[INFO] serf: EventMemberJoin: c1 {c1.address}\n")
+        self.logged(self.server, "[INFO] consul: member 'c1' joined, marking health alive\n")
+
+        # One leaves: it is told from a failure, and its entries are gone.
+        self.agents["c1"].signal(signal.SIGINT)
+        self.assertEqual(self.agents["c1"].wait(), 0, self.agents["c1"].stdout())
+        self.sees(c1="left", c2="alive", c3="alive", c4="alive")
+        self.eventually_has(c2="passing", c3="passing", c4="passing")
+        self.logged(self.server, f"[INFO] serf: EventMemberLeave: c1 {c1.address}\n")
+        self.logged(self.server, "[INFO] consul: member 'c1' left, deregistering\n")
+
+        # One is killed: it is critical, and kept.
+        self.agents["c2"].kill()
+        self.sees(c1="left", c2="failed", c3="alive", c4="alive")
+        self.eventually_has(c2="critical", c3="passing", c4="passing")
+        self.logged(self.server, "[INFO] memberlist: Suspect c2 has failed, no acks received\n")
+        self.logged(self.server, f"[INFO] serf: EventMemberFailed: c2 {c2.address}\n")
+        self.logged(self.server, "[INFO] consul: member 'c2' failed, marking health critical\n")
+
+        # One is cut off, and comes back with the same address.
+        c3.unplug()
+        self.sees(c1="left", c2="failed", c3="failed", c4="alive")
+        c3.plug_in()
+        self.sees(c1="left", c2="failed", c3="alive", c4="alive")
+        self.eventually_has(c2="critical", c3="passing", c4="passing")
+
+        # Another comes back on another machine, so to speak: killed, and started with another
+        # address.
+        self.agents["c4"].kill()
+        self.sees(c1="left", c2="failed", c3="alive", c4="failed")
+        c4.set_address(99)
+        self.start(c4, "-join", self.server.address)
+        self.sees(c1="left", c2="failed", c3="alive", c4="alive")
+        self.eventually_has(c2="critical", c3="passing", c4="passing")
+        nodes = json.loads(self.server.get("/v1/catalog/nodes").body)
+        self.assertEqual([n["Address"] for n in nodes if n["Node"] == "c4"], [c4.address])
+
+        # The failed one is made to leave; the one that left joins again.
+        self.assertEqual(self.server.cli("force-leave", "c2").returncode, 0)
+        self.sees(c1="left", c2="left", c3="alive", c4="alive")
+        self.eventually_has(c3="passing", c4="passing")
+        self.start(c1, "-join", self.server.address)
+        self.sees(c1="alive", c2="left", c3="alive", c4="alive")
+        self.eventually_has(c1="passing", c3="passing", c4="passing")
+        for host in (c1, c3, c4):
+            host.eventually_sees(
+                {"server": "alive", "c1": "alive", "c2": "left", "c3": "alive", "c4": "alive"}
+            )
+
+
+class PausedTest(MembershipStory):
+    """A process that stands still and goes on."""
+
+    FLAGS = ()
+
+    def test_one_that_is_paused_for_30_s_accuses_nobody(self):
+        self.client(1)
+        self.client(2)
+        self.sees(c1="alive", c2="alive")
+        self.agents["c2"].signal(signal.SIGSTOP)
+        time.sleep(30)
+        self.agents["c2"].signal(signal.SIGCONT)
+        # Whatever was thought of it meanwhile, it refutes; and it holds its sleep against nobody.
+        self.sees(c1="alive", c2="alive")
+        self.eventually_has(c1="passing", c2="passing")
+        time.sleep(5)
+        self.sees(c1="alive", c2="alive")
+        for line in self.agents["c2"].stdout().splitlines():
+            self.assertNotIn("EventMemberFailed", line)
+
+
+class KeyTest(MembershipStory):
+    """-encrypt"""
+
+    KEY = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
+    OTHER = "cg8StVXbQJ0gPvMd9o7yrg=="
+    FLAGS = ("-encrypt", KEY, *QUICK)
+
+    def test_with_the_wrong_key_or_none_nobody_gets_in(self):
+        self.assertIn("         Encrypted: true\n", self.agents["server"].stdout())
+        self.client(1)
+        self.sees(c1="alive")
+        for number, flags in ((2, ("-encrypt", self.OTHER)), (3, ())):
+            host = self.switch.host(f"c{number}", number + 10)
+            agent = host.start(
+                "agent", "-node", host.name, "-data-dir", self.path(host.name), *flags,
+                "-retry-join", self.server.address, "-retry-interval", "1s", "-retry-max", "2",
+            )
+            self.addCleanup(agent.close)
+            self.assertEqual(agent.wait(), 1, agent.stdout())
+            self.assertIn("couldn't join", agent.stdout())
+        self.sees(c1="alive")
+        self.logged(self.server, "[ERR] memberlist: ")
+
+
+class JoinTest(MembershipStory):
+    """consul join, and agents that nobody has joined."""
+
+    def test_a_client_without_a_server_says_so_and_works_once_it_has_joined(self):
+        host = self.switch.host("c1", 11)
+        self.start(host)
+        response = host.get("/v1/kv/x")
+        self.assertEqual((response.status, response.body), (500, b"No known Consul servers"))
+        joined = host.cli("join", self.server.address)
+        self.assertEqual(
+            (joined.returncode, joined.stdout, joined.stderr),
+            (0, "Successfully joined cluster by contacting 1 nodes.\n", ""),
+        )
+        self.sees(c1="alive")
+        put = host.cli("kv", "put", "k", "v")
+        self.assertEqual(put.returncode, 0, put.stderr)
+        self.assertEqual(self.server.cli("kv", "get", "k").stdout, "v\n")
+        self.assertEqual(host.get("/v1/kv/k?raw").body, b"v")
+
+    def test_nobody_answers(self):
+        result = self.server.cli("join", "10.77.0.77:1")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("Failed to join 10.77.0.77: ", result.stderr)
+        self.assertTrue(result.stderr.endswith("Failed to join any nodes.\n"), result.stderr)
+
+    def test_another_datacenter_is_refused_and_both_logs_say_why(self):
+        host = self.switch.host("c1", 11)
+        self.start(host, "-datacenter", "dc2")
+        self.assertEqual(host.cli("join", self.server.address).returncode, 1)
+        self.sees()
+
+    def test_a_restarted_client_finds_the_pool_by_itself(self):
+        host = self.client(1)
+        self.sees(c1="alive")
+        self.agents["c1"].kill()
+        self.sees(c1="failed")
+        self.start(host)
+        self.sees(c1="alive")
+
+
+class LeavingClientTest(MembershipStory):
+    """The question at the end of the page: who has left does not come back into the catalog."""
+
+    ROUNDS = 100
+
+    def test_a_client_that_leaves_never_comes_back_into_the_catalog(self):
+        host = self.switch.host("c1", 11)
+        for round_number in range(self.ROUNDS):
+            agent = self.start(host, "-join", self.server.address)
+            eventually(lambda: "c1" in self.catalog(), f"c1 in the catalog, round {round_number}")
+            agent.signal(signal.SIGINT)
+            self.assertEqual(agent.wait(), 0, agent.stdout())
+            eventually(lambda: "c1" not in self.catalog(), "c1 gone", PATIENCE_S)
+            for _ in range(5):
+                self.assertNotIn("c1", self.catalog(), f"round {round_number}")
