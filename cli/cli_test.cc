@@ -257,7 +257,7 @@ const bool kRegistered = base::RegisterTextTests(
     "CliTest",
     {"cli/testdata/main.txt", "cli/testdata/help.txt", "cli/testdata/agent.txt",
      "cli/testdata/members.txt", "cli/testdata/local.txt", "cli/testdata/kv.txt",
-     "cli/testdata/address.txt"},
+     "cli/testdata/address.txt", "cli/testdata/gossip.txt"},
     RunCase);
 
 // Every page of help fits a terminal, is written to standard output, and tells of every flag.
@@ -281,8 +281,8 @@ TEST(CommandsTest, AreSortedAndUnique) {
 
 TEST(MembersTest, AStatusOfManyGroupsIsRefusedBeforeItIsCompiled) {
   EXPECT_EQ(Case().Run("run members -status " + std::string(100000, '(')),
-            "! Failed to compile status regexp: -status is 100000 bytes long, the limit is 256\n"
-            "exit 1\n");
+            "! Failed to compile status regexp: error parsing regexp: it is 100000 bytes long, the "
+            "limit is 1024\nexit 1\n");
 }
 
 // Each word of the program that prints of itself.

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cli/agent_address.h"
+#include "services/base/bool_text.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -136,7 +137,7 @@ absl::StatusOr<AgentAddress> ApiFlags::Address(const Context& context) const {
 // REQUIRES: the flag or the variable is given.
 absl::StatusOr<AgentAddress> ApiFlags::HttpAddress(const Context& context) const {
   const std::string tls = context.environment(kTlsVariable);
-  const std::optional<bool> is_tls = tls.empty() ? false : ParseBool(tls);
+  const std::optional<bool> is_tls = tls.empty() ? false : base::ParseBool(tls);
   if (!is_tls.has_value()) {
     return BadVariable(kTlsVariable, tls, absl::InvalidArgumentError("parse error"));
   }

@@ -108,11 +108,13 @@ int Dispatch(const std::vector<std::string>& args, const Context& context) {
 const std::vector<CommandEntry>& Commands() {
   static const std::vector<CommandEntry> commands = {
       {"agent", "Runs a Consul agent", &MakeAgentCommand},
+      {"event", "Tells a user event to all agents", &MakeEventCommand},
       {"force-leave", "Makes a failed member one that has left", &MakeForceLeaveCommand},
       {"gateway", "Serves HTTP and DNS for an agent elsewhere", &MakeGatewayCommand},
       {"info", "Shows what an agent says of itself, for operators", &MakeInfoCommand},
       {"join", "Makes an agent join the cluster of another", &MakeJoinCommand},
       {"keygen", "Makes a new encryption key", &MakeKeygenCommand},
+      {"keyring", "Manages the keys that encrypt gossip", &MakeKeyringCommand},
       {"kv", "Works with the key-value store", &MakeKvCommand},
       {"kv delete", "Removes keys from the store", &MakeKvDeleteCommand},
       {"kv get", "Reads or lists keys of the store", &MakeKvGetCommand},
@@ -120,6 +122,8 @@ const std::vector<CommandEntry>& Commands() {
       {"leave", "Makes the agent leave the cluster and shut down", &MakeLeaveCommand},
       {"members", "Lists the members of the cluster", &MakeMembersCommand},
       {"monitor", "Shows the log of an agent as it is written", &MakeMonitorCommand},
+      {"reachability", "Tests which members an agent reaches", &MakeReachabilityCommand},
+      {"rtt", "Estimates the round trip time between nodes", &MakeRttCommand},
       {"version", "Prints the version of this program", &MakeVersionCommand},
   };
   return commands;

@@ -26,9 +26,11 @@ struct CommandEntry {
 const std::vector<CommandEntry>& Commands();
 
 std::unique_ptr<Command> MakeAgentCommand(const Context& context);
+std::unique_ptr<Command> MakeEventCommand(const Context& context);
 std::unique_ptr<Command> MakeGatewayCommand(const Context& context);
 std::unique_ptr<Command> MakeInfoCommand(const Context& context);
 std::unique_ptr<Command> MakeKeygenCommand(const Context& context);
+std::unique_ptr<Command> MakeKeyringCommand(const Context& context);
 std::unique_ptr<Command> MakeKvCommand(const Context& context);
 std::unique_ptr<Command> MakeKvDeleteCommand(const Context& context);
 std::unique_ptr<Command> MakeKvGetCommand(const Context& context);
@@ -38,6 +40,8 @@ std::unique_ptr<Command> MakeJoinCommand(const Context& context);
 std::unique_ptr<Command> MakeLeaveCommand(const Context& context);
 std::unique_ptr<Command> MakeMembersCommand(const Context& context);
 std::unique_ptr<Command> MakeMonitorCommand(const Context& context);
+std::unique_ptr<Command> MakeReachabilityCommand(const Context& context);
+std::unique_ptr<Command> MakeRttCommand(const Context& context);
 std::unique_ptr<Command> MakeVersionCommand(const Context& context);
 
 }  // namespace consul::cli

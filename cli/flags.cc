@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/base/check.h"
+#include "services/base/bool_text.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -120,7 +121,7 @@ absl::Status FlagSet::ParseOne(const std::vector<std::string>& args, size_t* ind
     return absl::InvalidArgumentError(base::StrCat("flag needs an argument: -", name));
   }
   if (flag.is_bool) {
-    const std::optional<bool> parsed = ParseBool(value);
+    const std::optional<bool> parsed = base::ParseBool(value);
     if (!parsed.has_value()) {
       return absl::InvalidArgumentError(
           base::StrCat("invalid boolean value \"", value, "\" for -", name, ": parse error"));
@@ -133,16 +134,6 @@ absl::Status FlagSet::ParseOne(const std::vector<std::string>& args, size_t* ind
   }
   flag.was_set = true;
   return absl::OkStatus();
-}
-
-std::optional<bool> ParseBool(std::string_view text) {
-  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (text == yes) return true;
-  }
-  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (text == no) return false;
-  }
-  return std::nullopt;
 }
 
 bool FlagSet::WasSet(std::string_view name) const {

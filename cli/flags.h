@@ -71,8 +71,6 @@ class FlagSet {
   std::map<std::string, Flag, std::less<>> flags_;
 };
 
-// "true", "t", "1" and their opposites, as Go takes them; nullopt for others.
-std::optional<bool> ParseBool(std::string_view text);
 // Setters' shared parts: unsigned numbers as FlagSet reads them, and signed ones.
 absl::StatusOr<uint64_t> ParseUint(std::string_view text);
 absl::StatusOr<int64_t> ParseInt(std::string_view text);

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <ostream>
-#include <regex>
 #include <tuple>
 
 #include "absl/status/statusor.h"
@@ -8,6 +7,7 @@
 #include "cli/json_text.h"
 #include "cli/table.h"
 #include "consul/agent/v1/agent.pb.h"
+#include "services/base/pattern.h"
 #include "services/base/strings.h"
 
 namespace consul::cli {
@@ -127,55 +127,6 @@ std::string Json(const std::vector<Member>& members) {
   return text + (members.empty() ? "]\n" : "\n]\n");
 }
 
-// A regular expression that names statuses is short. The library goes deeper into the stack with
-// each group within a group when it compiles one, and says nothing when the stack ends.
-constexpr size_t kStatusPatternBytesMax = 256;
-constexpr size_t kStatusPatternDepthMax = 32;
-
-// How many groups stand within one another at most. A backslash takes away the meaning of what
-// follows; in brackets parentheses have none.
-size_t GroupDepth(std::string_view pattern) {
-  size_t depth = 0;
-  size_t deepest = 0;
-  bool in_brackets = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\') {
-      ++i;
-    } else if (in_brackets) {
-      in_brackets = c != ']';
-    } else if (c == '[') {
-      in_brackets = true;
-    } else if (c == '(') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ')' && depth > 0) {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
-// INVALID_ARGUMENT names what is wrong with `pattern`.
-absl::StatusOr<std::regex> CompileStatus(const std::string& pattern) {
-  if (pattern.size() > kStatusPatternBytesMax) {
-    return absl::InvalidArgumentError(base::StrCat("-status is ", pattern.size(),
-                                                   " bytes long, the limit is ",
-                                                   kStatusPatternBytesMax));
-  }
-  if (const size_t depth = GroupDepth(pattern); depth > kStatusPatternDepthMax) {
-    return absl::InvalidArgumentError(base::StrCat("-status has ", depth,
-                                                   " groups within one another, the limit is ",
-                                                   kStatusPatternDepthMax));
-  }
-  try {
-    // Matches in time linear in the text; the default goes back over what it has tried, which for
-    // "(a*)*z" takes forever and for "(){30000}" the whole stack. Go has no back-references either.
-    return std::regex(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
-  } catch (const std::regex_error& error) {
-    return absl::InvalidArgumentError(error.what());
-  }
-}
-
 class MembersCommand final : public Command {
  public:
   explicit MembersCommand(const Context& context) : Command(context) {
@@ -201,7 +152,7 @@ class MembersCommand final : public Command {
     if (format_ != "lines" && format_ != "table" && format_ != "json") {
       return Fail(base::StrCat("Unknown format: ", format_));
     }
-    const absl::StatusOr<std::regex> status = CompileStatus(status_);
+    const absl::StatusOr<base::Pattern> status = base::Pattern::Compile(status_);
     if (!status.ok()) return Fail("Failed to compile status regexp", status.status());
     agent::v1::ListMembersRequest request;
     request.set_wan(wan_);
@@ -211,7 +162,7 @@ class MembersCommand final : public Command {
     if (!called.ok()) return Fail("Error retrieving members", called);
     std::vector<Member> members;
     for (const Member& each : response.members()) {
-      if (std::regex_search(StatusText(each.status()), *status)) members.push_back(each);
+      if (status->Matches(StatusText(each.status()))) members.push_back(each);
     }
     if (members.empty()) return kExitNothingMatched;
     std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) {

@@ -139,7 +139,12 @@ void Connection::StartCall() {
   CallContext& context = *context_;
   const rpc::Method& method = *context.route->method;
   if (context.route->request.takes_body()) {
-    context.route->request.SetBody(std::exchange(body_, std::string()), context.request);
+    const absl::Status status =
+        context.route->request.SetBody(std::exchange(body_, std::string()), context.request);
+    if (!status.ok()) {
+      ReleaseContext();
+      return AnswerFixed(TextReply(rpc::HttpStatus(status), kVary, base::ToStd(status.message())));
+    }
   }
   context.call.emplace(this, method, loop_, context.request,
                        method.response_prototype->New(&context.arena));

@@ -6,10 +6,13 @@
 
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "gateway/transcode/json_decode.h"
 #include "gateway/transcode/json_text.h"
+#include "services/base/bool_text.h"
 #include "services/base/check.h"
 #include "services/base/duration.h"
 #include "services/base/strings.h"
@@ -75,7 +78,7 @@ const FieldDescriptor* FieldNamed(const Descriptor* type, const std::string& nam
 }  // namespace
 
 RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& route,
-                         std::span<const std::string> captures)
+                         std::span<const std::string> captures, JsonPlans* json_plans)
     : reflection_(method.request_prototype->GetReflection()) {
   const Descriptor* const type = method.descriptor->input_type();
   for (const std::string& name : captures) {
@@ -94,10 +97,17 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
   if (!route.body_field().empty()) {
     body_ = FieldNamed(type, route.body_field());
     CONSUL_CHECK(body_->type() == FieldDescriptor::TYPE_BYTES && !body_->is_repeated());
-    CONSUL_CHECK(route.body_max() > 0);
-    SetBodyMax(route.body_max());
-    body_max_see_ = route.body_max_see();
   }
+  if (route.json_body()) {
+    CONSUL_CHECK(body_ == nullptr);
+    json_ = json_plans->Of(type);
+    CONSUL_CHECK(IsDecodable(*json_));
+    body_invalid_ = base::StrCat(route.body_invalid(), "Request decode failed: ");
+  }
+  if (!takes_body()) return;
+  CONSUL_CHECK(route.body_max() > 0);
+  SetBodyMax(route.body_max());
+  body_max_see_ = route.body_max_see();
 }
 
 // The fields of the request, and those of the messages in it (its QueryOptions or WriteOptions).
@@ -107,7 +117,8 @@ void RequestPlan::AddFields(const Descriptor* type, const FieldDescriptor* paren
     const options::v1::Field& option = field->options().GetExtension(options::v1::field);
     if (!option.query().empty()) {
       parameters_.push_back({option.query(), option.query_alias(), option.invalid(),
-                             option.query_needs_value(), field, parent});
+                             option.query_needs_value(), option.query_is_bool(), field, parent});
+      CONSUL_CHECK(!option.query_is_bool() || !option.invalid().empty());
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
       Flags flags{{}, field, parent};
       for (int v = 0; v < field->enum_type()->value_count(); ++v) {
@@ -231,6 +242,12 @@ absl::Status RequestPlan::SetParameter(const Parameter& parameter, std::string_v
   bool valid = true;
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL:
+      if (parameter.is_bool) {
+        const std::optional<bool> truth = base::ParseBool(value);
+        valid = truth.has_value();
+        if (valid) write->SetBool(message, field, *truth);
+        break;
+      }
       if (!parameter.needs_value || !value.empty()) write->SetBool(message, field, true);
       break;
     case FieldDescriptor::CPPTYPE_STRING:
@@ -274,9 +291,15 @@ absl::Status RequestPlan::SetParameter(const Parameter& parameter, std::string_v
   return Invalid(text, parameter.name);
 }
 
-void RequestPlan::SetBody(std::string body, Message* request) const {
-  CONSUL_CHECK(body_ != nullptr);
-  reflection_->SetString(request, body_, std::move(body));
+absl::Status RequestPlan::SetBody(std::string body, Message* request) const {
+  if (body_ != nullptr) {
+    reflection_->SetString(request, body_, std::move(body));
+    return absl::OkStatus();
+  }
+  CONSUL_CHECK(json_ != nullptr);
+  const absl::Status status = DecodeJson(body, *json_, request);
+  if (status.ok()) return status;
+  return Invalid(base::StrCat(body_invalid_, base::ToStd(status.message())), "body");
 }
 
 void RequestPlan::SetBodyMax(uint64_t bytes) {

@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "consul/options/v1/options.pb.h"
+#include "gateway/transcode/json_plan.h"
 #include "gateway/transcode/url.h"
 #include "services/rpc/method.h"
 
@@ -30,10 +31,10 @@ namespace consul::gateway {
 
 class RequestPlan {
  public:
-  // `captures` are the names of the path's fields in their order.
+  // `captures` are the names of the fields in the path, in order. `json_plans` outlives this.
   // REQUIRES: every field that the route names exists and has a fitting type.
   RequestPlan(const rpc::Method& method, const options::v1::Route& route,
-              std::span<const std::string> captures);
+              std::span<const std::string> captures, JsonPlans* json_plans);
 
   // Fills `request` from the decoded captures and the query. INVALID_ARGUMENT with the reference's
   // text for malformed, conflicting and missing values; UNIMPLEMENTED for refused parameters.
@@ -41,11 +42,13 @@ class RequestPlan {
   absl::Status Fill(std::span<const std::string_view> captures, const Query& query,
                     google::protobuf::Message* request) const;
 
-  bool takes_body() const { return body_ != nullptr; }
+  bool takes_body() const { return body_ != nullptr || json_ != nullptr; }
   uint64_t body_max() const { return body_max_.load(std::memory_order_relaxed); }
   // Instead of the route's own. REQUIRES: takes_body.
   void SetBodyMax(uint64_t bytes);
-  void SetBody(std::string body, google::protobuf::Message* request) const;
+  // Fills `request` further. INVALID_ARGUMENT: the body is to be JSON, and is not, or another one.
+  // REQUIRES: takes_body.
+  absl::Status SetBody(std::string body, google::protobuf::Message* request) const;
   // Of a body with `size` bytes, which are too many.
   absl::Status BodyTooLarge(uint64_t size) const;
 
@@ -56,6 +59,7 @@ class RequestPlan {
     std::string alias;  // empty: none
     std::string invalid;
     bool needs_value = false;
+    bool is_bool = false;
     const google::protobuf::FieldDescriptor* field = nullptr;
     const google::protobuf::FieldDescriptor* parent = nullptr;  // null: the request itself
   };
@@ -95,7 +99,10 @@ class RequestPlan {
   std::vector<std::string> refused_;
   std::vector<options::v1::Rejected> rejected_;
   std::vector<std::vector<std::string>> exclusive_;
+  // What becomes of the body: one field, or the whole request as JSON.
   const google::protobuf::FieldDescriptor* body_ = nullptr;
+  const JsonType* json_ = nullptr;
+  std::string body_invalid_;
   std::atomic<uint64_t> body_max_{0};
   std::string body_max_see_;
 };

@@ -88,10 +88,12 @@ void ResponsePlan::AddHeaders(const rpc::Method& method, const options::v1::Rout
                               JsonPlans* plans) {
   meta_ = method.meta_field;
   const Descriptor* const type = meta_->message_type();
+  // What an agent answers by itself has an index, and knows of no leader.
+  const bool index_alone = method.kind == options::v1::KIND_LOCAL;
   for (int i = 0; i < type->field_count(); ++i) {
     const std::string& name =
         type->field(i)->options().GetExtension(options::v1::field).header();
-    if (name.empty()) continue;
+    if (name.empty() || (index_alone && type->field(i)->name() != "index")) continue;
     if (name == kEffectiveConsistency && !route.effective_consistency()) continue;
     headers_.push_back({base::StrCat(name, ": "), plans->Field(type->field(i))});
     CONSUL_CHECK(IsHeaderShape(headers_.back().field.shape));

@@ -30,7 +30,7 @@ struct RoutePlan {
             std::span<const std::string> captures, JsonPlans* json_plans)
       : method(&method),
         when(route.when()),
-        request(method, route, captures),
+        request(method, route, captures, json_plans),
         response(method, route, json_plans) {}
 
   const rpc::Method* method;

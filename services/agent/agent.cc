@@ -11,8 +11,11 @@
 #include "services/agent/joiner.h"
 #include "services/agent/node_sync.h"
 #include "services/agent/pool_options.h"
+#include "services/agent/reachability.h"
 #include "services/agent/role.h"
 #include "services/agent/self.h"
+#include "services/agent/user_event.h"
+#include "services/api/coordinate_handlers.h"
 #include "services/base/strings.h"
 #include "services/base/uuid.h"
 #include "services/gossip/words.h"
@@ -60,7 +63,8 @@ Agent::Agent(config::Config config, std::unique_ptr<base::FileLock> lock, std::s
       generation_(base::MakeUuid()),
       logger_(logger),
       callbacks_(std::move(callbacks)),
-      handlers_({&rpc::PublicApi(), &rpc::InternalApi()}) {}
+      handlers_({&rpc::PublicApi(), &rpc::InternalApi()}),
+      heard_(config_.default_query_time, config_.max_query_time) {}
 
 Agent::~Agent() { Stop(); }
 
@@ -78,6 +82,10 @@ absl::Status Agent::Begin() {
   // Nobody leads yet, or no server is known, as the log then says; it is tried again as soon as
   // somebody takes writes.
   node_sync_->TryNow();
+  if (!config_.disable_coordinates) {
+    node_sync_->TellPlaces({[this] { return OwnPlace(); },
+                            [this] { return size_t(lan_->members()->members_size()); }});
+  }
   node_sync_->Begin();
   role_->Start([this] { node_sync_->TrySoon(); });
   lan_->Start();
@@ -111,8 +119,13 @@ void Agent::RegisterHandlers() {
   view_.force_leave = [this](const v1::ForceLeaveRequest& request, auto done) {
     ForceLeave(request, std::move(done));
   };
+  view_.probe = [this](bool wan, auto done) { Probe(wan, std::move(done)); };
   view_.logger = logger_;
   api::RegisterAgent(&view_, &handlers_);
+  event_view_ = {config_.datacenter, &heard_, [this](const event::v1::Event& event, auto done) {
+                   TellEvent(event, std::move(done));
+                 }};
+  api::RegisterEvents(&event_view_, &handlers_);
   role_->Register(&handlers_);
 }
 
@@ -148,7 +161,19 @@ void Agent::OnMembersPublished() {
   if (role_ != nullptr) role_->MembersChanged(*lan_->members());
 }
 
-void Agent::OnUserEvent(const gossip::UserEvent&) {}
+void Agent::OnUserEvent(const gossip::UserEvent& event) {
+  if (!IsUserEvent(event)) return;
+  absl::StatusOr<event::v1::Event> heard = FromGossip(event);
+  const absl::StatusOr<bool> wanted =
+      heard.ok() ? IsFor(*heard, config_.node_name) : heard.status();
+  if (!wanted.ok()) {
+    logger_->Error("agent", base::ToStd(wanted.status().message()));
+  } else if (*wanted) {
+    logger_->Log(base::LogLevel::kDebug, "agent",
+                 base::StrCat("new event: event_name=", heard->name(), " event_id=", heard->id()));
+    heard_.Add(*std::move(heard));
+  }
+}
 
 void Agent::OnNameLost(const gossip::NameConflict& conflict) {
   Fail(base::StrCat("Node name conflict: ", conflict.name, " belongs to node id ",
@@ -207,6 +232,27 @@ void Agent::ForceLeave(const v1::ForceLeaveRequest& request,
   pool->ForceLeave(request.node(), request.prune(), [done = std::move(done)](absl::Status status) {
     done(absl::IsNotFound(status) ? OfAgent(status) : status);
   });
+}
+
+void Agent::Probe(bool wan,
+                  std::function<void(absl::StatusOr<v1::ProbeReachabilityResponse>)> done) {
+  gossip::Pool* const pool = wan ? role_->wan() : lan_.get();
+  if (pool != nullptr) return ProbeReachability(pool, std::move(done));
+  done(absl::FailedPreconditionError("This agent is in no WAN pool"));
+}
+
+std::optional<coordinate::v1::Coordinate> Agent::OwnPlace() {
+  std::promise<std::optional<gossip::Coordinate>> told;
+  lan_->CoordinateOf("", [&told](std::optional<gossip::Coordinate> own) { told.set_value(own); });
+  const std::optional<gossip::Coordinate> own = told.get_future().get();
+  if (!own.has_value()) return std::nullopt;
+  return api::ToProto(*own);
+}
+
+void Agent::TellEvent(const event::v1::Event& event, std::function<void(absl::Status)> done) {
+  GossipEvent told = ToGossip(event);
+  lan_->SendUserEvent(std::move(told.name), std::move(told.payload), /*coalesce=*/false,
+                      std::move(done));
 }
 
 // ---- The end.

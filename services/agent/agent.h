@@ -11,14 +11,17 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "consul/coordinate/v1/coordinate.pb.h"
 #include "services/agent/config/config.h"
 #include "services/agent/role.h"
 #include "services/api/agent_handlers.h"
+#include "services/api/event_handlers.h"
 #include "services/base/file.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
@@ -81,6 +84,10 @@ class Agent : private gossip::Pool::Listener {
   void Join(const std::string& address, bool wan,
             std::function<void(absl::StatusOr<uint32_t>)> done);
   void ForceLeave(const v1::ForceLeaveRequest& request, std::function<void(absl::Status)> done);
+  void Probe(bool wan, std::function<void(absl::StatusOr<v1::ProbeReachabilityResponse>)> done);
+  // Null: not known, or the pool has stopped.
+  std::optional<coordinate::v1::Coordinate> OwnPlace();
+  void TellEvent(const event::v1::Event& event, std::function<void(absl::Status)> done);
   void RequestLeave(std::function<void(absl::Status)> done);
   void Fail(const std::string& why);
 
@@ -101,6 +108,8 @@ class Agent : private gossip::Pool::Listener {
   const AgentCallbacks callbacks_;
   rpc::Handlers handlers_;
   api::AgentView view_;
+  api::EventList heard_;
+  api::EventView event_view_;
   // What its calls wait on outlives the backend, which may still tell them something.
   std::unique_ptr<NodeSync> node_sync_;
   std::unique_ptr<Role> role_;

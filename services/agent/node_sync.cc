@@ -3,6 +3,8 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +19,20 @@ bool Same(catalog::v1::Node have, const catalog::v1::Node& want) {
   have.clear_create_index();
   have.clear_modify_index();
   return google::protobuf::util::MessageDifferencer::Equals(have, want);
+}
+
+// Whether two coordinates of one agent differ by enough to be worth a write: a tenth of a
+// millisecond, or a tenth of the error. A pool at rest jitters by less.
+bool HasMoved(const coordinate::v1::Coordinate& from, const coordinate::v1::Coordinate& to) {
+  constexpr double kSeconds = 0.0001;
+  constexpr double kError = 0.1;
+  double squares = 0;
+  for (int i = 0; i < std::min(from.vec_size(), to.vec_size()); ++i) {
+    squares += (from.vec(i) - to.vec(i)) * (from.vec(i) - to.vec(i));
+  }
+  const double moved = std::sqrt(squares) + std::abs(from.height() - to.height()) +
+                       std::abs(from.adjustment() - to.adjustment());
+  return moved > kSeconds || std::abs(from.error() - to.error()) > kError;
 }
 
 }  // namespace
@@ -95,17 +111,58 @@ void NodeSync::Stop() {
 
 void NodeSync::Run() {
   // The first try was made by TryNow, most likely too early.
-  bool well = false;
+  Clock::time_point sync_at = Clock::now() + times_.retry;
+  Clock::time_point place_at = NextPlace();
   for (;;) {
+    bool sync = false;
     {
       base::MutexLock lock(&mutex_);
       while (!stop_ && !due_) {
-        if (!changed_.WaitFor(&mutex_, well ? times_.interval : times_.retry)) break;
+        const Clock::time_point now = Clock::now();
+        const Clock::time_point next = std::min(sync_at, place_at);
+        if (now >= next) break;
+        changed_.WaitFor(&mutex_, next - now);
       }
       if (stop_) return;
-      due_ = false;
+      sync = std::exchange(due_, false) || Clock::now() >= sync_at;
     }
-    well = Try(/*hold=*/true);
+    if (sync) {
+      const bool well = Try(/*hold=*/true);
+      sync_at = Clock::now() + (well ? times_.interval : times_.retry);
+    }
+    if (Clock::now() >= place_at) {
+      TellPlace();
+      place_at = NextPlace();
+    }
+  }
+}
+
+NodeSync::Clock::time_point NodeSync::NextPlace() {
+  if (places_.own == nullptr) return Clock::time_point::max();
+  const std::chrono::milliseconds fair(1000 * places_.members() / times_.places_per_second);
+  const std::chrono::milliseconds least = std::max(times_.place, fair);
+  std::uniform_int_distribution<int64_t> extra(0, least.count());
+  return Clock::now() + least + std::chrono::milliseconds(extra(random_));
+}
+
+void NodeSync::TellPlace() {
+  const std::optional<coordinate::v1::Coordinate> place = places_.own();
+  if (!place.has_value()) return;
+  const bool again = told_place_.has_value() && Clock::now() - told_at_ < times_.place_again;
+  if (again && !HasMoved(*told_place_, *place)) return;
+  coordinate::v1::UpdateRequest update;
+  update.set_node(node_.node());
+  *update.mutable_coord() = *place;
+  coordinate::v1::UpdateResponse updated;
+  const rpc::Method& method =
+      rpc::PublicApi().Get("/consul.coordinate.v1.CoordinateService/Update");
+  const absl::Status status = calls_.Run(backend_, method, update, &updated);
+  if (status.ok()) {
+    told_place_ = place;
+    told_at_ = Clock::now();
+  } else if (!Stopping()) {
+    logger_->Error("agent", base::StrCat("Coordinate update error: ",
+                                         base::ToStd(status.message())));
   }
 }
 

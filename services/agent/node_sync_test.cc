@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "services/api/catalog_handlers.h"
+#include "services/api/coordinate_handlers.h"
 #include "services/api/node_sync_handlers.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/local_backend.h"
@@ -40,6 +41,7 @@ class NodeSyncTest : public testing::Test {
   NodeSyncTest() {
     api::RegisterCatalog("dc1", consensus_.state(), &handlers_);
     api::RegisterNodeSync(consensus_.state(), &handlers_);
+    api::RegisterCoordinates("dc1", nullptr, consensus_.state(), &handlers_);
     for (const rpc::Method& method : rpc::PublicApi().methods()) {
       if (!std::holds_alternative<std::monostate>(handlers_.Of(method))) continue;
       handlers_.Take(method.path, [](rpc::Call*) { ADD_FAILURE() << "not a call of this test"; });
@@ -58,6 +60,36 @@ class NodeSyncTest : public testing::Test {
     sync_ = std::make_unique<NodeSync>(OwnNode(), "generation-1", backend_.get(), &logger_,
                                        NodeSync::Times{.interval = interval, .retry = interval});
   }
+  // Looks at `place_` every millisecond, and tells it once more after `again`.
+  void MakePlaces(std::chrono::milliseconds again) {
+    Write(OwnNode());
+    sync_ = std::make_unique<NodeSync>(
+        OwnNode(), "generation-1", backend_.get(), &logger_,
+        NodeSync::Times{.interval = 1h, .retry = 1h, .place = 1ms, .place_again = again});
+    sync_->TellPlaces({[this] {
+                         ++looks_;
+                         base::MutexLock lock(&place_mutex_);
+                         return std::optional(place_);
+                       },
+                       [] { return size_t{1}; }});
+    sync_->Begin();
+  }
+  void Move(double x, double error = 1) {
+    base::MutexLock lock(&place_mutex_);
+    place_.clear_vec();
+    for (int i = 0; i < 8; ++i) place_.add_vec(i == 0 ? x : 0);
+    place_.set_error(error);
+  }
+  void AwaitLooks(int more) {
+    const int until = looks_ + more;
+    while (looks_ < until) std::this_thread::yield();
+  }
+  double PlaceInCatalog() {
+    const auto version = consensus_.version();
+    const auto* const row = version->coordinates().Find("a", nullptr);
+    return row == nullptr ? -1 : row->coord().vec(0);
+  }
+
   // Somebody else writes the node.
   void Write(const catalog::v1::Node& node) {
     TestConsensus::Command command;
@@ -70,6 +102,9 @@ class NodeSyncTest : public testing::Test {
     return node == nullptr || node->meta_size() == 0 ? "" : node->meta(0).value();
   }
 
+  base::Mutex place_mutex_;
+  coordinate::v1::Coordinate place_ GUARDED_BY(place_mutex_);
+  std::atomic<int> looks_{0};
   TestConsensus consensus_;
   base::Logger logger_{base::LogLevel::kError};
   server::LogLines log_{&logger_};
@@ -169,6 +204,38 @@ TEST_F(NodeSyncTest, ItLooksFromTimeToTime) {
   EXPECT_EQ(consensus_.AwaitProposals(2).size(), 2);
   sync_->Stop();
   EXPECT_EQ(Rack(), "7");
+}
+
+TEST_F(NodeSyncTest, ACoordinateIsToldWhenItHasMovedAndNotOtherwise) {
+  Move(0.5);
+  MakePlaces(1h);
+  EXPECT_EQ(consensus_.AwaitProposals(1), Proposals{"place a"});
+  Move(0.50009);
+  AwaitLooks(3);
+  Move(0.5002);
+  EXPECT_EQ(consensus_.AwaitProposals(2).size(), 2);
+  Move(0.5002, 1.2);
+  EXPECT_EQ(consensus_.AwaitProposals(3).size(), 3);
+  AwaitLooks(3);
+  sync_->Stop();
+  EXPECT_EQ(consensus_.Proposals().size(), 3);
+  EXPECT_EQ(PlaceInCatalog(), 0.5002);
+}
+
+TEST_F(NodeSyncTest, ACoordinateThatHasNotMovedIsToldAgainFromTimeToTime) {
+  Move(0.5);
+  MakePlaces(1ms);
+  EXPECT_GE(consensus_.AwaitProposals(3).size(), 3);
+}
+
+TEST_F(NodeSyncTest, ACoordinateThatCannotBeToldIsALineAndTriedAgain) {
+  Move(0.5);
+  consensus_.Fail(1, rpc::Error(errors::v1::REASON_OVERLOADED, "busy"));
+  MakePlaces(1h);
+  ASSERT_TRUE(log_.Await("[ERR] agent: Coordinate update error: busy"));
+  consensus_.AwaitProposals(2);
+  sync_->Stop();
+  EXPECT_EQ(PlaceInCatalog(), 0.5);
 }
 
 TEST_F(NodeSyncTest, AWriteThatFailsIsTriedAgain) {

@@ -10,6 +10,8 @@
 #include "services/agent/self.h"
 #include "services/agent/server_port.h"
 #include "services/api/catalog_handlers.h"
+#include "services/api/coordinate_handlers.h"
+#include "services/api/keyring_handlers.h"
 #include "services/api/kv_handlers.h"
 #include "services/api/node_sync_handlers.h"
 #include "services/api/status_handlers.h"
@@ -76,6 +78,8 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     api::RegisterKv(kv, server_.state(), handlers);
     api::RegisterCatalog(config_.datacenter, server_.state(), handlers);
     api::RegisterHealth(server_.state(), handlers);
+    api::RegisterCoordinates(config_.datacenter, wan_.get(), server_.state(), handlers);
+    api::RegisterKeyring({config_.datacenter, context_.lan, wan_.get()}, handlers);
     api::RegisterNodeSync(server_.state(), handlers);
     api::RegisterStatus({.leader = [this] { return server_.leader(); },
                          .peers = [this] { return server_.peers(); }},

@@ -15,6 +15,7 @@ constexpr char kLeave[] = "/consul.agent.v1.AgentService/Leave";
 constexpr char kGetGatewaySettings[] = "/consul.agent.v1.AgentService/GetGatewaySettings";
 constexpr char kJoin[] = "/consul.agent.v1.AgentService/Join";
 constexpr char kForceLeave[] = "/consul.agent.v1.AgentService/ForceLeave";
+constexpr char kProbe[] = "/consul.agent.v1.AgentService/ProbeReachability";
 constexpr char kMonitor[] = "/consul.agent.v1.AgentService/Monitor";
 
 absl::Status GetSelf(const AgentView& view, agent::v1::GetSelfResponse* response) {
@@ -50,6 +51,16 @@ void ForceLeave(const AgentView& view, rpc::Call* call) {
       call, [&](auto done) { view.force_leave(request, std::move(done)); });
 }
 
+void Probe(const AgentView& view, rpc::Call* call) {
+  using agent::v1::ProbeReachabilityResponse;
+  const auto& request = static_cast<const agent::v1::ProbeReachabilityRequest&>(call->request());
+  Await<ProbeReachabilityResponse, ProbeReachabilityResponse>(
+      call, [&](auto done) { view.probe(request.wan(), std::move(done)); },
+      [](const ProbeReachabilityResponse& told, ProbeReachabilityResponse* response) {
+        *response = told;
+      });
+}
+
 }  // namespace
 
 void RegisterAgent(const AgentView* view, rpc::Handlers* handlers) {
@@ -69,6 +80,7 @@ void RegisterAgent(const AgentView* view, rpc::Handlers* handlers) {
         *response->mutable_settings() = view->gateway_settings;
         return absl::OkStatus();
       });
+  handlers->Take(kProbe, [view](rpc::Call* call) { Probe(*view, call); });
   handlers->Take(kMonitor, [view](rpc::Call* call) { StartMonitor(view->logger, call); });
 }
 

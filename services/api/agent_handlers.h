@@ -40,6 +40,10 @@ struct AgentView {
   std::function<void(const agent::v1::ForceLeaveRequest& request,
                      std::function<void(absl::Status)> done)>
       force_leave;
+  // Tells which members of a pool hear this agent.
+  std::function<void(
+      bool wan, std::function<void(absl::StatusOr<agent::v1::ProbeReachabilityResponse>)> done)>
+      probe;
   base::Logger* logger = nullptr;
 };
 

@@ -3,7 +3,8 @@
 //   put KEY [VALUE] [flags=N] [cas=N]    delete KEY [cas=N]    delete-tree PREFIX
 //   get KEY    list PREFIX    keys PREFIX [SEPARATOR]
 //   register NODE [id=] [address=] [meta=K:V]... [service=ID:NAME] [tags=a,b] [check=ID]
-//   nodes [meta=K:V]...    node NAME    services [meta=K:V]...    checks NODE    datacenters
+//   nodes [meta=K:V]...    node NAME    services [meta=K:V]...    checks NODE
+//   place NODE [NUMBERS] [segment=S]     places    place-of NODE
 // "~" is the empty text, "*N" N letters x. A read prints its index behind @.
 #include <google/protobuf/arena.h>
 
@@ -11,11 +12,13 @@
 #include <sstream>
 
 #include "consul/catalog/v1/catalog.pb.h"
+#include "consul/coordinate/v1/coordinate.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
 #include "consul/status/v1/status.pb.h"
 #include "gtest/gtest.h"
 #include "services/api/catalog_handlers.h"
+#include "services/api/coordinate_handlers.h"
 #include "services/api/kv_handlers.h"
 #include "services/api/status_handlers.h"
 #include "services/base/strings.h"
@@ -90,6 +93,7 @@ class Script {
     RegisterKv(limits, consensus_.state(), &handlers_);
     RegisterCatalog("dc1", consensus_.state(), &handlers_);
     RegisterHealth(consensus_.state(), &handlers_);
+    RegisterCoordinates("dc1", nullptr, consensus_.state(), &handlers_);
   }
 
   std::string Run(const std::string& input) {
@@ -121,15 +125,22 @@ class Script {
   server::TestConsensus& consensus() { return consensus_; }
 
  private:
+  const rpc::WriteHandler& WriterOf(const std::string& path) {
+    return std::get<rpc::WriteHandler>(handlers_.Of(rpc::PublicApi().Get("/consul." + path)));
+  }
+  // Prints what is wrong with the request, if so.
+  bool Prepare(const rpc::WriteHandler& handler, const google::protobuf::Message& request,
+               std::string* command) {
+    const absl::Status status = handler.prepare(request, command);
+    if (!status.ok()) out_ += ErrorText(status);
+    return status.ok();
+  }
+
   template <typename Response, typename Request>
   void Write(const std::string& method, const Request& request) {
-    const auto& handler = std::get<rpc::WriteHandler>(
-        handlers_.Of(rpc::PublicApi().Get("/consul.kv.v1.KvService/" + method)));
+    const auto& handler = WriterOf("kv.v1.KvService/" + method);
     std::string command;
-    if (absl::Status status = handler.prepare(request, &command); !status.ok()) {
-      out_ += ErrorText(status);
-      return;
-    }
+    if (!Prepare(handler, request, &command)) return;
     consensus_.Propose(command, [&](absl::StatusOr<rpc::Applied> applied) {
       Response response;
       handler.finish(*applied, &response);
@@ -156,6 +167,8 @@ class Script {
       Write<kv::v1::DeleteTreeResponse>("DeleteTree", request);
     } else if (words.verb == "register") {
       Register(words);
+    } else if (words.verb == "place") {
+      Place(words);
     } else {
       return false;
     }
@@ -186,6 +199,42 @@ class Script {
       registration->add_checks()->set_check_id(check);
     }
     consensus_.Apply(command);
+  }
+
+  void Place(const Words& words) {
+    coordinate::v1::UpdateRequest request;
+    request.set_node(words.at(0));
+    request.set_segment(words.Option("segment"));
+    for (size_t i = 1; i < words.plain.size(); ++i) {
+      request.mutable_coord()->add_vec(std::stod(words.at(i)));
+    }
+    const auto& handler = WriterOf("coordinate.v1.CoordinateService/Update");
+    std::string command;
+    if (!Prepare(handler, request, &command)) return;
+    consensus_.Propose(command, [&](absl::StatusOr<rpc::Applied> applied) {
+      out_ += StrCat(applied->index, applied->changed ? ": applied\n" : ": not applied\n");
+    });
+  }
+
+  void RunPlaceRead(const Words& words) {
+    const auto print = [this](const auto& places) {
+      for (const coordinate::v1::NodeCoordinate& each : places) {
+        out_ += StrCat("place ", each.node(), " ", each.coord().vec(0), "\n");
+      }
+    };
+    const std::string service = "coordinate.v1.CoordinateService/";
+    if (words.verb == "places") {
+      coordinate::v1::ListNodesRequest request;
+      print(Read<coordinate::v1::ListNodesResponse>(service + "ListNodes", request)->nodes());
+    } else if (words.verb == "place-of") {
+      coordinate::v1::GetNodeRequest request;
+      request.set_node(words.at(0));
+      print(Read<coordinate::v1::GetNodeResponse>(service + "GetNode", request)->nodes());
+    } else {
+      out_ += "no such verb\n";
+      return;
+    }
+    out_ += index_;
   }
 
   bool RunKvRead(const Words& words) {
@@ -252,8 +301,7 @@ class Script {
         out_ += StrCat("check ", check.node(), " ", check.check_id(), "\n");
       }
     } else {
-      out_ += "no such verb\n";
-      return;
+      return RunPlaceRead(words);
     }
     out_ += index_;
   }
@@ -268,7 +316,8 @@ class Script {
 
 [[maybe_unused]] const bool kRegistered = base::RegisterTextTests(
     "StateHandlersTest",
-    {"services/api/testdata/kv.txt", "services/api/testdata/catalog.txt"},
+    {"services/api/testdata/kv.txt", "services/api/testdata/catalog.txt",
+     "services/api/testdata/coordinate.txt"},
     [](const std::string& input) { return Script().Run(input); });
 
 // A reply refers to the rows of its version.

@@ -515,6 +515,19 @@ void Pool::CoordinateOf(std::string name,
   if (!posted) done(std::nullopt);
 }
 
+void Pool::Places(std::function<void(std::vector<PlacedMember>)> done) {
+  const bool posted = impl_->Post([impl = impl_.get(), done] {
+    std::vector<PlacedMember> places;
+    for (const ClusterMember& member : impl->cluster().Members()) {
+      if (member.status != MemberStatus::kAlive) continue;
+      const std::optional<Coordinate> place = impl->cluster().CoordinateOf(member.name);
+      if (place.has_value()) places.push_back({member.name, *place});
+    }
+    done(std::move(places));
+  });
+  if (!posted) done({});
+}
+
 std::vector<std::pair<std::string, std::string>> Pool::Stats() const {
   const ClusterStats stats = impl_->stats();
   return {

@@ -51,6 +51,12 @@ struct PoolOptions {
   bool rejoin_after_leave = false;
 };
 
+// Where a member is.
+struct PlacedMember {
+  std::string name;
+  Coordinate coordinate;
+};
+
 class Pool {
  public:
   // Told in the order of events.
@@ -109,6 +115,8 @@ class Pool {
 
   // The coordinates that are known, by name; with an empty name the own. Null in `done`: none.
   void CoordinateOf(std::string name, std::function<void(std::optional<Coordinate>)> done);
+  // Those of the members that are alive, by name, as far as they are known.
+  void Places(std::function<void(std::vector<PlacedMember>)> done);
 
   // Name and value of each figure, sorted by name: the keys of `consul info`'s serf groups. As of
   // the last thing that happened in the pool.

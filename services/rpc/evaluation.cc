@@ -2,6 +2,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -111,6 +112,16 @@ void GiveValidity(const Read& read, const Evaluated& evaluated) {
   const Validity* const validity = &waiter->validity;
   auto hold = std::make_shared<ValidityHold>(source, std::move(waiter));
   read.call->validity = std::shared_ptr<const Validity>(std::move(hold), validity);
+}
+
+std::chrono::nanoseconds WaitOf(const QueryOptions& options, std::chrono::nanoseconds wait_default,
+                                std::chrono::nanoseconds wait_max) {
+  std::chrono::nanoseconds wait = std::chrono::seconds(options.wait().seconds()) +
+                                  std::chrono::nanoseconds(options.wait().nanos());
+  if (wait <= std::chrono::nanoseconds(0)) wait = wait_default;
+  wait = std::min(wait, wait_max);
+  std::uniform_int_distribution<int64_t> extra(0, wait.count() / 16);
+  return std::min(wait + std::chrono::nanoseconds(extra(ThreadRandom())), wait_max);
 }
 
 void DropVersions() {

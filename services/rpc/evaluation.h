@@ -7,6 +7,7 @@
 #ifndef CONSUL_SERVICES_RPC_EVALUATION_H_
 #define CONSUL_SERVICES_RPC_EVALUATION_H_
 
+#include <chrono>
 #include <cstdint>
 #include <random>
 
@@ -48,6 +49,12 @@ absl::Status Evaluate(const Read& read, const Consensus& consensus,
 
 // Gives the call a validity, where it wants one and the result may be kept.
 void GiveValidity(const Read& read, const Evaluated& evaluated);
+
+// How long a read waits that gave an index: as it says, or `wait_default`; a sixteenth at random is
+// added, to part clients that began together. Never longer than `wait_max`.
+std::chrono::nanoseconds WaitOf(const query::v1::QueryOptions& options,
+                                std::chrono::nanoseconds wait_default,
+                                std::chrono::nanoseconds wait_max);
 
 // Lets go of the versions that this thread keeps.
 void DropVersions();

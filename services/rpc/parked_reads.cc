@@ -22,10 +22,6 @@ using google::protobuf::io::CodedOutputStream;
 using query::v1::QueryOptions;
 using Clock = std::chrono::steady_clock;
 
-std::chrono::nanoseconds ToNanoseconds(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
-
 // What reads of one group have in common, as bytes. Valid until the thread's next call.
 std::string_view KeyOf(const Read& read) {
   thread_local std::string key;
@@ -301,14 +297,7 @@ ParkedReads::Outcome ParkedReads::Park(const Read& read, const Evaluated& evalua
 }
 
 std::chrono::steady_clock::time_point ParkedReads::DeadlineOf(const Read& read) const {
-  std::chrono::nanoseconds wait = read.options->has_wait() ? ToNanoseconds(read.options->wait())
-                                                           : std::chrono::nanoseconds(0);
-  if (wait <= std::chrono::nanoseconds(0)) wait = limits_.wait_default;
-  wait = std::min(wait, limits_.wait_max);
-  // A sixteenth at random parts clients that began together.
-  std::uniform_int_distribution<int64_t> extra(0, wait.count() / 16);
-  wait = std::min(wait + std::chrono::nanoseconds(extra(ThreadRandom())), limits_.wait_max);
-  return Clock::now() + wait;
+  return Clock::now() + WaitOf(*read.options, limits_.wait_default, limits_.wait_max);
 }
 
 }  // namespace consul::rpc

@@ -4,8 +4,11 @@
 
 #include "consul/agent/v1/agent.pb.h"
 #include "consul/catalog/v1/catalog.pb.h"
+#include "consul/coordinate/v1/coordinate.pb.h"
+#include "consul/event/v1/event.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "consul/operators/v1/keyring.pb.h"
 #include "consul/status/v1/status.pb.h"
 #include "services/rpc/method.h"
 
@@ -18,7 +21,10 @@ const MethodTable& PublicApi() {
          {agent::v1::GetSelfRequest::descriptor()->file(),
           catalog::v1::Node::descriptor()->file(), health::v1::HealthCheck::descriptor()->file(),
           kv::v1::KeyValue::descriptor()->file(),
-          status::v1::GetLeaderRequest::descriptor()->file()}) {
+          status::v1::GetLeaderRequest::descriptor()->file(),
+          event::v1::Event::descriptor()->file(),
+          coordinate::v1::Coordinate::descriptor()->file(),
+          operators::v1::Keyring::descriptor()->file()}) {
       for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
     }
     return new MethodTable(services);

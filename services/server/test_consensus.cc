@@ -29,6 +29,8 @@ std::string InShort(const Command& command) {
       return base::StrCat("register ", command.catalog_register().node().node());
     case Command::kCatalogDeregister:
       return base::StrCat("deregister ", command.catalog_deregister().node());
+    case Command::kUpdateCoordinate:
+      return base::StrCat("place ", command.update_coordinate().coordinate().node());
     case Command::kCollectTombstones:
       return base::StrCat("collect ", command.collect_tombstones().index());
     case Command::kSetClusterId:

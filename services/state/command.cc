@@ -7,8 +7,8 @@
 namespace consul::state {
 
 std::string Seal(internal::raft::v1::Command* command) {
-  // All commands so far are of the first version; Fsm::kVersion is the newest.
-  command->set_min_version(1);
+  // Fsm::kVersion is the newest.
+  command->set_min_version(command->has_update_coordinate() ? 2 : 1);
   command->set_proposed_at(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                std::chrono::system_clock::now().time_since_epoch())
                                .count());

@@ -14,8 +14,8 @@ class Command;
 
 namespace consul::state {
 
-// Stamps `command` with the version that every state machine knows and the leader's wall clock, and
-// serialises it.
+// Stamps `command` with the lowest version of the state machine that knows its kind, and with the
+// leader's wall clock, and serialises it.
 std::string Seal(internal::raft::v1::Command* command);
 
 }  // namespace consul::state

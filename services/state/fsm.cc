@@ -73,6 +73,9 @@ absl::Status Fsm::Apply(const FsmEntry& entry, CommandResult* result) {
     case Command::kCatalogDeregister:
       Apply(command_.catalog_deregister());
       return absl::OkStatus();
+    case Command::kUpdateCoordinate:
+      Apply(command_.update_coordinate(), result);
+      return absl::OkStatus();
     case Command::kCollectTombstones:
       Apply(command_.collect_tombstones());
       return absl::OkStatus();
@@ -245,6 +248,7 @@ void Fsm::EraseNode(std::string_view node) {
   if (!tables_.nodes.Erase(key, index_, touched_)) return;
   tables_.services.ErasePrefix(OfNodePrefix(key), index_, touched_);
   tables_.checks.ErasePrefix(OfNodePrefix(key), index_, touched_);
+  tables_.coordinates.Erase(key, index_, touched_);
 }
 
 void Fsm::EraseService(std::string_view node, std::string_view service_id) {
@@ -256,6 +260,21 @@ void Fsm::EraseService(std::string_view node, std::string_view service_id) {
   });
   for (const std::string& check : checks) {
     tables_.checks.Erase(OfNodeKey(node, check), index_, touched_);
+  }
+}
+
+void Fsm::Apply(const internal::raft::v1::UpdateCoordinate& update, CommandResult* result) {
+  const std::string key = NodeKey(update.coordinate().node());
+  const catalog::v1::Node* const node = tables_.nodes.Find(key, nullptr);
+  result->applied = node != nullptr;
+  if (!result->applied) return;
+  coordinate::v1::NodeCoordinate row = update.coordinate();
+  row.set_node(node->node());
+  const coordinate::v1::NodeCoordinate* const existing = tables_.coordinates.Find(key, nullptr);
+  row.set_create_index(existing == nullptr ? index_ : existing->create_index());
+  row.set_modify_index(index_);
+  if (existing == nullptr || !SameRow(row, *existing)) {
+    tables_.coordinates.Put(std::move(row), touched_);
   }
 }
 

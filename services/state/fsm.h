@@ -53,7 +53,7 @@ class Fsm {
  public:
   // The newest kind of command that this state machine knows. A leader proposes nothing newer than
   // what all voters know.
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
 
   struct Batch {
     std::unique_ptr<const Version> version;
@@ -92,6 +92,7 @@ class Fsm {
   void Apply(const internal::raft::v1::KvDeleteTree& del);
   void Apply(const internal::raft::v1::CatalogRegister& registration, CommandResult* result);
   void Apply(const internal::raft::v1::CatalogDeregister& deregistration);
+  void Apply(const internal::raft::v1::UpdateCoordinate& update, CommandResult* result);
   void Apply(const internal::raft::v1::CollectTombstones& collect);
   void Apply(const internal::raft::v1::SetClusterId& set);
 

@@ -5,9 +5,10 @@
 //   register NODE [id=] [address=] [skip] [generation=] [service=ID:NAME] [tags=a,b] [port=N]
 //            [check=ID:STATUS[:SERVICE_ID]]...
 //   deregister NODE [service=ID] [check=ID] [generation=G]
+//   place NODE X [MS]    the coordinate of a node: its first place, its height in ms
 //   collect INDEX    cluster-id ID    time HOURS    no-op    raw HEX    version N
 // Reads of the newest version, or of the one held under a name by `at NAME`:
-//   get KEY   list PREFIX   nodes   services   checks   service NAME   cluster   clock
+//   get KEY   list PREFIX   nodes   services   checks   places   service NAME   cluster   clock
 //   index MAP KEY       index MAP PREFIX*       hold NAME
 //   watch NAME MAP KEY|PREFIX*             prints who is fired after each later write
 // In keys "|" stands for a zero byte, "~" for the empty text; other odd bytes print as \xNN.
@@ -54,7 +55,8 @@ const std::map<std::string, MapId>& MapNames() {
       {"node-ids", kNodeIdMap}, {"node-addresses", kNodeAddressMap},
       {"services", kServiceMap}, {"service-names", kServiceNameMap},
       {"checks", kCheckMap},    {"service-checks", kServiceCheckMap},
-      {"left", kLeftGenerationMap}, {"cluster", kClusterMap}};
+      {"left", kLeftGenerationMap}, {"cluster", kClusterMap},
+      {"coordinates", kCoordinateMap}};
   return *kNames;
 }
 std::string NameOf(MapId map) {
@@ -162,6 +164,11 @@ class Script {
       deregister->set_service_id(words["service"]);
       deregister->set_check_id(words["check"]);
       deregister->set_left_generation(words["generation"]);
+    } else if (words.verb == "place") {
+      auto* coordinate = command.mutable_update_coordinate()->mutable_coordinate();
+      coordinate->set_node(words.at(0));
+      coordinate->mutable_coord()->add_vec(std::stod(words.at(1)));
+      if (!words.at(2).empty()) coordinate->mutable_coord()->set_height(std::stod(words.at(2)));
     } else if (words.verb == "collect") {
       command.mutable_collect_tombstones()->set_index(std::stoull(words.at(0)));
     } else if (words.verb == "cluster-id") {
@@ -307,6 +314,8 @@ class Script {
       version.services().ForEach("", &watch, print);
     } else if (words.verb == "checks") {
       version.checks().ForEach("", &watch, print);
+    } else if (words.verb == "places") {
+      version.coordinates().ForEach("", &watch, print);
     } else if (words.verb == "service") {
       version.services().ForEachBy<ServiceSpec::kByName>(OfServicePrefix(words.at(0)), &watch,
                                                          print);
@@ -325,6 +334,10 @@ class Script {
 
   static std::string Indexes(uint64_t created, uint64_t modified) {
     return StrCat(" created=", created, " modified=", modified);
+  }
+  static std::string Text(const coordinate::v1::NodeCoordinate& row) {
+    return StrCat(row.node(), " at ", row.coord().vec(0), " height ", row.coord().height(),
+                  Indexes(row.create_index(), row.modify_index()));
   }
   static std::string Text(const kv::v1::KeyValue& entry) {
     return StrCat(Escape(entry.key()), "=", Escape(entry.value()),

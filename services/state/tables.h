@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "consul/catalog/v1/catalog.pb.h"
+#include "consul/coordinate/v1/coordinate.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
 #include "services/state/table.h"
@@ -35,12 +36,13 @@ inline constexpr MapId kCheckMap{7};
 inline constexpr MapId kServiceCheckMap{8};
 inline constexpr MapId kLeftGenerationMap{9};
 inline constexpr MapId kClusterMap{10};
+inline constexpr MapId kCoordinateMap{11};
 
 // Lower case of the letters A to Z; other bytes stay.
 std::string LowerCase(std::string_view text);
 
 // Keys, and prefixes of keys (those end in a zero byte), with the maps that they are for.
-// kNodeMap, kNodeIdMap, kNodeAddressMap:
+// kNodeMap and kCoordinateMap; kNodeIdMap; kNodeAddressMap:
 std::string NodeKey(std::string_view node);
 std::string NodeIdKey(std::string_view id);
 std::string NodeAddressPrefix(std::string_view address);
@@ -96,6 +98,15 @@ struct CheckSpec {
       {{kServiceCheckMap, &ServiceKey}}};
 };
 
+// One for each node at most, which goes with its node.
+struct CoordinateSpec {
+  using Message = coordinate::v1::NodeCoordinate;
+  static constexpr MapId kMap = kCoordinateMap;
+  static constexpr bool kKeyInMessage = false;
+  static std::string Key(const Message& coordinate) { return NodeKey(coordinate.node()); }
+  static constexpr std::array<SecondaryIndex<Message>, 0> kIndexes{};
+};
+
 // How long the writes of a left agent's generation are refused.
 inline constexpr uint64_t kLeftGenerationNs = 24ull * 3600 * 1'000'000'000;
 
@@ -120,6 +131,7 @@ struct Tables {
   Table<NodeSpec> nodes;
   Table<ServiceSpec> services;
   Table<CheckSpec> checks;
+  Table<CoordinateSpec> coordinates;
   PersistentMap<LeftGeneration> left_generations;
   // UUID of the cluster, made once; empty: not yet. Slot: kClusterMap, key "id".
   std::string cluster_id;
@@ -140,6 +152,7 @@ struct Tables {
     fn(self.nodes);
     fn(self.services);
     fn(self.checks);
+    fn(self.coordinates);
   }
 };
 

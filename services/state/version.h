@@ -29,6 +29,7 @@ class Version final : public Versioned {
   const Table<NodeSpec>& nodes() const { return tables_.nodes; }
   const Table<ServiceSpec>& services() const { return tables_.services; }
   const Table<CheckSpec>& checks() const { return tables_.checks; }
+  const Table<CoordinateSpec>& coordinates() const { return tables_.coordinates; }
 
   // The cluster's UUID; empty: it has none yet.
   const std::string& cluster_id(WatchSet* watch) const {

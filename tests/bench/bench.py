@@ -18,7 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-from tests.bench import report, tools  # noqa: E402
+from tests.bench import pool, report, tools  # noqa: E402
 from tests.conformance import agent  # noqa: E402
 
 # The servers see one client; its connections are the load.
@@ -31,6 +31,8 @@ MEGABYTE = 1e6
 BUSY = ("get_default", "get_consistent", "catalog_nodes", "dns_node", "grpc_get", "put_1", "put_64")
 BLOCKED = ("blocked_1000", "blocked_10000", "memory_after_blocked")
 STARTING = ("start", "memory_fresh")
+# Of clients, which are ours alone: there is no ratio to aim at.
+POOL = ("client_memory", "client_cpu")
 
 
 class Bench:
@@ -59,6 +61,19 @@ class Bench:
             with self._server(side) as server:
                 self._starting(side, server)
                 self._blocked(side, server)
+        if self._asked(POOL) and side == "ours":
+            self._pool(side)
+
+    def _pool(self, side):
+        figures = []
+
+        def of(which, scale):
+            if not figures:
+                figures.extend(pool.measure(self.binaries[side]))
+            return figures[which] * scale
+
+        self._measure("client_memory", side, lambda: of(0, 1 / MEGABYTE))
+        self._measure("client_cpu", side, lambda: of(1, 100))
 
     def _asked(self, group):
         return any(name in self.names for name in group)

@@ -19,6 +19,8 @@ TARGETS = {
     "grpc_get": Target("gRPC Get, against HTTP GET of ours", "/s", "of_get", 0.5),
     "start": Target("start to first answered read", "s", "limit", 1.0),
     "memory_fresh": Target("memory of a fresh server", "MB", "limit", 38),
+    "client_memory": Target("memory of a client agent, of 50 at rest", "MB", "limit", 28),
+    "client_cpu": Target("CPU of a client agent, of 50 at rest", "%", "limit", 0.5),
 }
 
 

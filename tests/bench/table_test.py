@@ -2,9 +2,11 @@
 Method: the generators' output as text, and tables of made-up figures.
 """
 
+import os
+import types
 import unittest
 
-from tests.bench import report, tools
+from tests.bench import pool, report, tools
 
 DNSPERF = """
   Queries sent:         {sent}
@@ -18,6 +20,19 @@ DNSPERF = """
 
 def dnsperf(sent=10000, lost=0, codes="NOERROR 1000 (100.00%)"):
     return tools.parse_dnsperf(DNSPERF.format(sent=sent, lost=lost, codes=codes))
+
+
+class PoolTest(unittest.TestCase):
+    def test_what_a_process_takes(self):
+        this = types.SimpleNamespace(pid=os.getpid())
+        self.assertGreater(pool.resident_bytes(this), 1 << 20)
+        before = pool.cpu_seconds(this)
+        while pool.cpu_seconds(this) < before + 0.02:
+            pass
+
+    def test_every_agent_has_an_address_of_its_own(self):
+        addresses = {pool.address(number) for number in range(pool.CLIENTS + 1)}
+        self.assertEqual(len(addresses), pool.CLIENTS + 1)
 
 
 class ToolsTest(unittest.TestCase):

@@ -1,0 +1,51 @@
+// Goal: whatever bytes are the body of a request, they are refused with a text, or are a message
+// whose JSON reads back as the same message.
+#include <google/protobuf/message.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "consul/coordinate/v1/coordinate.pb.h"
+#include "consul/event/v1/event.pb.h"
+#include "consul/operators/v1/keyring.pb.h"
+#include "gateway/transcode/json_decode.h"
+#include "gateway/transcode/json_plan.h"
+
+namespace {
+
+using consul::gateway::JsonPlans;
+using google::protobuf::Message;
+
+void Require(bool fact) {
+  if (!fact) std::abort();
+}
+
+void Check(std::string_view json, const Message& prototype) {
+  static JsonPlans* const plans = new JsonPlans;
+  const auto& type = *plans->Of(prototype.GetDescriptor());
+  const std::unique_ptr<Message> message(prototype.New());
+  const absl::Status status = consul::gateway::DecodeJson(json, type, message.get());
+  Require(status.ok() || !status.message().empty());
+  if (!status.ok()) return;
+  // -0 reads back as 0, so the first text may differ from the second, and no later one does.
+  std::string texts[3];
+  for (std::string& text : texts) {
+    consul::gateway::AppendJson(type, *message, &text);
+    message->Clear();
+    Require(consul::gateway::DecodeJson(text, type, message.get()).ok());
+  }
+  Require(texts[1] == texts[2]);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view json(reinterpret_cast<const char*>(data), size);
+  Check(json, consul::coordinate::v1::UpdateRequest::default_instance());
+  Check(json, consul::operators::v1::InstallKeyRequest::default_instance());
+  Check(json, consul::event::v1::Event::default_instance());
+  return 0;
+}
