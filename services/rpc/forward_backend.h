@@ -6,6 +6,8 @@
 // cannot do anything twice: a read always, a write only as long as it has surely not arrived, or
 // the server says that nothing came of it.
 //
+// Blocking reads that ask the same wait as one (shared_reads.h).
+//
 // A reply carries no validity yet: whoever keeps replies (DNS) keeps none of these.
 //
 // Threads: Start on the executor's thread of each call; SetServers and known_servers from any.
@@ -22,6 +24,7 @@
 #include "services/rpc/handlers.h"
 #include "services/rpc/server_links.h"
 #include "services/rpc/server_list.h"
+#include "services/rpc/shared_reads.h"
 
 namespace consul::rpc {
 
@@ -61,13 +64,16 @@ class ForwardBackend : public Backend {
 
   // Nothing of its own is under way when it returns, and no call goes on that waits for a server
   // to answer. Idempotent.
-  void Stop() { links_.Stop(); }
+  void Stop();
 
  private:
+  void Forward(Call* call);
+
   const Options options_;
   const Handlers* const handlers_;
   base::TimerQueue timers_{"forward"};
   ServerLinks links_;
+  SharedReads shared_;
 };
 
 }  // namespace consul::rpc

@@ -49,6 +49,28 @@ std::string WholeDuration(std::chrono::milliseconds duration) {
   return bytes;
 }
 
+// Reads the message that is one field of `bytes`, skipping the others. Absent, it stays empty.
+bool DecodeField(const grpc::ByteBuffer& bytes, const google::protobuf::FieldDescriptor* field,
+                 google::protobuf::MessageLite* message) {
+  if (field == nullptr || bytes.Length() == 0) return true;
+  grpc::ByteBuffer copy(bytes);  // of the references, for the reader wants to change them
+  grpc::ProtoBufferReader reader(&copy);
+  CodedInputStream in(&reader);
+  const uint32_t wanted = Tag(field->number(), kLengthDelimited);
+  while (const uint32_t tag = in.ReadTag()) {
+    if (tag != wanted) {
+      if (!WireFormatLite::SkipField(&in, tag)) return false;
+      continue;
+    }
+    uint32_t size = 0;
+    if (!in.ReadVarint32(&size) || size > bytes.Length()) return false;
+    const auto limit = in.PushLimit(static_cast<int>(size));
+    if (!message->MergeFromCodedStream(&in) || !in.ConsumedEntireMessage()) return false;
+    in.PopLimit(limit);
+  }
+  return true;
+}
+
 }  // namespace
 
 bool Decode(const grpc::ByteBuffer& bytes, google::protobuf::Message* message) {
@@ -76,23 +98,13 @@ bool Encode(const google::protobuf::Message& message, size_t bytes_max, grpc::By
 
 QueryOptions OptionsOf(const Method& method, const grpc::ByteBuffer& request) {
   QueryOptions options;
-  if (method.options_field == nullptr || request.Length() == 0) return options;
-  grpc::ByteBuffer copy(request);  // of the references, for the reader wants to change them
-  grpc::ProtoBufferReader reader(&copy);
-  CodedInputStream in(&reader);
-  const uint32_t wanted = Tag(method.options_field->number(), kLengthDelimited);
-  while (const uint32_t tag = in.ReadTag()) {
-    if (tag != wanted) {
-      if (!WireFormatLite::SkipField(&in, tag)) return {};
-      continue;
-    }
-    uint32_t size = 0;
-    if (!in.ReadVarint32(&size) || size > request.Length()) return {};
-    const auto limit = in.PushLimit(static_cast<int>(size));
-    if (!options.MergeFromCodedStream(&in) || !in.ConsumedEntireMessage()) return {};
-    in.PopLimit(limit);
-  }
+  if (!DecodeField(request, method.options_field, &options)) options.Clear();
   return options;
+}
+
+uint64_t IndexOf(const Method& method, const grpc::ByteBuffer& reply) {
+  query::v1::QueryMeta meta;
+  return DecodeField(reply, method.meta_field, &meta) ? meta.index() : 0;
 }
 
 grpc::ByteBuffer WithWait(const grpc::ByteBuffer& request, std::chrono::milliseconds wait) {

@@ -36,6 +36,9 @@ bool Encode(const google::protobuf::Message& message, size_t bytes_max, grpc::By
 // none, or it is malformed: whoever is asked will say so.
 query::v1::QueryOptions OptionsOf(const Method& method, const grpc::ByteBuffer& request);
 
+// The index of a reply of `method`; 0 where the method has none, or the reply is malformed.
+uint64_t IndexOf(const Method& method, const grpc::ByteBuffer& reply);
+
 // `request`, of a method with QueryOptions, with its wait set to `wait`, the rest as it is.
 // REQUIRES: wait > 0.
 grpc::ByteBuffer WithWait(const grpc::ByteBuffer& request, std::chrono::milliseconds wait);

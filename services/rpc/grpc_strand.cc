@@ -8,9 +8,9 @@
 
 namespace consul::rpc {
 
-EventThread::EventThread(std::function<void()> idle)
+EventThread::EventThread(std::function<void()> idle, const char* name)
     : idle_(std::move(idle)), thread_([this] { Run(); }) {
-  pthread_setname_np(thread_.native_handle(), "rpc");
+  pthread_setname_np(thread_.native_handle(), name);
 }
 
 EventThread::~EventThread() {

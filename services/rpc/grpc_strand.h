@@ -21,11 +21,11 @@
 
 namespace consul::rpc {
 
-// The thread "rpc", which runs tasks until it is stopped.
+// A thread that runs tasks until it is stopped.
 class EventThread final : public Executor {
  public:
-  // `idle` runs on the thread when it has had no task for a second.
-  explicit EventThread(std::function<void()> idle);
+  // `idle` runs on the thread when it has had no task for a second. `name` has 15 bytes at most.
+  explicit EventThread(std::function<void()> idle, const char* name = "rpc");
   // Runs what was posted, then ends the thread. REQUIRES: nothing posts any more.
   ~EventThread();
 
