@@ -90,6 +90,35 @@ class KeyringTest(MembershipStory):
             self.assertIn(line + "\n", result.stderr)
 
 
+class WanTest(MembershipStory):
+    """consul join -wan: servers of two datacenters."""
+
+    def wan_members(self, host):
+        lines = host.cli("members", "-wan").stdout.splitlines()
+        return {line.split()[0]: line.split()[2] for line in lines}
+
+    def test_servers_of_two_datacenters_know_each_other(self):
+        other = self.switch.host("s2", 2)
+        self.start(other, "-server", "-bootstrap", "-datacenter", "dc2")
+        joined = other.cli("join", "-wan", self.server.address)
+        self.assertEqual(joined.returncode, 0, joined.stderr)
+        both = {"server.dc1": "alive", "s2.dc2": "alive"}
+        for host in (self.server, other):
+            eventually(lambda host=host: self.wan_members(host) == both, f"both at {host.name}")
+        self.logged(self.server, f"[INFO] serf: EventMemberJoin: s2.dc2 {other.address}\n")
+        self.assertIn(
+            "Successfully contacted all live nodes", other.cli("reachability", "-wan").stdout
+        )
+        # Their LAN pools have nothing to do with each other, and calls do not go there yet.
+        self.sees()
+        elsewhere = self.server.get("/v1/kv/x?dc=dc2")
+        self.assertEqual((elsewhere.status, elsewhere.body), (500, b"No path to datacenter"))
+        self.agents["s2"].signal(2)
+        self.assertEqual(self.agents["s2"].wait(), 0)
+        both["s2.dc2"] = "left"
+        eventually(lambda: self.wan_members(self.server) == both, "s2 left")
+
+
 class ReachabilityTest(MembershipStory):
     """consul reachability"""
 
