@@ -324,6 +324,9 @@ bool SimText::RunFault(const Words& words) {
     network.HealAll();
   } else if (verb == "loss") {
     network.weather().loss = std::stod(words.at(1));
+  } else if (verb == "delay") {
+    network.weather().delay_min = ToDuration(words.at(1));
+    network.weather().delay_max = ToDuration(words.at(1));
   } else if (verb == "kill") {
     pool_->Kill(host(1));
     network.SetRefuses(host(1), Has(words, "refuses"));
