@@ -5,7 +5,7 @@
 // slow, and clocks that drift. Everything random comes from one seed, so a run is the same again.
 //
 // Threads: none of its own; a test owns it.
-// Background: services/gossip/README.md (Tests).
+// Background: services/gossip/swim.md (Tests).
 #ifndef CONSUL_SERVICES_GOSSIP_SIM_NETWORK_H_
 #define CONSUL_SERVICES_GOSSIP_SIM_NETWORK_H_
 

@@ -4,7 +4,7 @@
 // killed, started again as the same or as another member, and looked at.
 //
 // Threads: none of its own; a test owns it.
-// Background: services/gossip/README.md (Tests).
+// Background: services/gossip/swim.md (Tests).
 #ifndef CONSUL_SERVICES_GOSSIP_SIM_POOL_H_
 #define CONSUL_SERVICES_GOSSIP_SIM_POOL_H_
 

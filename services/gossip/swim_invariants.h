@@ -4,7 +4,7 @@
 // promises. It keeps its own history, of every incarnation that every node id has ever had.
 //
 // Threads: none of its own; a test owns it.
-// Background: services/gossip/README.md (Tests).
+// Background: services/gossip/swim.md (Tests).
 #ifndef CONSUL_SERVICES_GOSSIP_SWIM_INVARIANTS_H_
 #define CONSUL_SERVICES_GOSSIP_SWIM_INVARIANTS_H_
 
