@@ -245,6 +245,7 @@ void SimNetwork::ArmTimer(HostId id) {
   timer.kind = EventKind::kTimer;
   timer.host = id;
   timer.life = host.life;
+  timer.timer = ++host.timer;
   Schedule(at, std::move(timer));
 }
 
@@ -261,12 +262,14 @@ void SimNetwork::RunUntil(Time until) {
 void SimNetwork::Run(uint32_t index) {
   Host& host = hosts_[events_[index].host.value];
   const bool packet = events_[index].kind == EventKind::kPacket;
+  const bool timer = events_[index].kind == EventKind::kTimer;
   const bool stale = host.process == nullptr ||
-                     (!packet && events_[index].life != host.life);
+                     (!packet && events_[index].life != host.life) ||
+                     (timer && events_[index].timer != host.timer);
   if (!stale && host.paused_until > now_) {
-    if (events_[index].kind == EventKind::kTimer) host.timer_at = Time::max();
+    if (timer) host.timer_at = Time::max();
     const bool full = packet && host.inbox_packets >= kInboxPacketsMax;
-    if (!full && events_[index].kind != EventKind::kTimer) {
+    if (!full && !timer) {
       host.inbox_packets += packet ? 1 : 0;
       host.inbox.push_back(index);
       return;

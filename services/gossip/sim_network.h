@@ -124,6 +124,7 @@ class SimNetwork {
     uint64_t life = 0;  // of the host, when the event is for one process alone
     Endpoint peer;
     StreamId stream;
+    uint64_t timer = 0;  // which of the host's timers
     std::string bytes;
   };
   struct Due {
@@ -147,6 +148,7 @@ class SimNetwork {
     Time drift_since;  // where the host's clock agreed with
     Time local_since;  // this of its own
     Time timer_at = Time::max();
+    uint64_t timer = 0;  // the last one that was armed; the others mean nothing any more
     SimTraffic traffic;
   };
   struct StreamEnd {
