@@ -411,6 +411,7 @@ void SimText::Inject(const Words& words) {
     if (!Value(words, "meta").empty()) info.meta = Value(words, "meta");
     if (!Value(words, "at").empty()) info.address = *Endpoint::Parse(Value(words, "at"));
     const Member member(info);
+    pool_->Forge(info.id, incarnation);
     if (words.at(2) == "ask") {
       packet = EncodeIndirectPing({Sequence{1}, name, member.id_check, info.address, accuser});
     }
