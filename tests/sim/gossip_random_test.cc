@@ -67,7 +67,7 @@ class RandomRun {
       if (pool_.up(host) && pool_.swim(host).leaving()) pool_.Kill(host);
       if (!pool_.up(host)) Start(host);
     }
-    const auto asleep = [&](HostId host) { return network.paused(host); };
+    const auto asleep = [&](HostId host) { return network.paused(host) || network.stalled(host); };
     while (std::any_of(hosts_.begin(), hosts_.end(), asleep) && Broken().empty()) Pass(seconds(1));
     while (recovery_ < kRecovery && Broken().empty()) {
       Pass(seconds(1));
@@ -160,7 +160,12 @@ class RandomRun {
       pool_.Kill(host);
     } else if (dice < 24) {
       const uint64_t pause_max = random_.Below(4) == 0 ? 40'000 : 3000;
-      pool_.network().Pause(host, milliseconds(random_.Below(pause_max)));
+      const auto pause = milliseconds(random_.Below(pause_max));
+      if (random_.Below(3) == 0) {
+        pool_.network().Stall(host, pause);
+      } else {
+        pool_.network().Pause(host, pause);
+      }
     } else if (dice < 30) {
       pool_.network().SetSlowness(host, milliseconds(random_.Below(2) * random_.Below(700)));
     } else if (dice < 42) {
@@ -362,7 +367,10 @@ TEST(GossipRandomTest, OfTwoMembersOfOneNameTheOneWithTheSmallerIdStays) {
     // Again and again: the one that joined may have lost its name, and left, before it was done.
     for (int time = 0; time < 8; ++time) {
       const HostId from = sides[0][random.Below(sides[0].size())];
-      const HostId to = sides[1][random.Below(sides[1].size())];
+      HostId to{};
+      do {
+        to = sides[1][random.Below(sides[1].size())];
+      } while (pool.swim(to).leaving());
       pool.Join(from, to);
       pool.network().RunFor(seconds(20));
     }
