@@ -9,10 +9,14 @@
 #include <string_view>
 #include <vector>
 
+#include "google/protobuf/stubs/logging.h"
 #include "services/gossip/swim.h"
 
 namespace consul::gossip {
 namespace {
+
+// Or every input of bad UTF-8 is a line.
+[[maybe_unused]] const auto kQuiet = google::protobuf::SetLogHandler(nullptr);
 
 void Require(bool fact) {
   if (!fact) std::abort();
