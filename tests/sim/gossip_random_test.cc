@@ -365,12 +365,15 @@ TEST(GossipRandomTest, OfTwoMembersOfOneNameTheOneWithTheSmallerIdStays) {
     }
     pool.network().RunFor(seconds(10));
     // Again and again: the one that joined may have lost its name, and left, before it was done.
+    const auto staying = [&](const std::vector<HostId>& side) {
+      for (;;) {
+        const HostId host = side[random.Below(side.size())];
+        if (!pool.swim(host).leaving()) return host;
+      }
+    };
     for (int time = 0; time < 8; ++time) {
-      const HostId from = sides[0][random.Below(sides[0].size())];
-      HostId to{};
-      do {
-        to = sides[1][random.Below(sides[1].size())];
-      } while (pool.swim(to).leaving());
+      const HostId from = staying(sides[0]);
+      const HostId to = staying(sides[1]);
       pool.Join(from, to);
       pool.network().RunFor(seconds(20));
     }
