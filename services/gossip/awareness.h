@@ -5,7 +5,7 @@
 // accuses others.
 //
 // Threads: pure value type; its owner's.
-// Background: services/gossip/README.md (Local health); "Lifeguard" (Dadgar 2017).
+// Background: services/gossip/swim.md (Local health); "Lifeguard" (Dadgar 2017).
 #ifndef CONSUL_SERVICES_GOSSIP_AWARENESS_H_
 #define CONSUL_SERVICES_GOSSIP_AWARENESS_H_
 

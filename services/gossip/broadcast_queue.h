@@ -5,7 +5,7 @@
 // overtakes what most have heard already.
 //
 // Threads: none of its own; its owner's.
-// Background: services/gossip/README.md (Broadcasts).
+// Background: services/gossip/swim.md (Broadcasts).
 #ifndef CONSUL_SERVICES_GOSSIP_BROADCAST_QUEUE_H_
 #define CONSUL_SERVICES_GOSSIP_BROADCAST_QUEUE_H_
 

@@ -4,7 +4,7 @@
 // is no defence: whoever can choose names can make two of one hash, and is in the pool already.
 //
 // Threads: pure values.
-// Background: services/gossip/README.md (Exchanges).
+// Background: services/gossip/swim.md (Exchanges).
 #ifndef CONSUL_SERVICES_GOSSIP_HASH_H_
 #define CONSUL_SERVICES_GOSSIP_HASH_H_
 

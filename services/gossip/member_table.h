@@ -5,7 +5,7 @@
 // immutable Member, so that a simulation holds thousands of tables of thousands.
 //
 // Threads: none of its own; its owner's.
-// Background: services/gossip/README.md (Exchanges).
+// Background: services/gossip/swim.md (Exchanges).
 #ifndef CONSUL_SERVICES_GOSSIP_MEMBER_TABLE_H_
 #define CONSUL_SERVICES_GOSSIP_MEMBER_TABLE_H_
 

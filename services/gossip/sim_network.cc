@@ -37,6 +37,7 @@ void SimNetwork::SetProcess(HostId id, SimProcess* process) {
   host.inbox.clear();
   host.inbox_packets = 0;
   host.paused_until = Time{};
+  host.stalled_until = Time{};
   if (process != nullptr) Pump(id);
 }
 
@@ -51,11 +52,21 @@ void SimNetwork::SetAddress(HostId id, const Endpoint& address) {
 void SimNetwork::Pause(HostId id, Duration duration) {
   Host& host = hosts_[id.value];
   host.paused_until = std::max(host.paused_until, now_ + duration);
+  WakeAt(id, host.paused_until);
+}
+
+void SimNetwork::Stall(HostId id, Duration duration) {
+  Host& host = hosts_[id.value];
+  host.stalled_until = std::max(host.stalled_until, now_ + duration);
+  WakeAt(id, host.stalled_until);
+}
+
+void SimNetwork::WakeAt(HostId id, Time at) {
   Event wake;
   wake.kind = EventKind::kWake;
   wake.host = id;
-  wake.life = host.life;
-  Schedule(host.paused_until, std::move(wake));
+  wake.life = hosts_[id.value].life;
+  Schedule(at, std::move(wake));
 }
 
 void SimNetwork::SetDrift(HostId id, int parts_per_million) {
@@ -103,7 +114,7 @@ void SimNetwork::SendPacket(HostId from, const Endpoint& to, std::string bytes) 
     refused.host = from;
     refused.life = hosts_[from.value].life;
     refused.peer = to;
-    Schedule(now_ + Delay() + Delay(), std::move(refused));
+    Schedule(Leaves(from) + Delay() + Delay(), std::move(refused));
     return;
   }
   for (int copies = Chance(weather_.duplication) ? 2 : 1; copies > 0; --copies) {
@@ -113,13 +124,13 @@ void SimNetwork::SendPacket(HostId from, const Endpoint& to, std::string bytes) 
     packet.host = target->second;
     packet.peer = hosts_[from.value].address;
     packet.bytes = copies > 1 ? bytes : std::move(bytes);
-    Schedule(now_ + Delay(), std::move(packet));
+    Schedule(Leaves(from) + Delay(), std::move(packet));
   }
 }
 
 // In order: nothing arrives before what was sent before it.
-Time SimNetwork::ArrivalOnStream(Wire* wire) {
-  Time arrival = now_ + Delay();
+Time SimNetwork::ArrivalOnStream(HostId from, Wire* wire) {
+  Time arrival = Leaves(from) + Delay();
   while (Chance(weather_.stream_loss)) arrival += kRetransmission;
   arrival = std::max(arrival, wire->busy_until);
   wire->busy_until = arrival;
@@ -142,7 +153,7 @@ void SimNetwork::OpenStream(HostId from, StreamId stream, const Endpoint& to) {
     refused.life = hosts_[from.value].life;
     refused.stream = stream;
     refused.bytes = "connection refused";
-    Schedule(now_ + Delay() + Delay(), std::move(refused));
+    Schedule(Leaves(from) + Delay() + Delay(), std::move(refused));
     return;
   }
   const StreamEnd here{from, stream};
@@ -155,7 +166,7 @@ void SimNetwork::OpenStream(HostId from, StreamId stream, const Endpoint& to) {
   accepted.life = host.life;
   accepted.stream = there.stream;
   accepted.peer = hosts_[from.value].address;
-  const Time arrival = ArrivalOnStream(&streams_[here]);
+  const Time arrival = ArrivalOnStream(from, &streams_[here]);
   Schedule(arrival, std::move(accepted));
   Event opened;
   opened.kind = EventKind::kOpened;
@@ -176,7 +187,7 @@ void SimNetwork::SendStream(HostId from, StreamId stream, std::string message) {
   data.life = hosts_[data.host.value].life;
   data.stream = wire->second.other.stream;
   data.bytes = std::move(message);
-  Schedule(ArrivalOnStream(&wire->second), std::move(data));
+  Schedule(ArrivalOnStream(from, &wire->second), std::move(data));
 }
 
 void SimNetwork::CloseStream(HostId from, StreamId stream) {
@@ -191,7 +202,7 @@ void SimNetwork::CloseStream(HostId from, StreamId stream) {
     closed.life = hosts_[there.host.value].life;
     closed.stream = there.stream;
     closed.bytes = "closed by the other side";
-    Schedule(ArrivalOnStream(&wire->second), std::move(closed));
+    Schedule(ArrivalOnStream(from, &wire->second), std::move(closed));
   }
   streams_.erase(here);
 }
@@ -245,6 +256,7 @@ void SimNetwork::ArmTimer(HostId id) {
   timer.kind = EventKind::kTimer;
   timer.host = id;
   timer.life = host.life;
+  timer.timer = ++host.timer;
   Schedule(at, std::move(timer));
 }
 
@@ -261,12 +273,15 @@ void SimNetwork::RunUntil(Time until) {
 void SimNetwork::Run(uint32_t index) {
   Host& host = hosts_[events_[index].host.value];
   const bool packet = events_[index].kind == EventKind::kPacket;
+  const bool timer = events_[index].kind == EventKind::kTimer;
   const bool stale = host.process == nullptr ||
-                     (!packet && events_[index].life != host.life);
-  if (!stale && host.paused_until > now_) {
-    if (events_[index].kind == EventKind::kTimer) host.timer_at = Time::max();
+                     (!packet && events_[index].life != host.life) ||
+                     (timer && events_[index].timer != host.timer);
+  const bool held = host.paused_until > now_ || (host.stalled_until > now_ && !timer);
+  if (!stale && held) {
+    if (timer) host.timer_at = Time::max();
     const bool full = packet && host.inbox_packets >= kInboxPacketsMax;
-    if (!full && events_[index].kind != EventKind::kTimer) {
+    if (!full && !timer) {
       host.inbox_packets += packet ? 1 : 0;
       host.inbox.push_back(index);
       return;

@@ -5,10 +5,11 @@
 // slow, and clocks that drift. Everything random comes from one seed, so a run is the same again.
 //
 // Threads: none of its own; a test owns it.
-// Background: services/gossip/README.md (Tests).
+// Background: services/gossip/swim.md (Tests).
 #ifndef CONSUL_SERVICES_GOSSIP_SIM_NETWORK_H_
 #define CONSUL_SERVICES_GOSSIP_SIM_NETWORK_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -89,6 +90,10 @@ class SimNetwork {
   // The process does not run until then. What comes meanwhile waits, some of it in vain.
   void Pause(HostId host, Duration duration);
   bool paused(HostId host) const { return hosts_[host.value].paused_until > now_; }
+  // The process runs, its sockets do not: what comes, and what it sends, waits until then, some of
+  // it in vain.
+  void Stall(HostId host, Duration duration);
+  bool stalled(HostId host) const { return hosts_[host.value].stalled_until > now_; }
   // Each input reaches the process up to this much later than it came.
   void SetSlowness(HostId host, Duration slowness) { hosts_[host.value].slowness = slowness; }
   // The host's clock runs this many millionths faster; at most a thousand, either way.
@@ -124,6 +129,7 @@ class SimNetwork {
     uint64_t life = 0;  // of the host, when the event is for one process alone
     Endpoint peer;
     StreamId stream;
+    uint64_t timer = 0;  // which of the host's timers
     std::string bytes;
   };
   struct Due {
@@ -140,13 +146,15 @@ class SimNetwork {
     uint64_t life = 0;
     bool refuses = false;
     Time paused_until;
-    std::vector<uint32_t> inbox;  // events that wait for the end of the pause
+    Time stalled_until;
+    std::vector<uint32_t> inbox;  // events that wait for the end of a pause or stall
     size_t inbox_packets = 0;
     Duration slowness{};
     int drift = 0;
     Time drift_since;  // where the host's clock agreed with
     Time local_since;  // this of its own
     Time timer_at = Time::max();
+    uint64_t timer = 0;  // the last one that was armed; the others mean nothing any more
     SimTraffic traffic;
   };
   struct StreamEnd {
@@ -168,7 +176,10 @@ class SimNetwork {
   Duration Delay();
   bool Chance(double probability) { return probability > 0 && random_.Unit() < probability; }
   bool IsCut(HostId from, HostId to) const { return !cuts_.empty() && cuts_.count({from, to}) > 0; }
-  Time ArrivalOnStream(Wire* wire);
+  void WakeAt(HostId host, Time at);
+  // When what `from` sends now leaves it.
+  Time Leaves(HostId from) const { return std::max(now_, hosts_[from.value].stalled_until); }
+  Time ArrivalOnStream(HostId from, Wire* wire);
   void BreakStreams(HostId host);
 
   Random random_;

@@ -139,7 +139,9 @@ void SimPool::Preload() {
     if (up(HostId{i})) members.push_back(swim(HostId{i}).table_for_test().member(Slot{0}));
   }
   for (uint32_t i = 0; i < hosts_.size(); ++i) {
-    if (up(HostId{i})) swim(HostId{i}).PreloadForTest(members);
+    if (!up(HostId{i})) continue;
+    swim(HostId{i}).PreloadForTest(members);
+    if (watched_) invariants_.OnPreload(i, swim(HostId{i}));
   }
 }
 

@@ -4,7 +4,7 @@
 // killed, started again as the same or as another member, and looked at.
 //
 // Threads: none of its own; a test owns it.
-// Background: services/gossip/README.md (Tests).
+// Background: services/gossip/swim.md (Tests).
 #ifndef CONSUL_SERVICES_GOSSIP_SIM_POOL_H_
 #define CONSUL_SERVICES_GOSSIP_SIM_POOL_H_
 
@@ -39,6 +39,10 @@ class SimPool {
   // Checks every promise after every step; small pools can afford it.
   void WatchInvariants() { watched_ = true; }
   const SwimInvariants& invariants() const { return invariants_; }
+  // A test speaks in the name of this node id.
+  void Forge(const std::string& id, Incarnation incarnation) {
+    invariants_.OnForged(id, incarnation);
+  }
 
   // ---- Hosts. The first address of host n is 10.x.y.z of n, port 7946.
   HostId AddHost(std::string name);
@@ -71,6 +75,7 @@ class SimPool {
   void With(HostId host, const Call& call) {
     call(&swim(host), network_.LocalNow(host));
     network_.Pump(host);
+    Observe(host);
   }
 
   // Whether all members that are up, and do not leave, know each other as alive, and nobody else as

@@ -324,6 +324,9 @@ bool SimText::RunFault(const Words& words) {
     network.HealAll();
   } else if (verb == "loss") {
     network.weather().loss = std::stod(words.at(1));
+  } else if (verb == "delay") {
+    network.weather().delay_min = ToDuration(words.at(1));
+    network.weather().delay_max = ToDuration(words.at(1));
   } else if (verb == "kill") {
     pool_->Kill(host(1));
     network.SetRefuses(host(1), Has(words, "refuses"));
@@ -408,6 +411,7 @@ void SimText::Inject(const Words& words) {
     if (!Value(words, "meta").empty()) info.meta = Value(words, "meta");
     if (!Value(words, "at").empty()) info.address = *Endpoint::Parse(Value(words, "at"));
     const Member member(info);
+    pool_->Forge(info.id, incarnation);
     if (words.at(2) == "ask") {
       packet = EncodeIndirectPing({Sequence{1}, name, member.id_check, info.address, accuser});
     }

@@ -1,10 +1,10 @@
 // services/gossip/sim_text.h
 //
 // A small language for simulated pools, and words for what happens in them: what text tests of
-// membership are written in. services/gossip/README.md has the commands.
+// membership are written in. services/gossip/swim.md has the commands.
 //
 // Threads: none of its own; a test owns it.
-// Background: services/gossip/README.md (Tests).
+// Background: services/gossip/swim.md (Tests).
 #ifndef CONSUL_SERVICES_GOSSIP_SIM_TEXT_H_
 #define CONSUL_SERVICES_GOSSIP_SIM_TEXT_H_
 

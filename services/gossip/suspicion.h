@@ -4,7 +4,7 @@
 // wait as independent members confirm the suspicion; this file is that curve and nothing else.
 //
 // Threads: pure value types; their owner's.
-// Background: services/gossip/README.md (Suspicion); "Lifeguard" (Dadgar 2017), section IV.
+// Background: services/gossip/swim.md (Suspicion); "Lifeguard" (Dadgar 2017), section IV.
 #ifndef CONSUL_SERVICES_GOSSIP_SUSPICION_H_
 #define CONSUL_SERVICES_GOSSIP_SUSPICION_H_
 

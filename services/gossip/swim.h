@@ -14,7 +14,7 @@
 // driver's, by Codec.
 //
 // Threads: none of its own. One thread (the driver's) makes all calls.
-// Background: services/gossip/README.md; "SWIM" (Das 2002); "Lifeguard" (Dadgar 2017).
+// Background: services/gossip/swim.md; "SWIM" (Das 2002); "Lifeguard" (Dadgar 2017).
 #ifndef CONSUL_SERVICES_GOSSIP_SWIM_H_
 #define CONSUL_SERVICES_GOSSIP_SWIM_H_
 
@@ -34,6 +34,7 @@
 #include "services/gossip/member.h"
 #include "services/gossip/member_table.h"
 #include "services/gossip/random.h"
+#include "services/gossip/round_trips.h"
 #include "services/gossip/suspicion.h"
 #include "services/gossip/swim_options.h"
 #include "services/gossip/swim_output.h"
@@ -235,6 +236,7 @@ class Swim {
   void TickProbe();
   void TickRelays();
   void StartProbe();
+  Duration AckWait() const;
   void AskOthers();
   void EndProbe(bool answered);
   void JudgeProbe();
@@ -311,6 +313,7 @@ class Swim {
   uint32_t sequence_;
   Time next_probe_at_;
   std::optional<Probe> probe_;
+  RoundTrips round_trips_;
   std::vector<Relay> relays_;
   std::string ack_payload_;
 

@@ -8,9 +8,21 @@
 namespace consul::gossip {
 
 void SwimInvariants::OnStart(uint32_t host, const Swim& swim) {
-  lives_[host] = {swim.incarnation(), false};
+  lives_[host] = {swim.incarnation(), false, {}};
   Incarnation& highest = highest_[swim.self().id];
   highest = std::max(highest, swim.incarnation());
+}
+
+void SwimInvariants::OnPreload(uint32_t host, const Swim& swim) {
+  swim.ForEachMember([&](const Entry& entry) {
+    MemberPtr& told = lives_[host].known[entry.member->info.name].told;
+    if (told == nullptr) told = entry.member;
+  });
+}
+
+void SwimInvariants::OnForged(const std::string& id, Incarnation incarnation) {
+  Incarnation& highest = highest_[id];
+  highest = std::max(highest, incarnation);
 }
 
 void SwimInvariants::Break(const Swim& swim, std::string what) {
@@ -28,6 +40,7 @@ void SwimInvariants::OnOutput(uint32_t host, const Swim& swim, const Output& out
     Break(swim, "is gone and still speaks");
   }
   life.gone = life.gone || output.left_done;
+  for (const Change& change : output.changes) CheckChange(swim, change, &life);
   for (const Packet& packet : output.packets) CheckPacket(swim, packet, ticked);
   for (const StreamSend& send : output.stream_sends) {
     if (send.message.size() > swim.options().stream_message_bytes_max) {
@@ -69,6 +82,7 @@ void SwimInvariants::Check(uint32_t host, const Swim& swim) {
   Incarnation& highest = highest_[swim.self().id];
   highest = std::max(highest, swim.incarnation());
   CheckTable(swim);
+  CheckBeliefs(swim, &life);
   CheckSuspicions(swim);
   const QueueLengths queued = swim.queue_lengths();
   const size_t longest =
@@ -99,6 +113,75 @@ void SwimInvariants::CheckTable(const Swim& swim) {
       self->member->info != swim.self()) {
     Break(swim, "its own entry differs from itself");
   }
+}
+
+// Changes make sense in their order: whoever follows them knows who is there.
+void SwimInvariants::CheckChange(const Swim& swim, const Change& change, Life* life) {
+  const Entry& entry = change.entry;
+  Known& known = life->known[entry.member->info.name];
+  const bool told = known.told != nullptr;
+  const bool same = told && known.told->info.id == entry.member->info.id;
+  const bool was_living = told && IsLiving(known.told_state);
+  bool right = false;
+  switch (change.kind) {
+    case ChangeKind::kJoined:
+      right = !same && !was_living && IsLiving(entry.state);
+      break;
+    case ChangeKind::kUpdated:
+      right = same && was_living && IsLiving(entry.state) &&
+              known.told->info != entry.member->info;
+      break;
+    case ChangeKind::kBack:
+      right = same && !was_living && IsLiving(entry.state);
+      break;
+    case ChangeKind::kFailed:
+      right = entry.state == LifeState::kDead &&
+              (same ? known.told_state != LifeState::kDead : !was_living);
+      break;
+    case ChangeKind::kLeft:
+      right = entry.state == LifeState::kLeft &&
+              (same ? known.told_state != LifeState::kLeft : !was_living);
+      break;
+  }
+  if (!right) {
+    Break(swim, base::StrCat("a change of kind ", static_cast<int>(change.kind), " of ",
+                             entry.member->info.name, ", which was ",
+                             told ? ToText(known.told_state) : "unknown"));
+  }
+  known.told = entry.member;
+  known.told_state = entry.state;
+}
+
+// What is believed is what was told, and of one node id it never goes back: to a lower incarnation,
+// or within one from dead to living.
+void SwimInvariants::CheckBeliefs(const Swim& swim, Life* life) {
+  swim.ForEachMember([&](const Entry& entry) {
+    const MemberInfo& info = entry.member->info;
+    if (info.name == swim.self().name) return;
+    Known& known = life->known[info.name];
+    const bool as_told = known.told != nullptr && known.told->info == info &&
+                         (IsLiving(entry.state) ? IsLiving(known.told_state)
+                                                : entry.state == known.told_state);
+    if (!as_told) Break(swim, base::StrCat("believes other than it told of ", info.name));
+    const bool back = known.id == info.id &&
+                      (entry.incarnation < known.incarnation ||
+                       (entry.incarnation == known.incarnation && entry.state < known.state));
+    if (back) {
+      Break(swim, base::StrCat("went back to ", ToText(entry.state), " ", entry.incarnation.value,
+                               " of ", info.name, ", from ", ToText(known.state), " ",
+                               known.incarnation.value));
+    }
+    known.id = info.id;
+    known.incarnation = entry.incarnation;
+    known.state = entry.state;
+  });
+  std::erase_if(life->known, [&](const auto& item) {
+    if (swim.Find(item.first).has_value()) return false;
+    if (IsLiving(item.second.told_state)) {
+      Break(swim, base::StrCat("has forgotten ", item.first, ", which it believed living"));
+    }
+    return true;
+  });
 }
 
 void SwimInvariants::CheckSuspicions(const Swim& swim) {

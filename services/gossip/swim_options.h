@@ -4,7 +4,7 @@
 // with their reasons.
 //
 // Threads: pure values.
-// Background: services/gossip/README.md; docs/GOSSIP.md for what the figures give.
+// Background: services/gossip/swim.md; docs/GOSSIP.md for what the figures give.
 #ifndef CONSUL_SERVICES_GOSSIP_SWIM_OPTIONS_H_
 #define CONSUL_SERVICES_GOSSIP_SWIM_OPTIONS_H_
 

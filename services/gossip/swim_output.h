@@ -4,7 +4,7 @@
 // layer above.
 //
 // Threads: pure values.
-// Background: services/gossip/README.md (The driver's contract).
+// Background: services/gossip/swim.md (The driver's contract).
 #ifndef CONSUL_SERVICES_GOSSIP_SWIM_OUTPUT_H_
 #define CONSUL_SERVICES_GOSSIP_SWIM_OUTPUT_H_
 

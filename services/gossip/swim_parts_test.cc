@@ -8,6 +8,7 @@
 #include "services/gossip/awareness.h"
 #include "services/gossip/broadcast_queue.h"
 #include "services/gossip/member_table.h"
+#include "services/gossip/round_trips.h"
 #include "services/gossip/suspicion.h"
 
 namespace consul::gossip {
@@ -38,6 +39,29 @@ TEST(AwarenessTest, AMaximumOfZeroNeverDoubts) {
   Awareness awareness(0);
   awareness.Add(5);
   EXPECT_EQ(awareness.score(), 0);
+}
+
+// ---- Round trips.
+
+TEST(RoundTripsTest, TheBoundIsAboveNearlyAllOfThem) {
+  RoundTrips round_trips;
+  EXPECT_EQ(round_trips.samples(), 0);
+  round_trips.Add(milliseconds(10));
+  EXPECT_EQ(round_trips.bound(), milliseconds(30));
+  Random random(1);
+  int above = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto rtt = std::chrono::microseconds(1000 + random.Below(1000));
+    above += i > 20 && rtt > round_trips.bound() ? 1 : 0;
+    round_trips.Add(rtt);
+  }
+  EXPECT_LE(above, 5);
+  EXPECT_LT(round_trips.bound(), milliseconds(4));
+  // One answer that came late raises it, and is forgotten.
+  round_trips.Add(milliseconds(100));
+  EXPECT_GT(round_trips.bound(), milliseconds(50));
+  for (int i = 0; i < 40; ++i) round_trips.Add(milliseconds(1));
+  EXPECT_LT(round_trips.bound(), milliseconds(3));
 }
 
 // ---- Suspicion.

@@ -9,9 +9,19 @@
 namespace consul::gossip {
 namespace {
 
-// A helper says that the target is silent when this share of the probe timeout is over: in time for
-// the asker, who then knows that it can reach others.
-Duration NackWait(Duration probe_timeout) { return probe_timeout * 8 / 10; }
+// When a helper says that the target is silent: in time for the asker, who then knows that it can
+// reach others. That is 80 % of the probe timeout, or of what its period has left after it, which
+// in the WAN profile is less.
+Duration NackWait(const SwimOptions& options) {
+  return std::min(options.probe_timeout, options.probe_interval - options.probe_timeout) * 8 / 10;
+}
+
+// The wait for a straight answer is never shorter than this part of the probe timeout, whatever
+// round trips were: a member may pause for a moment.
+constexpr int kAckWaitDivisor = 2;
+// How far above what round trips have been the wait is, and how many must have been seen.
+constexpr int kRoundTripFactor = 4;
+constexpr int kRoundTripsMin = 5;
 
 }  // namespace
 
@@ -48,7 +58,7 @@ void Swim::StartProbe() {
   probe.incarnation = table_.incarnation(slot);
   probe.sequence = NextSequence();
   probe.sent_at = now_;
-  probe.ask_at = now_ + awareness_.Scale(options_.probe_timeout);
+  probe.ask_at = now_ + awareness_.Scale(AckWait());
   probe.evidence_at = Time::max();
   probe.end = next_probe_at_;
   probe_ = probe;
@@ -60,6 +70,14 @@ void Swim::StartProbe() {
   const MemberInfo& info = probe.target->info;
   parts.push_back(EncodePing(PingOf(probe.sequence, info.name, probe.target->id_check)));
   Send(info.address, std::move(parts));
+}
+
+// Others are asked sooner where answers come soon: they then have more of the period for it, and a
+// death is known sooner.
+Duration Swim::AckWait() const {
+  if (!options_.lifeguard || round_trips_.samples() < kRoundTripsMin) return options_.probe_timeout;
+  return std::clamp(kRoundTripFactor * round_trips_.bound(),
+                    options_.probe_timeout / kAckWaitDivisor, options_.probe_timeout);
 }
 
 PingMessage Swim::PingOf(Sequence sequence, std::string_view target, uint32_t id_check) const {
@@ -78,7 +96,7 @@ PingMessage Swim::PingOf(Sequence sequence, std::string_view target, uint32_t id
 
 void Swim::AskOthers() {
   probe_->ask_at = Time::max();
-  probe_->evidence_at = now_ + NackWait(awareness_.Scale(options_.probe_timeout));
+  probe_->evidence_at = now_ + awareness_.Scale(NackWait(options_));
   const MemberPtr target = probe_->target;
   const MemberInfo& info = target->info;
   const auto skip = [&](Slot slot) {
@@ -129,7 +147,9 @@ void Swim::HandleAck(const Endpoint& from, AckMessage& ack) {
       return;
     }
     if (probe_->ask_at != Time::max()) {
-      output_.rtts.push_back({target, now_ - probe_->sent_at, std::move(ack.payload)});
+      const Duration rtt = now_ - probe_->sent_at;
+      round_trips_.Add(rtt);
+      output_.rtts.push_back({target, rtt, std::move(ack.payload)});
     }
     EndProbe(/*answered=*/true);
     return;
@@ -196,8 +216,7 @@ void Swim::HandleIndirectPing(const Endpoint& from, const IndirectPingMessage& p
   relay.asker_sequence = ping.sequence;
   relay.target = ping.target;
   relay.address = ping.address;
-  relay.nack_at =
-      options_.lifeguard ? now_ + NackWait(options_.probe_timeout) : Time::max();
+  relay.nack_at = options_.lifeguard ? now_ + NackWait(options_) : Time::max();
   // The asker hears a late answer as long as its own period lasts.
   relay.expires_at = now_ + options_.probe_interval;
   Send(ping.address, {EncodePing(PingOf(relay.sequence, ping.target, ping.target_id_check))});

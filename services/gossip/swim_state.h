@@ -3,7 +3,7 @@
 // What Swim remembers of things under way: its probe, pings for others, and streams.
 //
 // Threads: pure values; Swim's own.
-// Background: services/gossip/README.md.
+// Background: services/gossip/swim.md.
 #ifndef CONSUL_SERVICES_GOSSIP_SWIM_STATE_H_
 #define CONSUL_SERVICES_GOSSIP_SWIM_STATE_H_
 

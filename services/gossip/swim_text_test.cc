@@ -1,5 +1,5 @@
 // Text tests of Swim: each case of testdata/swim_*.txt is a pool of its own in virtual time,
-// commands, and everything that its members said and did, line by line. services/gossip/README.md
+// commands, and everything that its members said and did, line by line. services/gossip/swim.md
 // has the commands.
 #include <string>
 

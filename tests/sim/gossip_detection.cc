@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/gossip/suspicion.h"
 #include "tests/sim/gossip_scenarios.h"
@@ -18,7 +19,7 @@ constexpr Duration kCurveStep = std::chrono::milliseconds(10);
 // How long after its expected end a death is watched.
 constexpr Duration kAfterDeath = std::chrono::seconds(8);
 // How long a member that came back is left in peace.
-constexpr Duration kRest = std::chrono::seconds(3);
+constexpr Duration kRest = std::chrono::seconds(5);
 
 double InSeconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -91,6 +92,13 @@ void AddCurve(const std::vector<Time>& times, Time died, double weight,
 
 }  // namespace
 
+SwimOptions PlainSwim() {
+  SwimOptions options;
+  options.lifeguard = false;
+  options.tcp_probes = false;
+  return options;
+}
+
 std::unique_ptr<SimPool> MakePool(const SwimOptions& options, size_t count, uint64_t seed) {
   auto pool = std::make_unique<SimPool>(options, seed);
   pool->network().weather().delay_min = std::chrono::microseconds(200);
@@ -114,20 +122,23 @@ DetectionFigures MeasureDetection(const SwimOptions& options, size_t count, size
   double squares = 0;
   // A member comes back long after its death was detected.
   std::deque<std::pair<HostId, const Death*>> dead;
+  std::vector<Time> peace_until(count);
   const auto revive = [&] {
     const auto [host, death] = dead.front();
     dead.pop_front();
+    CONSUL_CHECK(!death->suspected.empty());
     const double wait = InSeconds(death->suspected.front() - death->died);
     figures.mean += wait / static_cast<double>(deaths);
     squares += wait * wait / static_cast<double>(deaths);
     listener.Revive(host);
+    peace_until[host.value] = pool->network().now() + kRest;
   };
   pool->network().RunFor(kRest);
   for (size_t i = 0; i < deaths; ++i) {
     HostId victim{};
     do {
       victim.value = static_cast<uint32_t>(random.Below(count));
-    } while (!pool->up(victim));
+    } while (!pool->up(victim) || peace_until[victim.value] > pool->network().now());
     dead.emplace_back(victim, listener.Kill(victim));
     pool->network().RunFor(
         spacing / 2 + Duration(random.Below(static_cast<uint64_t>(spacing.count()))));

@@ -18,6 +18,9 @@
 
 namespace consul::gossip {
 
+// The same code without what Lifeguard adds, and without pings on a stream.
+SwimOptions PlainSwim();
+
 // `count` members that have known each other for long, on a network of half a millisecond.
 std::unique_ptr<SimPool> MakePool(const SwimOptions& options, size_t count, uint64_t seed);
 
@@ -53,18 +56,28 @@ SpreadFigures MeasureSpread(const SwimOptions& options, size_t count, size_t dea
 
 struct FalsePositiveFigures {
   // How often a member began to believe that a living one is dead.
-  uint64_t of_running = 0;  // of one that was not paused
+  uint64_t of_running = 0;  // of one that ran well: not one whose turn it was
   uint64_t of_paused = 0;
-  uint64_t suspicions = 0;  // of members that ran
+  uint64_t suspicions = 0;  // of members that ran well
 };
 
 // All packets are lost with this probability.
 FalsePositiveFigures MeasureLoss(const SwimOptions& options, size_t count, double loss,
                                  Duration duration, uint64_t seed);
 
-// A share of the members is stopped for `pause`, then the next share, and so on.
-FalsePositiveFigures MeasurePauses(const SwimOptions& options, size_t count, double share,
-                                   Duration pause, Duration duration, uint64_t seed);
+// A share of the members stops and goes: each of them stops for `pause`, runs for `gap`, and so on;
+// after a minute it is the next share's turn.
+struct Pauses {
+  double share = 0.02;
+  // The whole process stops (SIGSTOP), or its sockets alone, while its timers run on: the anomaly
+  // that Lifeguard's authors made.
+  bool sockets_only = false;
+  Duration pause{};
+  Duration gap = std::chrono::milliseconds(300);
+};
+
+FalsePositiveFigures MeasurePauses(const SwimOptions& options, size_t count, const Pauses& pauses,
+                                   Duration duration, uint64_t seed);
 
 struct RestFigures {
   double packet_bytes = 0;  // that a member sends in a second

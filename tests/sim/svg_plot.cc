@@ -12,11 +12,11 @@ namespace {
 using base::StrAppend;
 using base::StrCat;
 
-constexpr double kWidth = 760;
+constexpr double kWidth = 1040;
 constexpr double kHeight = 420;
 constexpr double kLeft = 60;
-constexpr double kTop = 40;
-constexpr double kRight = 20;
+constexpr double kTop = 56;
+constexpr double kRight = 320;  // for what the lines are
 constexpr double kBottom = 50;
 
 // One digit behind the point: finer than the eye, and the file stays small.
@@ -46,7 +46,7 @@ std::string RenderSvg(const SvgPlot& plot) {
                            Number(kWidth), " ", Number(kHeight),
                            "\" font-family=\"sans-serif\" font-size=\"12\">\n",
                            "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
-  StrAppend(&svg, Text(kWidth / 2, 22, "middle", plot.title));
+  StrAppend(&svg, Text(kLeft, 20, "start", plot.title));
   for (double x = 0; x <= plot.x_max + 1e-9; x += plot.x_step) {
     StrAppend(&svg, "<path d=\"M", Number(x_of(x)), " ", Number(y_of(0)), "V",
               Number(y_of(plot.y_max)), "\" stroke=\"#ddd\"/>\n",
@@ -57,7 +57,7 @@ std::string RenderSvg(const SvgPlot& plot) {
               Number(x_of(plot.x_max)), "\" stroke=\"#ddd\"/>\n",
               Text(x_of(0) - 6, y_of(y) + 4, "end", Number(y)));
   }
-  StrAppend(&svg, Text(kWidth / 2, kHeight - 12, "middle", plot.x_label),
+  StrAppend(&svg, Text((kLeft + kWidth - kRight) / 2, kHeight - 12, "middle", plot.x_label),
             Text(kLeft - 40, kTop - 12, "start", plot.y_label));
   double legend = kTop + 14;
   for (const SvgLine& line : plot.lines) {
@@ -65,19 +65,22 @@ std::string RenderSvg(const SvgPlot& plot) {
                                      line.dashed ? " stroke-dasharray=\"5 4\"" : "");
     StrAppend(&svg, "<path d=\"");
     std::string previous_y;
-    for (size_t i = 0; i < line.points.size(); ++i) {
+    const auto beyond = [&](const auto& point) { return point.first > plot.x_max; };
+    const size_t count = static_cast<size_t>(
+        std::find_if(line.points.begin(), line.points.end(), beyond) - line.points.begin());
+    for (size_t i = 0; i < count; ++i) {
       const auto& [x, y] = line.points[i];
       const std::string y_text = Number(y_of(std::min(y, plot.y_max)));
       // Of a level stretch the two ends are enough.
-      const bool level = i > 0 && i + 1 < line.points.size() && y_text == previous_y &&
+      const bool level = i > 0 && i + 1 < count && y_text == previous_y &&
                          Number(y_of(std::min(line.points[i + 1].second, plot.y_max))) == y_text;
       if (level) continue;
       StrAppend(&svg, i == 0 ? "M" : "L", Number(x_of(x)), " ", y_text);
       previous_y = y_text;
     }
-    StrAppend(&svg, "\" ", style, "/>\n<path d=\"M", Number(kWidth - 230), " ",
+    StrAppend(&svg, "\" ", style, "/>\n<path d=\"M", Number(kWidth - kRight + 16), " ",
               Number(legend - 4), "h28\" ", style, "/>\n",
-              Text(kWidth - 196, legend, "start", line.label));
+              Text(kWidth - kRight + 52, legend, "start", line.label));
     legend += 17;
   }
   return StrCat(svg, "</svg>\n");

@@ -149,7 +149,9 @@ def banned(file):
 
 # A core is a function of its inputs. Its drivers stand beside it in the same folder.
 CORES = re.compile(
-    r"services/(raft/(core|progress|configuration|log_tail)|gossip/(swim|cluster)|"
+    r"services/(raft/(core|progress|configuration|log_tail)|gossip/(swim|cluster|awareness|"
+    r"suspicion|round_trips|broadcast_queue|member_table|wire|random|hash|types|coordinate|event_|"
+    r"lamport_|recent_intents|tags)|"
     r"state/(fsm|tables|table_|kv_|catalog_))\w*\.(cc|h)"
 )
 IMPURE = (
