@@ -136,8 +136,9 @@ class Swim {
   // SwimOptions::stream_note_bytes_max.
   void SetStreamNote(std::string note);
 
-  // Remembers `intent` with the member's entry. False when there is no such member.
-  // REQUIRES: intent.kind <= 255.
+  // Remembers `intent` with the member's entry, as long as it does not live again after having been
+  // gone, and has no other id: then the layer above says anew what holds. False when there is no
+  // such member. REQUIRES: intent.kind <= 255.
   bool SetIntent(std::string_view name, Intent intent);
 
   // ---- Outputs.
