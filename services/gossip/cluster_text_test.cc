@@ -295,6 +295,7 @@ class Interpreter {
          })},
         {"force_leave",
          [](I& i) { return i.Pumped(i.cluster().ForceLeave(i.now(), i.Word(1), i.Has("prune"))); }},
+        {"cluster_id", Do([](I& i) { i.cluster().SetClusterId(i.Word(1)); })},
         {"crash", Do([](I& i) { i.pool().Crash(i.Word(0)); })},
         {"restart",
          Do([](I& i) { i.pool().Restart(i.Word(0), i.Has("fresh"), i.Has("new_id")); })},
