@@ -179,6 +179,7 @@ void ClusterMembers::RefuteLeave() {
 
 void ClusterMembers::SetIntent(std::string_view name, Record* record, const Intent& intent) {
   record->intent = intent;
+  record->intent_heard_at = context_->swim.Find(name)->incarnation;
   context_->swim.SetIntent(name, intent);
   if (!record->hidden) context_->members_changed.insert(std::string(name));
 }
@@ -193,8 +194,10 @@ void ClusterMembers::Refresh(const std::string& name, Record* record, bool is_ne
   if (context_->IsSelf(name)) {
     record->status = SelfStatus();
   } else {
-    // Also for Swim it has left: so all others hear of it, and it is not tried again.
-    if (entry->state == LifeState::kDead && MeansLeave(record->intent)) {
+    // Also for Swim it has left: so all others hear of it. Not when its incarnation has risen
+    // since: it may be a later life that died, of whose intents we are yet to hear.
+    if (entry->state == LifeState::kDead && MeansLeave(record->intent) &&
+        entry->incarnation == record->intent_heard_at) {
       context_->swim.MakeLeft(context_->now, name);
       entry = context_->swim.Find(name);
     }

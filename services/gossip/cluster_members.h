@@ -86,6 +86,7 @@ class ClusterMembers {
   struct Record {
     MemberStatus status = MemberStatus::kAlive;
     Intent intent;
+    Incarnation intent_heard_at;  // the member's, when the intent was set
     bool reaped = false;  // gone for so long that it is about to be forgotten
     // Gone and not to be seen: pruned or reaped. Swim still has it, so that others do not teach us
     // anew.

@@ -362,5 +362,7 @@ TEST(ClusterRandomTest, WhoLeftInAFormerLifeHasFailedInThisOne) {
   EXPECT_EQ(RunSeed(2432).why, "");
 }
 
+TEST(ClusterRandomTest, ADeathOfALaterLifeIsNoLeave) { EXPECT_EQ(RunSeed(7361).why, ""); }
+
 }  // namespace
 }  // namespace consul::gossip

@@ -89,7 +89,9 @@ void PoolInvariants::CheckMemberEvents(Seen* seen, const Cluster& cluster,
                "only who was not known is heard of late", name);
         if (event.kind == MemberEventKind::kFailed && told != seen->told.end() &&
             told->second == MemberStatus::kLeft) {
-          Expect(InLaterLife(*seen, name, entry), "who left fails in a later life", name);
+          const auto gone = seen->gone.find(name);
+          Expect(InLaterLife(*seen, name, entry) || gone->second.state == LifeState::kDead,
+                 "who left for Swim fails in a later life", name);
         }
         seen->told[name] = GoneAs(event.kind);
         break;
@@ -98,7 +100,9 @@ void PoolInvariants::CheckMemberEvents(Seen* seen, const Cluster& cluster,
         seen->told.erase(name);
         break;
     }
-    if (entry.has_value()) seen->gone[name] = {entry->incarnation, entry->member->info.id};
+    if (entry.has_value()) {
+      seen->gone[name] = {entry->incarnation, entry->member->info.id, entry->state};
+    }
   }
 }
 

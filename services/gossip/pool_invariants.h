@@ -34,6 +34,7 @@ class PoolInvariants {
   struct Gone {
     Incarnation incarnation;
     std::string id;
+    LifeState state = LifeState::kDead;  // for Swim
   };
   struct Seen {
     std::map<std::string, ClusterMember> published;  // by members_changed and Find alone
