@@ -124,6 +124,7 @@ class Cluster {
   void UpdateAddress(Time now, const Endpoint& address);
 
   // The cluster's id has become known: exchanges with members of others are refused from now on.
+  // One that is not told belongs to the cluster of the first member that it meets and that knows.
   void SetClusterId(std::string cluster_id);
 
   // Tells `payload` under `name` to all members, self included. RESOURCE_EXHAUSTED over the limit:

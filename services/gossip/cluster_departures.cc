@@ -71,6 +71,10 @@ Duration ClusterMembers::TimeoutOf(const Entry& entry) const {
                                          : context_->options.tombstone_timeout;
 }
 
+bool ClusterMembers::IsOver(const Entry& entry) const {
+  return context_->now - entry.since >= TimeoutOf(entry);
+}
+
 void ClusterMembers::Reap() {
   const std::vector<std::string> gone(gone_.begin(), gone_.end());
   for (const std::string& name : gone) ReapOne(name);
@@ -81,16 +85,20 @@ void ClusterMembers::ReapOne(const std::string& name) {
   CONSUL_CHECK(found != records_.end());
   Record& record = found->second;
   const std::optional<Entry> entry = context_->swim.Find(name);
-  const Duration age = context_->now - entry->since;
-  const Duration timeout = TimeoutOf(*entry);
-  if (age < timeout) return;
+  if (!IsOver(*entry)) {
+    // One that was reaped is young again: it has been here meanwhile, and others list it.
+    if (record.reaped) Refresh(name, &record, /*is_new=*/false);
+    return;
+  }
   if (!record.hidden) {
     const Record before = record;
+    record.reaped = true;
     record.hidden = true;
     Recount(name, before, record, /*is_new=*/false);
     TellTransition(*entry, before, record, /*is_new=*/false);
   }
-  if (age < timeout + context_->options.reap_grace) return;
+  const Duration age = context_->now - entry->since;
+  if (age < TimeoutOf(*entry) + context_->options.reap_grace) return;
   CONSUL_CHECK(context_->swim.Evict(name));
   gone_.erase(name);
   records_.erase(found);

@@ -28,6 +28,28 @@ MemberStatus StatusOf(LifeState state, bool means_leave) {
   return MemberStatus::kAlive;
 }
 
+// Whether the change means that the member lives after having been gone, or did: one that left can
+// only fail in a later life.
+bool HasLivedAgain(ChangeKind change, MemberStatus before) {
+  switch (change) {
+    case ChangeKind::kJoined:
+    case ChangeKind::kBack:
+      return true;
+    case ChangeKind::kFailed:
+      return before == MemberStatus::kLeft;
+    case ChangeKind::kLeft:
+    case ChangeKind::kUpdated:
+      return false;
+  }
+  return false;
+}
+
+// An intent to leave of a life that is over is over, too.
+Intent IntentOf(const IntentReceived& received) {
+  if (!received.of_former_life || !MeansLeave(received.intent)) return received.intent;
+  return {received.intent.time, kOutlivedIntent};
+}
+
 }  // namespace
 
 ClusterMembers::ClusterMembers(ClusterContext* context)
@@ -47,13 +69,16 @@ void ClusterMembers::Heard(const std::vector<Change>& changes,
   for (const IntentReceived& received : intents) {
     if (!IsSaid(received.intent)) continue;
     context_->member_clock.Witness(received.intent.time);
-    if (!records_.contains(received.name)) of_new[received.name] = received.intent;
+    if (records_.contains(received.name)) continue;
+    const Intent said = IntentOf(received);
+    Intent& intent = of_new[received.name];
+    if (IsNewer(said, intent)) intent = said;
   }
   for (const Change& change : changes) Changed(change, of_new);
   for (const IntentReceived& received : intents) {
     // What came with a new member is no news for others: whoever hears of it hears of both.
     if (IsSaid(received.intent) && !of_new.contains(received.name)) {
-      Hear(received.name, received.intent);
+      Hear(received.name, IntentOf(received));
     }
   }
 }
@@ -70,10 +95,14 @@ void ClusterMembers::Changed(const Change& change, const Intents& intents) {
     const auto told = intents.find(name);
     if (told != intents.end() && IsNewer(told->second, intent)) intent = told->second;
     if (IsSaid(intent)) SetIntent(name, &record, intent);
-  } else if (change.kind == ChangeKind::kBack || change.kind == ChangeKind::kJoined) {
-    if (MeansLeave(record)) record.overlived = record.intent.time;
+  } else if (HasLivedAgain(change.kind, record.status)) {
+    // Swim has forgotten the intent, and is to have what stands here.
+    if (MeansLeave(record.intent)) record.intent.kind = kOutlivedIntent;
+    if (IsSaid(record.intent)) SetIntent(name, &record, record.intent);
   }
   Refresh(name, &record, is_new);
+  // Also when the status is what it was: it may be that of another node id by now.
+  if (!record.hidden) context_->members_changed.insert(name);
   if (change.kind == ChangeKind::kUpdated && !is_new && !IsGone(record.status)) {
     CheckMeta(*entry);
     Tell(MemberEventKind::kUpdate, *entry, record);
@@ -98,15 +127,6 @@ void ClusterMembers::Received(const pb::LeaveIntent& intent) {
   Hear(intent.name(), {time, intent.prune() ? kPruneIntent : kLeaveIntent});
 }
 
-bool ClusterMembers::MeansLeave(const Record& record) {
-  return record.intent.kind >= kLeaveIntent && record.intent.time > record.overlived;
-}
-
-bool ClusterMembers::IsNews(const Record& record, const Intent& intent) {
-  if (intent.kind >= kLeaveIntent && intent.time <= record.overlived) return false;
-  return IsNewer(intent, record.intent);
-}
-
 void ClusterMembers::Hear(std::string_view name, const Intent& intent) {
   const auto found = records_.find(name);
   if (found == records_.end()) {
@@ -124,11 +144,11 @@ void ClusterMembers::Hear(std::string_view name, const Intent& intent) {
     return;
   }
   Record& record = found->second;
-  if (!IsNews(record, intent)) return;
+  if (!IsNewer(intent, record.intent)) return;
   if (context_->IsSelf(name)) {
     // Only this member says what it means to do.
     if (leaving()) return;
-    if (intent.kind != kJoinIntent) return RefuteLeave();
+    if (MeansLeave(intent)) return RefuteLeave();
   }
   SetIntent(name, &record, intent);
   Refresh(found->first, &record, /*is_new=*/false);
@@ -136,6 +156,7 @@ void ClusterMembers::Hear(std::string_view name, const Intent& intent) {
 }
 
 void ClusterMembers::PassOn(std::string_view name, const Intent& intent) {
+  if (intent.kind == kOutlivedIntent) return;
   pb::ClusterMessage message;
   if (intent.kind == kJoinIntent) {
     message.mutable_join()->set_time(intent.time.value);
@@ -158,6 +179,7 @@ void ClusterMembers::RefuteLeave() {
 
 void ClusterMembers::SetIntent(std::string_view name, Record* record, const Intent& intent) {
   record->intent = intent;
+  record->intent_heard_at = context_->swim.Find(name)->incarnation;
   context_->swim.SetIntent(name, intent);
   if (!record->hidden) context_->members_changed.insert(std::string(name));
 }
@@ -172,14 +194,17 @@ void ClusterMembers::Refresh(const std::string& name, Record* record, bool is_ne
   if (context_->IsSelf(name)) {
     record->status = SelfStatus();
   } else {
-    // Also for Swim it has left: so all others hear of it, and it is not tried again.
-    if (entry->state == LifeState::kDead && MeansLeave(*record)) {
+    // Also for Swim it has left: so all others hear of it. Not when its incarnation has risen
+    // since: it may be a later life that died, of whose intents we are yet to hear.
+    if (entry->state == LifeState::kDead && MeansLeave(record->intent) &&
+        entry->incarnation == record->intent_heard_at) {
       context_->swim.MakeLeft(context_->now, name);
       entry = context_->swim.Find(name);
     }
-    record->status = StatusOf(entry->state, MeansLeave(*record));
-    const bool pruned = record->intent.kind == kPruneIntent && MeansLeave(*record);
-    record->hidden = IsGone(record->status) && (record->hidden || pruned);
+    record->status = StatusOf(entry->state, MeansLeave(record->intent));
+    record->reaped = record->reaped && IsGone(record->status) && IsOver(*entry);
+    const bool pruned = record->intent.kind == kPruneIntent && IsGone(record->status);
+    record->hidden = pruned || record->reaped;
   }
   Recount(name, before, *record, is_new);
   TellTransition(*entry, before, *record, is_new);
@@ -200,14 +225,14 @@ MemberStatus ClusterMembers::SelfStatus() const {
 
 void ClusterMembers::Recount(const std::string& name, const Record& before, const Record& after,
                              bool is_new) {
-  const auto count = [this](const Record& record, size_t change) {
+  const auto add = [this](const Record& record, ptrdiff_t change) {
     if (record.hidden) return;
-    counts_.listed += change;
-    if (record.status == MemberStatus::kFailed) counts_.failed += change;
-    if (record.status == MemberStatus::kLeft) counts_.left += change;
+    counts_.listed += static_cast<size_t>(change);
+    if (record.status == MemberStatus::kFailed) counts_.failed += static_cast<size_t>(change);
+    if (record.status == MemberStatus::kLeft) counts_.left += static_cast<size_t>(change);
   };
-  if (!is_new) count(before, static_cast<size_t>(-1));
-  count(after, 1);
+  if (!is_new) add(before, -1);
+  add(after, 1);
   if (context_->IsSelf(name)) return;
   if (IsGone(after.status)) {
     gone_.insert(name);
@@ -234,10 +259,10 @@ void ClusterMembers::TellTransition(const Entry& entry, const Record& before,
         Tell(MemberEventKind::kJoin, entry, after);
         break;
       case MemberStatus::kFailed:
-        Tell(MemberEventKind::kFailed, entry, after, is_new);
+        Tell(MemberEventKind::kFailed, entry, after, /*heard_late=*/!was_listed);
         break;
       case MemberStatus::kLeft:
-        Tell(MemberEventKind::kLeave, entry, after, is_new);
+        Tell(MemberEventKind::kLeave, entry, after, /*heard_late=*/!was_listed);
         break;
     }
   }

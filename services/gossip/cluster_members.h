@@ -8,7 +8,8 @@
 //   dead             failed                 left
 //   left             left                   left
 //
-// An intent to leave is over when the member lives again after having been gone.
+// An intent to leave is over when the member lives again after having been gone. What Swim believes
+// and which intent is the newest come to be the same at all members, so the statuses do, too.
 //
 // This part also forgets those that are gone for long (reap), tries the failed ones again
 // (reconnect), makes members leave (force-leave), and leaves itself.
@@ -84,12 +85,12 @@ class ClusterMembers {
  private:
   struct Record {
     MemberStatus status = MemberStatus::kAlive;
-    // Gone and not to be seen: pruned, or reaped and about to be forgotten. Swim still has it, so
-    // that others do not teach us anew.
-    bool hidden = false;
     Intent intent;
-    // Intents to leave up to this time were about an earlier life.
-    LamportTime overlived;
+    Incarnation intent_heard_at;  // the member's, when the intent was set
+    bool reaped = false;  // gone for so long that it is about to be forgotten
+    // Gone and not to be seen: pruned or reaped. Swim still has it, so that others do not teach us
+    // anew.
+    bool hidden = false;
     // Not tried again before.
     Time reconnect_at = Time::min();
   };
@@ -105,8 +106,6 @@ class ClusterMembers {
 
   using Intents = std::map<std::string_view, Intent>;
   void Changed(const Change& change, const Intents& intents);
-  static bool MeansLeave(const Record& record);
-  static bool IsNews(const Record& record, const Intent& intent);
   void Hear(std::string_view name, const Intent& intent);
   void PassOn(std::string_view name, const Intent& intent);
   void RefuteLeave();
@@ -122,6 +121,8 @@ class ClusterMembers {
   void Recount(const std::string& name, const Record& before, const Record& after, bool is_new);
 
   Duration TimeoutOf(const Entry& entry) const;
+  // Whether it is gone for so long that it is to be forgotten.
+  bool IsOver(const Entry& entry) const;
   void Reap();
   void ReapOne(const std::string& name);
   void Reconnect();

@@ -47,8 +47,8 @@ struct ClusterMember {
 
 enum class MemberEventKind : uint8_t {
   kJoin,    // has appeared, or is back
-  kLeave,   // has left, or was made to
-  kFailed,
+  kLeave,   // has left, or was made to; also one that has failed
+  kFailed,  // also one that left, in a later life of which only the end was heard
   kUpdate,  // tags, address or protocol of a member that is there are new
   kReap,    // is forgotten; the member is as it was last
 };
@@ -57,8 +57,8 @@ enum class MemberEventKind : uint8_t {
 struct MemberEvent {
   MemberEventKind kind = MemberEventKind::kJoin;
   ClusterMember member;
-  // kLeave and kFailed: this member was first heard of as gone already (by one that has just
-  // joined), so no kJoin came before. Not news for a log.
+  // kLeave and kFailed: this member was not on the list and is first heard of as gone (by one that
+  // has just joined), so no kJoin came before. Not news for a log.
   bool heard_late = false;
 };
 

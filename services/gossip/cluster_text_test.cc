@@ -194,10 +194,20 @@ class Interpreter {
     return Pumped(cluster().UpdateTags(now(), std::move(tags)));
   }
 
-  // A message out of the blue: "a leave b 7", "a prune b 7", "a join b 7", "a event NAME TEXT 7".
+  // A message out of the blue: "a leave b 7", "a prune b 7", "a join b 7", "a event NAME TEXT 7",
+  // and of the layer below "a dead b INCARNATION".
   std::string Hear() {
+    pb::Packet packet;
     pb::ClusterMessage message;
     const uint64_t time = std::stoull(words_.back());
+    if (Word(1) == "dead") {
+      pb::Dead* dead = packet.add_deads();
+      dead->set_name(Word(2));
+      dead->set_id_check(HashId(pool().at(Word(2)).id));
+      dead->set_incarnation(static_cast<uint32_t>(time));
+      dead->set_accuser("x");
+      return Deliver(packet);
+    }
     if (Word(1) == "join") {
       message.mutable_join()->set_name(Word(2));
       message.mutable_join()->set_time(time);
@@ -210,8 +220,11 @@ class Interpreter {
       message.mutable_leave()->set_time(time);
       message.mutable_leave()->set_prune(Word(1) == "prune");
     }
-    pb::Packet packet;
     packet.add_customs(message.SerializeAsString());
+    return Deliver(packet);
+  }
+
+  std::string Deliver(const pb::Packet& packet) {
     cluster().ReceivePacket(now(), *Endpoint::Parse("10.9.9.9:1"), packet.SerializeAsString());
     pool().Pump(node());
     return "";
@@ -295,6 +308,7 @@ class Interpreter {
          })},
         {"force_leave",
          [](I& i) { return i.Pumped(i.cluster().ForceLeave(i.now(), i.Word(1), i.Has("prune"))); }},
+        {"cluster_id", Do([](I& i) { i.cluster().SetClusterId(i.Word(1)); })},
         {"crash", Do([](I& i) { i.pool().Crash(i.Word(0)); })},
         {"restart",
          Do([](I& i) { i.pool().Restart(i.Word(0), i.Has("fresh"), i.Has("new_id")); })},

@@ -1,9 +1,19 @@
 #include "services/gossip/event_coalescer.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace consul::gossip {
+namespace {
+
+// Whether an update would be told between the two.
+bool Differ(const ClusterMember& a, const ClusterMember& b) {
+  return std::tie(a.id, a.address, a.tags, a.protocol, a.versions) !=
+         std::tie(b.id, b.address, b.tags, b.protocol, b.versions);
+}
+
+}  // namespace
 
 void CoalescePeriod::Came(Time now) {
   if (end_ == Time::max()) started_ = now;
@@ -34,14 +44,19 @@ std::vector<MemberEvent> MemberEventCoalescer::Flush() {
   period_.Ended();
   std::vector<MemberEvent> events;
   for (auto& [name, event] : std::exchange(waiting_, {})) {
-    if (IsNews(name, event.kind)) events.push_back(std::move(event));
+    if (IsNews(&event)) events.push_back(std::move(event));
   }
   return events;
 }
 
-bool MemberEventCoalescer::IsNews(const std::string& name, MemberEventKind kind) {
-  switch (kind) {
+bool MemberEventCoalescer::IsNews(MemberEvent* event) {
+  const std::string& name = event->member.name;
+  switch (event->kind) {
     case MemberEventKind::kUpdate:
+      if (const auto last = told_.find(name); last != told_.end()) {
+        last->second.kind = MemberEventKind::kJoin;  // it is there
+        last->second.member = event->member;
+      }
       return true;
     case MemberEventKind::kReap:
       told_.erase(name);
@@ -51,9 +66,13 @@ bool MemberEventCoalescer::IsNews(const std::string& name, MemberEventKind kind)
     case MemberEventKind::kFailed:
       break;
   }
-  const auto [last, is_first] = told_.try_emplace(name, kind);
+  const auto [found, is_first] = told_.try_emplace(name, *event);
   if (is_first) return true;
-  return std::exchange(last->second, kind) != kind;
+  const MemberEvent last = std::exchange(found->second, *event);
+  if (last.kind != event->kind) return true;
+  if (event->kind != MemberEventKind::kJoin || !Differ(last.member, event->member)) return false;
+  event->kind = MemberEventKind::kUpdate;
+  return true;
 }
 
 std::vector<UserEvent> UserEventCoalescer::Add(Time now, UserEvent event) {

@@ -41,6 +41,7 @@ class CoalescePeriod {
 };
 
 // Of each member the last event, unless it is what was told of it last; updates are always told.
+// Who was gone and is back, though not as it was, has been updated.
 class MemberEventCoalescer {
  public:
   MemberEventCoalescer(Duration period, Duration quiescent_period, size_t members_max)
@@ -54,12 +55,12 @@ class MemberEventCoalescer {
 
  private:
   std::vector<MemberEvent> Flush();
-  bool IsNews(const std::string& name, MemberEventKind kind);
+  bool IsNews(MemberEvent* event);
 
   CoalescePeriod period_;
   const size_t members_max_;
   std::map<std::string, MemberEvent> waiting_;
-  std::map<std::string, MemberEventKind> told_;  // last, of members that are remembered
+  std::map<std::string, MemberEvent> told_;  // last, of members that are remembered
 };
 
 // Of each name the events of the newest Lamport time. Those that do not ask for it are told at

@@ -86,6 +86,23 @@ TEST_F(MemberEventCoalescerTest, WhoAppearsAndChangesHasAppeared) {
   EXPECT_EQ(Take(seconds(1)), "join a");
 }
 
+TEST_F(MemberEventCoalescerTest, WhoIsBackAndNotAsItWasIsUpdated) {
+  Add(seconds(0), MemberEventKind::kJoin, "a");
+  Take(seconds(1));
+  MemberEvent back = Event(MemberEventKind::kJoin, "a");
+  back.member.tags = {{"n", "1"}};
+  Add(seconds(10), MemberEventKind::kFailed, "a");
+  coalescer_.Add(kStart + seconds(10), back);
+  EXPECT_NE(Take(seconds(11)).find("update a n=1"), std::string::npos);
+  // The same when the change comes after the return.
+  back.member.tags = {{"n", "2"}};
+  back.kind = MemberEventKind::kUpdate;
+  Add(seconds(20), MemberEventKind::kFailed, "a");
+  Add(seconds(20), MemberEventKind::kJoin, "a");
+  coalescer_.Add(kStart + seconds(20), back);
+  EXPECT_NE(Take(seconds(21)).find("update a n=2"), std::string::npos);
+}
+
 TEST_F(MemberEventCoalescerTest, WhoWasForgottenIsNewAgain) {
   Add(seconds(0), MemberEventKind::kLeave, "a");
   EXPECT_EQ(Take(seconds(1)), "left a");

@@ -111,7 +111,7 @@ void MemberSnapshot::Leave() {
 void MemberSnapshot::Flush() {
   switch (state_) {
     case State::kLeft:
-      if (file_ != nullptr && !WritePending().ok()) file_.reset();
+      if (file_ != nullptr && !pending_.empty() && !WritePending().ok()) file_.reset();
       return;
     case State::kFailing:
       if (--flushes_until_retry_ > 0) return;

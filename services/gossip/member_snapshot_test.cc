@@ -137,6 +137,9 @@ TEST_F(MemberSnapshotTest, ClocksAreRecordedAfterALeave) {
   snapshot_->Leave();
   snapshot_->SetClocks(Clocks(9, 5, 6));
   snapshot_->Flush();
+  const uint64_t operations = files_.operations();
+  snapshot_->Flush();
+  EXPECT_EQ(files_.operations(), operations);
   EXPECT_EQ(Restart(), "9/5/6");
 }
 

@@ -3,22 +3,32 @@
 #include "services/base/strings.h"
 
 namespace consul::gossip {
+namespace {
+
+MemberStatus GoneAs(MemberEventKind kind) {
+  return kind == MemberEventKind::kLeave ? MemberStatus::kLeft : MemberStatus::kFailed;
+}
+
+}  // namespace
 
 void PoolInvariants::Expect(bool holds, std::string_view what, std::string_view about) {
   if (holds || !broken_.empty()) return;
   broken_ = base::StrCat(at_, ": ", what, about.empty() ? "" : ": ", about);
 }
 
-void PoolInvariants::Started(const std::string& name) { seen_[name] = Seen{}; }
+void PoolInvariants::Started(const std::string& name, bool coalesces) {
+  seen_[name] = Seen{};
+  seen_[name].coalesces = coalesces;
+}
 
 void PoolInvariants::Check(const std::string& name, const Cluster& cluster,
                            const ClusterOutput& output) {
   ++checks_;
   at_ = name;
   Seen& seen = seen_[name];
-  CheckMemberEvents(&seen, cluster, output);
+  if (!seen.coalesces) CheckMemberEvents(&seen, cluster, output);
   CheckPublished(&seen, cluster, output);
-  CheckStatuses(seen, cluster);
+  if (!seen.coalesces) CheckStatuses(seen, cluster);
   CheckWords(&seen, output);
   CheckStats(&seen, cluster);
 }
@@ -42,8 +52,20 @@ void PoolInvariants::CheckPublished(Seen* seen, const Cluster& cluster,
   }
 }
 
+// Whether `entry` is of a life after the one that was last told gone, if any was.
+bool PoolInvariants::InLaterLife(const Seen& seen, const std::string& name,
+                                 const std::optional<Entry>& entry) {
+  const auto gone = seen.gone.find(name);
+  return gone == seen.gone.end() || !entry.has_value() ||
+         entry->incarnation > gone->second.incarnation || entry->member->info.id != gone->second.id;
+}
+
 void PoolInvariants::CheckMemberEvents(Seen* seen, const Cluster& cluster,
                                        const ClusterOutput& output) {
+  // Whoever is forgotten after its time is new when it comes again.
+  std::erase_if(seen->gone, [&](const auto& gone) {
+    return !seen->told.contains(gone.first) && !cluster.swim().Find(gone.first).has_value();
+  });
   for (const MemberEvent& event : output.member_events) {
     const std::string& name = event.member.name;
     const auto told = seen->told.find(name);
@@ -52,11 +74,7 @@ void PoolInvariants::CheckMemberEvents(Seen* seen, const Cluster& cluster,
     switch (event.kind) {
       case MemberEventKind::kJoin:
         Expect(!was_there, "a member joins that was not there", name);
-        if (const auto gone = seen->gone.find(name); gone != seen->gone.end()) {
-          Expect(!entry.has_value() || entry->incarnation > gone->second.incarnation ||
-                     entry->member->info.id != gone->second.id,
-                 "nobody comes back by old words", name);
-        }
+        Expect(InLaterLife(*seen, name, entry), "nobody comes back by old words", name);
         seen->told[name] = MemberStatus::kAlive;
         continue;
       case MemberEventKind::kUpdate:
@@ -65,19 +83,26 @@ void PoolInvariants::CheckMemberEvents(Seen* seen, const Cluster& cluster,
       case MemberEventKind::kLeave:
       case MemberEventKind::kFailed:
         Expect(was_there || event.heard_late ||
-                   (told != seen->told.end() && event.kind == MemberEventKind::kLeave),
-               "a member goes that was there", name);
+                   (told != seen->told.end() && told->second != GoneAs(event.kind)),
+               "a member goes that was there, or that went otherwise", name);
         Expect(!event.heard_late || told == seen->told.end(),
                "only who was not known is heard of late", name);
-        seen->told[name] = event.kind == MemberEventKind::kLeave ? MemberStatus::kLeft
-                                                                 : MemberStatus::kFailed;
+        if (event.kind == MemberEventKind::kFailed && told != seen->told.end() &&
+            told->second == MemberStatus::kLeft) {
+          const auto gone = seen->gone.find(name);
+          Expect(InLaterLife(*seen, name, entry) || gone->second.state == LifeState::kDead,
+                 "who left for Swim fails in a later life", name);
+        }
+        seen->told[name] = GoneAs(event.kind);
         break;
       case MemberEventKind::kReap:
         Expect(told != seen->told.end() && !was_there, "a member is reaped that is gone", name);
         seen->told.erase(name);
         break;
     }
-    if (entry.has_value()) seen->gone[name] = {entry->incarnation, entry->member->info.id};
+    if (entry.has_value()) {
+      seen->gone[name] = {entry->incarnation, entry->member->info.id, entry->state};
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #define CONSUL_SERVICES_GOSSIP_POOL_INVARIANTS_H_
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -20,8 +21,8 @@ namespace consul::gossip {
 
 class PoolInvariants {
  public:
-  // A member starts: what it knew is gone.
-  void Started(const std::string& name);
+  // A member starts: what it knew is gone. With `coalesces` its events come later than its view.
+  void Started(const std::string& name, bool coalesces);
   // It gave `output` and stands as `cluster` now. REQUIRES: nothing happened to it since.
   void Check(const std::string& name, const Cluster& cluster, const ClusterOutput& output);
 
@@ -33,11 +34,13 @@ class PoolInvariants {
   struct Gone {
     Incarnation incarnation;
     std::string id;
+    LifeState state = LifeState::kDead;  // for Swim
   };
   struct Seen {
     std::map<std::string, ClusterMember> published;  // by members_changed and Find alone
     std::map<std::string, MemberStatus> told;         // by member events alone
     std::map<std::string, Gone> gone;                 // as they were when they were last told gone
+    bool coalesces = false;
     std::set<std::tuple<uint64_t, std::string, std::string>> events;
     std::set<ReceivedQueryId> queries;
     ClusterStats stats;
@@ -46,6 +49,8 @@ class PoolInvariants {
 
   void CheckPublished(Seen* seen, const Cluster& cluster, const ClusterOutput& output);
   void CheckMemberEvents(Seen* seen, const Cluster& cluster, const ClusterOutput& output);
+  static bool InLaterLife(const Seen& seen, const std::string& name,
+                          const std::optional<Entry>& entry);
   void CheckStatuses(const Seen& seen, const Cluster& cluster);
   void CheckWords(Seen* seen, const ClusterOutput& output);
   void CheckStats(Seen* seen, const Cluster& cluster);

@@ -99,7 +99,8 @@ class Peer : public Pool::Listener {
   // "a:alive b:failed", by name.
   std::string Sees() const {
     std::string text;
-    for (const auto& member : pool->members()->members()) {
+    const auto list = pool->members();  // held: another may be published meanwhile
+    for (const auto& member : list->members()) {
       static constexpr const char* kNames[] = {"none", "alive", "leaving", "left", "failed"};
       base::StrAppend(&text, text.empty() ? "" : " ", member.name(), ":",
                       kNames[member.status()]);
@@ -112,6 +113,10 @@ class Peer : public Pool::Listener {
   bool Heard(const std::string& event) {
     base::MutexLock lock(&mutex);
     return std::count(events.begin(), events.end(), event) == 1;
+  }
+  // The list is published before its changes are told.
+  bool EventuallyHears(const std::string& event) {
+    return Eventually([&] { return Heard(event); });
   }
   JoinOutcome Join(const std::vector<std::string>& targets) {
     std::promise<JoinOutcome> outcome;
@@ -171,7 +176,7 @@ TEST(PoolTest, AJoinIsSeenByBothAndByAThird) {
     EXPECT_TRUE(const_cast<Peer*>(peer)->EventuallySees("a:alive b:alive c:alive"))
         << peer->Sees();
   }
-  EXPECT_TRUE(a->Heard("join c"));
+  EXPECT_TRUE(a->EventuallyHears("join c"));
 }
 
 TEST(PoolTest, AGracefulLeaveIsToldFromAFailure) {
@@ -184,8 +189,8 @@ TEST(PoolTest, AGracefulLeaveIsToldFromAFailure) {
   b->Leave();
   c->pool->Stop();
   EXPECT_TRUE(a->EventuallySees("a:alive b:left c:failed")) << a->Sees();
-  EXPECT_TRUE(a->Heard("leave b"));
-  EXPECT_TRUE(a->Heard("failed c"));
+  EXPECT_TRUE(a->EventuallyHears("leave b"));
+  EXPECT_TRUE(a->EventuallyHears("failed c"));
   EXPECT_NE(a->log.text().find("memberlist: Suspect c has failed, no acks received"),
             std::string::npos)
       << a->log.text();
@@ -204,7 +209,7 @@ TEST(PoolTest, AFailedMemberIsMadeToLeaveAndPruned) {
   EXPECT_TRUE(a->EventuallySees("a:alive b:left"));
   EXPECT_TRUE(a->ForceLeave("b", true).ok());
   EXPECT_TRUE(a->EventuallySees("a:alive"));
-  EXPECT_TRUE(a->Heard("reap b"));
+  EXPECT_TRUE(a->EventuallyHears("reap b"));
 }
 
 TEST(PoolTest, WhoHasNobodyToJoinSaysWhy) {

@@ -24,11 +24,18 @@ namespace consul::gossip {
 inline constexpr uint32_t kJoinIntent = 1;
 inline constexpr uint32_t kLeaveIntent = 2;
 inline constexpr uint32_t kPruneIntent = 3;  // to leave, and to vanish from the list
+// The intent to leave of this time is over: the member was gone, and lives again. Nobody says this;
+// everybody sees it, and exchanges carry it to those who have not.
+inline constexpr uint32_t kOutlivedIntent = 4;
+
+inline bool MeansLeave(const Intent& intent) {
+  return intent.kind == kLeaveIntent || intent.kind == kPruneIntent;
+}
 
 // Whether another member can have said it.
 inline bool IsSaid(const Intent& intent) {
   return intent.time > LamportTime{0} && intent.time <= kLamportTimeMax &&
-         intent.kind >= kJoinIntent && intent.kind <= kPruneIntent;
+         intent.kind >= kJoinIntent && intent.kind <= kOutlivedIntent;
 }
 
 // Whether `intent` is the newer word of the two. A total order, so that all members that have heard

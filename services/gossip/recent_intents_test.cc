@@ -29,6 +29,11 @@ TEST(RecentIntentsTest, AtOneTimeToLeaveIsNewerThanToJoin) {
   EXPECT_FALSE(IsNewer(Join(3), Leave(3)));
   EXPECT_FALSE(IsNewer(Join(3), Join(3)));
   EXPECT_TRUE(IsNewer(Join(4), Leave(3)));
+  // What was outlived is over, and a newer word is not.
+  const Intent outlived{LamportTime{3}, kOutlivedIntent};
+  EXPECT_TRUE(IsNewer(outlived, {LamportTime{3}, kPruneIntent}));
+  EXPECT_TRUE(IsNewer(Leave(4), outlived));
+  EXPECT_FALSE(MeansLeave(outlived));
 }
 
 TEST(RecentIntentsTest, TheyAreKeptForAWhile) {
@@ -53,7 +58,7 @@ TEST(RecentIntentsTest, AFullTableTakesNoMoreUntilSomeAreOld) {
 TEST(RecentIntentsTest, WhatNobodyCanHaveSaid) {
   EXPECT_TRUE(IsSaid(Join(1)));
   EXPECT_FALSE(IsSaid(Intent{}));
-  EXPECT_FALSE(IsSaid({LamportTime{1}, 4}));
+  EXPECT_FALSE(IsSaid({LamportTime{1}, 5}));
   EXPECT_FALSE(IsSaid({kLamportTimeMax.Next(), kJoinIntent}));
 }
 

@@ -107,7 +107,9 @@ class Swim {
   void UpdateAddress(Time now, const Endpoint& address);
   void UpdateMeta(Time now, std::string meta);
 
-  // The cluster's id has become known. Exchanges with others are refused from now on.
+  // The cluster's id has become known. Exchanges with others are refused from now on. Without a
+  // call it becomes known by the first exchange with a member that knows its own; a call counts
+  // more.
   void SetClusterId(std::string cluster_id);
 
   // Takes a dead or left member out of the table. For SwimOptions::remember_evicted it is not taken
@@ -137,8 +139,9 @@ class Swim {
   // SwimOptions::stream_note_bytes_max.
   void SetStreamNote(std::string note);
 
-  // Remembers `intent` with the member's entry. False when there is no such member.
-  // REQUIRES: intent.kind <= 255.
+  // Remembers `intent` with the member's entry, as long as it does not live again after having been
+  // gone, and has no other id: then the layer above says anew what holds. False when there is no
+  // such member. REQUIRES: intent.kind <= 255.
   bool SetIntent(std::string_view name, Intent intent);
 
   // ---- Outputs.
@@ -275,6 +278,7 @@ class Swim {
   // swim_exchange.cc: streams.
   void TickStreams();
   void TickExchange();
+  void BeginExchange(Slot with);
   Duration ExchangeInterval() const;
   StreamId OpenStream(const Endpoint& to, Stream stream);
   void CloseStream(StreamId id);
@@ -288,6 +292,7 @@ class Swim {
   void Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye);
   void Handle(StreamId id, Stream& stream, PingMessage& ping);
   void Handle(StreamId id, Stream& stream, AckMessage& ack);
+  void AdoptCluster(const std::string& cluster_id, std::string_view peer);
   bool Refuses(StreamId id, const Stream& stream, const HelloMessage& hello);
   std::string WhyNameHeld(const Entry& newcomer) const;
   void AnswerHello(StreamId id, Stream& stream, const HelloMessage& hello);

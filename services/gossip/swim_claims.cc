@@ -53,6 +53,7 @@ void Swim::HearAlive(const MemberPtr& member, Incarnation incarnation, const Sou
   suspicions_.End(slot);
   table_.Set(slot, now_known, incarnation, LifeState::kAlive, since, &random_);
   if (!IsLiving(before)) {
+    table_.SetIntent(slot, {});
     Note(ChangeKind::kBack, slot);
   } else if (changed) {
     Note(ChangeKind::kUpdated, slot);
@@ -136,6 +137,8 @@ void Swim::BecomeGone(Slot slot, Incarnation incarnation, LifeState state, Time 
     std::erase_if(recently_dead_, [slot](const RecentlyDead& dead) { return dead.slot == slot; });
     recently_dead_.push_back({slot, now_ + options_.gossip_to_the_dead});
   }
+  // One that left can only have died in a later life.
+  if (before == LifeState::kLeft && state == LifeState::kDead) table_.SetIntent(slot, {});
   if (state != before) {
     Note(state == LifeState::kLeft ? ChangeKind::kLeft : ChangeKind::kFailed, slot);
   }
@@ -173,7 +176,8 @@ void Swim::HearEntry(const Entry& entry, const Source& source) {
     BecomeSuspect(slot, entry.incarnation, source.peer, source);
   }
   if (entry.intent.time.value != 0 && entry.intent != table_.entry(slot).intent) {
-    output_.intents.push_back({info.name, entry.intent});
+    const bool former = !IsLiving(entry.state) && entry.incarnation < table_.incarnation(slot);
+    output_.intents.push_back({info.name, entry.intent, former});
   }
 }
 

@@ -151,8 +151,11 @@ void Swim::TickExchange() {
   next_exchange_at_ = now_ + ExchangeInterval();
   const auto skip = [this](Slot slot) { return table_.state(slot) != LifeState::kAlive; };
   const std::vector<Slot> picked = table_.PickLiving(1, &random_, skip);
-  if (picked.empty()) return;
-  const MemberInfo& peer = table_.member(picked.front())->info;
+  if (!picked.empty()) BeginExchange(picked.front());
+}
+
+void Swim::BeginExchange(Slot with) {
+  const MemberInfo& peer = table_.member(with)->info;
   Stream stream;
   stream.expires_at = now_ + options_.stream_timeout;
   stream.peer_name = peer.name;
@@ -209,6 +212,7 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
   stream.peer_name = hello.self.member->info.name;
   stream.join_of_either = stream.join_of_either || hello.join;
   if (Refuses(id, stream, hello)) return;
+  AdoptCluster(hello.pool.cluster_id, stream.peer_name);
   // What one who is alone learns from a pool is no news to the pool.
   stream.newcomer = counts().living() <= 1 && hello.living_count > 1;
   const Slot held = table_.Find(stream.peer_name);
@@ -218,14 +222,31 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
   }
   const Source source{stream.peer_name, !stream.newcomer};
   if (hello.about_receiver.has_value()) HearEntry(*hello.about_receiver, source);
-  HearEntry(hello.self, source);
-  output_.notes.push_back({stream.peer_name, std::move(hello.note), stream.join_of_either});
+  const bool may_refuse = hello.pool.cluster_id.empty() && !pool_.cluster_id.empty();
+  if (!id.opened() && may_refuse && !about.has_value()) {
+    stream.held_note = std::move(hello.note);
+  } else {
+    HearEntry(hello.self, source);
+    output_.notes.push_back({stream.peer_name, std::move(hello.note), stream.join_of_either});
+  }
   if (id.opened()) {
     stream.phase = StreamPhase::kDifference;
     return;
   }
   SendHello(id, stream, about.has_value() ? &*about : nullptr);
   AnswerHello(id, stream, hello);
+}
+
+// Who does not know its cluster belongs to the first that it meets, and with it those who met it
+// before: they hear of it at once, so that none of them takes another for its own meanwhile.
+void Swim::AdoptCluster(const std::string& cluster_id, std::string_view peer) {
+  if (!pool_.cluster_id.empty() || cluster_id.empty()) return;
+  pool_.cluster_id = cluster_id;
+  const auto skip = [this, peer](Slot slot) {
+    return table_.state(slot) != LifeState::kAlive || table_.member(slot)->info.name == peer;
+  };
+  const auto count = static_cast<size_t>(options_.gossip_nodes);
+  for (const Slot slot : table_.PickLiving(count, &random_, skip)) BeginExchange(slot);
 }
 
 // Says so on both sides, and merges nothing.
@@ -359,6 +380,10 @@ void Swim::Handle(StreamId id, Stream& stream, EntriesMessage& entries) {
 
 // The peer has sent all of its entries.
 void Swim::FinishEntries(StreamId id, Stream& stream) {
+  if (stream.held_note.has_value()) {
+    output_.notes.push_back(
+        {stream.peer_name, *std::move(stream.held_note), stream.join_of_either});
+  }
   if (id.opened() && stream.phase == StreamPhase::kEntries) {
     FinishExchange(id, stream);
     return;

@@ -90,6 +90,8 @@ struct NoteReceived {
 struct IntentReceived {
   std::string name;
   Intent intent;
+  // There the member is gone, and here it is known to have lived after that.
+  bool of_former_life = false;
 };
 
 // Events worth a line in the log, which the driver words.

@@ -63,6 +63,9 @@ struct Stream {
   bool join_of_either = false;
   // The pool that this member has just found knows already what it is about to learn.
   bool newcomer = false;
+  // The peer does not know its cluster yet, and may refuse ours: it is taken in by its Entries,
+  // which it sends when it does not, and its note counts after them.
+  std::optional<std::string> held_note;
   size_t received_count = 0;  // entries and digests
   std::vector<uint32_t> buckets;
   std::vector<Digest> digests;

@@ -59,7 +59,7 @@ void TestPool::Start(Node& node, bool fresh) {
                                  node.restart, random_.Next(), now_);
   CONSUL_CHECK(cluster.ok());
   node.cluster = *std::move(cluster);
-  invariants_.Started(node.name);
+  invariants_.Started(node.name, options_.coalesce_period != Duration{0});
   Pump(node);
 }
 

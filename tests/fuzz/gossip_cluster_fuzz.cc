@@ -66,7 +66,7 @@ void Say(const pb::Packet& packet) {
   Time now{std::chrono::hours(1)};
   const std::unique_ptr<Cluster> cluster = NewCluster(now);
   PoolInvariants invariants;
-  invariants.Started("a");
+  invariants.Started("a", /*coalesces=*/false);
   Drain(*cluster, invariants, now);
   const Endpoint from = *Endpoint::Parse("10.0.0.2:8301");
   cluster->ReceivePacket(now, from, packet.SerializeAsString());
