@@ -6,6 +6,7 @@
 #include "cli/agent_address.h"
 #include "services/base/bool_text.h"
 #include "services/base/strings.h"
+#include "services/base/utf8.h"
 
 namespace consul::cli {
 namespace {
@@ -63,6 +64,12 @@ std::string Command::Help() const {
   const std::string options = flags_.Help();
   if (!options.empty()) base::StrAppend(&help, "\n", options);
   return help;
+}
+
+bool Command::IsText(std::string_view what, std::string_view text) const {
+  if (base::IsUtf8(text)) return true;
+  Fail(base::StrCat("The ", what, " is not valid UTF-8"));
+  return false;
 }
 
 int Command::Fail(std::string_view text) const {

@@ -76,6 +76,8 @@ class Command {
   std::ostream& out() const { return *context_.out; }
   std::ostream& err() const { return *context_.err; }
 
+  // Whether `text`, which is `what`, can be said to an agent. Otherwise standard error says why.
+  bool IsText(std::string_view what, std::string_view text) const;
   // Writes `text` and a line end to standard error; kExitError.
   int Fail(std::string_view text) const;
   // "what: the status's message", or that no agent could be reached, and how to say where one is.

@@ -42,6 +42,7 @@ class EventCommand final : public Command {
         return Fail(base::StrCat("Failed to compile ", what, " filter regexp"), compiled);
       }
     }
+    if (!IsText("name of the event", name_)) return kExitError;
     event::v1::FireRequest request;
     request.set_name(name_);
     if (!args.empty()) request.set_payload(args.front());

@@ -22,6 +22,7 @@ class ForceLeaveCommand final : public Command {
 
   int Execute(const std::vector<std::string>& args) override {
     if (args.size() != 1) return Fail("A single node name must be specified to force leave.");
+    if (!IsText("node name", args.front())) return kExitError;
     agent::v1::ForceLeaveRequest request;
     request.set_node(args.front());
     request.set_prune(prune_);

@@ -24,6 +24,9 @@ class JoinCommand final : public Command {
 
   int Execute(const std::vector<std::string>& args) override {
     if (args.empty()) return Fail("At least one address to join must be specified.");
+    for (const std::string& address : args) {
+      if (!IsText("address", address)) return kExitError;
+    }
     const std::unique_ptr<Client> client = api_.Connect(context());
     uint32_t contacted = 0;
     for (const std::string& address : args) {

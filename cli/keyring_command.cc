@@ -65,7 +65,7 @@ class KeyringCommand final : public Command {
       return Fail("Error parsing relay factor: Relay factor must be in range: [0, 5]");
     }
     if (local_only_ && !list_ && !list_primary_) {
-      return Fail("Error setting local-only: local-only can only be set for list requests");
+      return Fail("Error validating local-only: local-only can only be set for list requests");
     }
     if (list_ || list_primary_) return List();
     if (!install_.empty()) {

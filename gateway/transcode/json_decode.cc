@@ -115,9 +115,9 @@ class Decoder {
   }
 
   absl::Status FillField(const json::value& value, const JsonField& field, Message* message) {
-    field.reflection->ClearField(message, field.field);
     if (value.is_null()) return absl::OkStatus();
     if (field.count == JsonCount::kOne) return Set(value, field, message);
+    field.reflection->ClearField(message, field.field);
     const json::array* const list = value.if_array();
     if (list == nullptr) return WrongType(value, "list");
     for (const json::value& element : *list) {

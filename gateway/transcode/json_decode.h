@@ -1,8 +1,9 @@
 // gateway/transcode/json_decode.h
 //
 // How JSON becomes a message, by the plan that also writes it, as Go's encoding/json reads: names
-// match in any case, of two members of one name the last counts, `null` is as if it were not there,
-// and bytes that are no UTF-8 become U+FFFD. Names that the plan does not have are refused.
+// match in any case, `null` is the zero value, and bytes that are no UTF-8 become U+FFFD. Unlike
+// Go: of two members of one name the last counts alone, and an escape that is half of a surrogate
+// pair is refused. Names that the plan does not have are refused.
 //
 // Threads: pure functions.
 #ifndef CONSUL_GATEWAY_TRANSCODE_JSON_DECODE_H_

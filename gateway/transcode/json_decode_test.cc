@@ -45,11 +45,13 @@ TEST(JsonDecodeTest, NamesMatchInAnyCaseAndTheLastOneCounts) {
   EXPECT_EQ(Update(R"({"nOdE":"a"})"), "node: \"a\"");
   EXPECT_EQ(Update(R"({"Node":"a","node":"b"})"), "node: \"b\"");
   EXPECT_EQ(Update(R"({"Coord":{"Vec":[1]},"Coord":{"Vec":[2]}})"), "coord { vec: 2 }");
+  EXPECT_EQ(Update(R"({"Coord":{"Error":1},"Coord":{"Height":2}})"), "coord { height: 2 }");
 }
 
 TEST(JsonDecodeTest, NullIsAsIfItWereNotThere) {
   EXPECT_EQ(Update(R"({"Node":null,"Coord":null})"), "");
   EXPECT_EQ(Update("null"), "");
+  EXPECT_EQ(Update(R"({"Node":"a","Node":null})"), "");
   EXPECT_EQ(Update(R"({"Coord":{"Vec":[null,1]}})"), "coord { vec: 0 vec: 1 }");
 }
 
@@ -59,6 +61,7 @@ TEST(JsonDecodeTest, BytesAreBase64) {
 }
 
 TEST(JsonDecodeTest, BytesThatAreNoUtf8AreReplaced) {
+  EXPECT_EQ(Update(R"({"Node":"\ud800"})"), "invalid JSON at byte 15: syntax error");
   EXPECT_EQ(Update("{\"Node\":\"a\xff\"}"), "node: \"a\\357\\277\\275\"");
 }
 

@@ -1,5 +1,6 @@
 #include "services/agent/rtt.h"
 
+#include <chrono>
 #include <vector>
 
 #include "services/gossip/coordinate.h"
@@ -19,7 +20,9 @@ std::optional<std::chrono::nanoseconds> EstimateRtt(const coordinate::v1::Coordi
   const std::optional<gossip::Coordinate> a = FromProto(one);
   const std::optional<gossip::Coordinate> b = FromProto(other);
   if (!a.has_value() || !b.has_value()) return std::nullopt;
-  return a->DistanceTo(*b);
+  const std::chrono::nanoseconds rtt = a->DistanceTo(*b);
+  if (rtt > gossip::CoordinateClient::kRttMax) return std::nullopt;
+  return rtt;
 }
 
 }  // namespace consul::agent

@@ -14,7 +14,7 @@
 namespace consul::agent {
 
 // The round trip time to expect between two coordinates of one pool; nothing where one of them is
-// malformed.
+// malformed, or no two places are so far apart.
 std::optional<std::chrono::nanoseconds> EstimateRtt(const coordinate::v1::Coordinate& one,
                                                     const coordinate::v1::Coordinate& other);
 

@@ -59,7 +59,9 @@ absl::Status ErrorOf(const KeyringPools& pools, const PoolResults& results) {
     }
   }
   if (errors.empty()) return absl::OkStatus();
-  return absl::UnknownError(base::ToAbsl(Joined(errors)));
+  // With a reason: it is the pool that failed, and not this server, so that another one would not
+  // do better.
+  return rpc::Error(errors::v1::REASON_MEMBERS_FAILED, Joined(errors));
 }
 
 // Asks both pools at once, and is told of both at once.

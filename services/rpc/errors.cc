@@ -50,6 +50,8 @@ Row RowOf(Reason reason) {
       return {absl::StatusCode::kNotFound, 500};
     case errors::v1::REASON_JOIN_FAILED:
       return {absl::StatusCode::kUnavailable, 500};
+    case errors::v1::REASON_MEMBERS_FAILED:
+      return {absl::StatusCode::kAborted, 500};
     case errors::v1::REASON_UNSPECIFIED:
     case errors::v1::Reason_INT_MIN_SENTINEL_DO_NOT_USE_:
     case errors::v1::Reason_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -116,8 +116,10 @@ void GiveValidity(const Read& read, const Evaluated& evaluated) {
 
 std::chrono::nanoseconds WaitOf(const QueryOptions& options, std::chrono::nanoseconds wait_default,
                                 std::chrono::nanoseconds wait_max) {
-  std::chrono::nanoseconds wait = std::chrono::seconds(options.wait().seconds()) +
-                                  std::chrono::nanoseconds(options.wait().nanos());
+  // A Duration holds more than can be counted in nanoseconds.
+  const int64_t seconds = std::clamp<int64_t>(options.wait().seconds(), 0, 1'000'000);
+  std::chrono::nanoseconds wait =
+      std::chrono::seconds(seconds) + std::chrono::nanoseconds(options.wait().nanos());
   if (wait <= std::chrono::nanoseconds(0)) wait = wait_default;
   wait = std::min(wait, wait_max);
   std::uniform_int_distribution<int64_t> extra(0, wait.count() / 16);

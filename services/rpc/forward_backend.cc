@@ -24,7 +24,8 @@ ForwardBackend::ForwardBackend(Options options, const Handlers* handlers, base::
     : options_(std::move(options)),
       handlers_(handlers),
       links_(options_.links, &timers_, logger),
-      shared_({options_.wait_default}, &timers_, [this](Call* call) { Forward(call); }) {
+      shared_({options_.wait_default, options_.wait_max}, &timers_,
+              [this](Call* call) { Forward(call); }) {
   handlers_->CheckComplete({options::v1::KIND_LOCAL});
 }
 

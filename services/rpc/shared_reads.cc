@@ -2,6 +2,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <unordered_set>
@@ -11,6 +12,7 @@
 #include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
+#include "services/rpc/evaluation.h"
 #include "services/rpc/grpc_bytes.h"
 #include "services/rpc/grpc_strand.h"
 #include "services/rpc/waiting_call.h"
@@ -40,11 +42,13 @@ std::string KeyOf(const Call& call, const grpc::ByteBuffer& request) {
 
 }  // namespace
 
-// What a shared call brought. Immutable.
+// What a call brought. Immutable.
 struct SharedReads::Answer {
   absl::Status status;
   grpc::ByteBuffer reply;
   uint64_t index = 0;  // of the result; 0: it has none
+  Clock::time_point begun;
+  Clock::time_point ended;
 };
 
 // A read that waits.
@@ -56,26 +60,22 @@ class SharedReads::Member final : public WaitingCall, private base::Timer {
         reads_(reads),
         request_(std::move(request)),
         key_(KeyOf(*call, request_)),
-        given_(options.index()) {
-    std::chrono::milliseconds wait(options.wait().seconds() * 1000 +
-                                   options.wait().nanos() / 1'000'000);
-    if (wait.count() <= 0) wait = reads->options_.wait_default;
-    deadline_ = Clock::now() + wait;
-  }
+        given_(options.index()),
+        came_(Clock::now()),
+        deadline_(came_ + WaitOf(options, reads->options_.wait_default,
+                                 reads->options_.wait_max)) {}
 
   void Begin() {
     Attach();
-    reads_->Join(std::static_pointer_cast<Member>(shared_from_this()));
+    reads_->Join(this);
   }
 
   const std::string& key() const { return key_; }
   const grpc::ByteBuffer& request() const { return request_; }
   const Call& asker() const { return *call(); }
 
-  // The call that it waits for, whether that was begun for it, and what it brought: guarded by the
-  // mutex of the reads.
+  // The call that it waits for, and what it brought: guarded by the mutex of the reads.
   Upstream* upstream = nullptr;
-  bool began = false;
   std::shared_ptr<const Answer> answer;
 
  private:
@@ -86,21 +86,30 @@ class SharedReads::Member final : public WaitingCall, private base::Timer {
 
   void Continue() override {
     std::shared_ptr<const Answer> brought;
-    bool own = false;
     {
       base::MutexLock lock(&reads_->mutex_);
       brought = std::move(answer);
-      own = began;
     }
-    if (brought != nullptr) {
-      const bool moved = !brought->status.ok() || brought->index != given_;
-      if (own || moved || Clock::now() >= deadline_) return Give(*brought);
-      last_ = std::move(brought);
-      if (!std::exchange(timed_, true)) reads_->timers_->Add(this, deadline_);
-      reads_->Join(std::static_pointer_cast<Member>(shared_from_this()));
-    } else if (late_.load()) {
-      Give(*last_);
+    if (brought != nullptr) return Take(*brought);
+    if (late_.load()) return EndWait();
+  }
+
+  void Take(const Answer& brought) {
+    // Of an error it does not matter when it was asked for.
+    if (alone_ || !brought.status.ok() || brought.begun >= came_) return Give(brought);
+    if (brought.index <= given_) {
+      // The server may wait for less than it is asked for; nobody waits longer than it did.
+      deadline_ = std::min(deadline_, came_ + (brought.ended - brought.begun));
+      if (Clock::now() >= deadline_) return EndWait();
     }
+    if (!std::exchange(timed_, true)) reads_->timers_->Add(this, deadline_);
+    reads_->Join(this);
+  }
+
+  // Its time is over: it asks how things are now.
+  void EndWait() {
+    if (std::exchange(alone_, true)) return;
+    reads_->AskAlone(this);
   }
 
   void Detach() override {
@@ -124,22 +133,25 @@ class SharedReads::Member final : public WaitingCall, private base::Timer {
   const grpc::ByteBuffer request_;
   const std::string key_;
   const uint64_t given_;
+  const Clock::time_point came_;
   Clock::time_point deadline_;
   std::atomic<bool> late_{false};
   bool timed_ = false;
-  std::shared_ptr<const Answer> last_;  // that brought no change
+  bool alone_ = false;
 };
 
 // A read on its way to a server, for all who wait for it.
 class SharedReads::Upstream final : public Call, public Waking {
  public:
-  Upstream(SharedReads* reads, Executor* executor, const Member& first)
+  Upstream(SharedReads* reads, Executor* executor, const Member& first, bool alone)
       : Call(first.asker().method(), executor, first.asker().method().request_prototype, nullptr),
         Waking(executor),
-        key(first.key()),
+        key(alone ? std::string() : first.key()),
         reads_(reads),
-        token_(first.asker().token) {
-    bytes_.request = first.request();
+        token_(first.asker().token),
+        begun_at_(Clock::now()) {
+    bytes_.request =
+        alone ? WithWait(first.request(), std::chrono::milliseconds(1)) : first.request();
     wire = &bytes_;
     token = token_;
     hold = first.asker().hold;
@@ -164,6 +176,8 @@ class SharedReads::Upstream final : public Call, public Waking {
   std::shared_ptr<const Answer> TakeAnswer() {
     auto answer = std::make_shared<Answer>();
     answer->status = status;
+    answer->begun = begun_at_;
+    answer->ended = Clock::now();
     if (status.ok()) {
       answer->reply.Swap(&bytes_.reply);
       answer->index = IndexOf(method(), answer->reply);
@@ -171,7 +185,7 @@ class SharedReads::Upstream final : public Call, public Waking {
     return answer;
   }
 
-  const std::string key;
+  const std::string key;  // in the table; empty: it is not there, for it has one member for good
   std::unordered_set<Member*> members;  // guarded by the mutex of the reads
 
  private:
@@ -188,6 +202,7 @@ class SharedReads::Upstream final : public Call, public Waking {
 
   SharedReads* const reads_;
   const std::string token_;
+  const Clock::time_point begun_at_;
   Call::Wire bytes_;
   bool begun_ = false;
   std::atomic<bool> given_up_{false};
@@ -235,35 +250,54 @@ void SharedReads::Start(Call* call) {
   std::make_shared<Member>(this, call, std::move(request), options)->Begin();
 }
 
-void SharedReads::Join(const std::shared_ptr<Member>& member) {
+std::shared_ptr<SharedReads::Upstream> SharedReads::MakeUpstream(Member* member, bool alone) {
+  if (thread_ == nullptr) thread_ = std::make_unique<EventThread>([] {}, "shared-reads");
+  ++under_way_;
+  return std::make_shared<Upstream>(this, thread_.get(), *member, alone);
+}
+
+void SharedReads::Join(Member* member) {
   std::shared_ptr<Upstream> begun;
   {
     base::MutexLock lock(&mutex_);
-    if (thread_ == nullptr) thread_ = std::make_unique<EventThread>([] {}, "shared-reads");
     std::shared_ptr<Upstream>& upstream = upstreams_[member->key()];
-    if (upstream == nullptr) {
-      upstream = begun = std::make_shared<Upstream>(this, thread_.get(), *member);
-      ++under_way_;
-    }
-    upstream->members.insert(member.get());
+    if (upstream == nullptr) upstream = begun = MakeUpstream(member, /*alone=*/false);
+    upstream->members.insert(member);
     member->upstream = upstream.get();
-    member->began = begun != nullptr;
   }
   if (begun != nullptr) begun->Begin();
 }
 
+void SharedReads::AskAlone(Member* member) {
+  Part(member);
+  std::shared_ptr<Upstream> begun;
+  {
+    base::MutexLock lock(&mutex_);
+    // What came meanwhile is not waited for any more.
+    member->answer.reset();
+    begun = MakeUpstream(member, /*alone=*/true);
+    begun->members.insert(member);
+    member->upstream = begun.get();
+  }
+  begun->Begin();
+}
+
 void SharedReads::Leave(Member* member) {
+  Part(member);
+  base::MutexLock lock(&mutex_);
+  --waiting_;
+}
+
+void SharedReads::Part(Member* member) {
   std::shared_ptr<Upstream> given_up;
   {
     base::MutexLock lock(&mutex_);
-    --waiting_;
     if (member->upstream == nullptr) return;
     Upstream* const upstream = std::exchange(member->upstream, nullptr);
     upstream->members.erase(member);
     if (!upstream->members.empty()) return;
-    const auto found = upstreams_.find(upstream->key);
-    given_up = std::move(found->second);
-    upstreams_.erase(found);
+    upstreams_.erase(upstream->key);
+    given_up = std::static_pointer_cast<Upstream>(upstream->shared_from_this());
   }
   given_up->GiveUp();
 }
@@ -272,7 +306,7 @@ void SharedReads::Over(Upstream* upstream) {
   const std::shared_ptr<const Answer> answer = upstream->TakeAnswer();
   base::MutexLock lock(&mutex_);
   // One that was given up is not in the table, and another may be in its place.
-  if (!upstream->members.empty()) upstreams_.erase(upstream->key);
+  if (!upstream->members.empty() && !upstream->key.empty()) upstreams_.erase(upstream->key);
   for (Member* const member : upstream->members) {
     member->upstream = nullptr;
     member->answer = answer;

@@ -4,9 +4,10 @@
 // watch one key through an agent are one at the server. The same is the same method, token and
 // bytes, the index and the wait included.
 //
-// Whoever comes later than the one that a call was begun for has a wait that ends later. When the
-// call ends without a change it is made anew for them, and each is answered, with what it brought,
-// when its own time is over.
+// An answer is taken only from a call that began after its reader came, or it might not have what
+// the reader knows to be written. So whoever came while a call was under way is answered by the
+// next one, which begins when that ends, once for all of them; and when their own time is over,
+// each asks by itself, without a wait.
 //
 // Threads: Start on the executor of each call. The shared calls run on a thread of their own,
 // `shared-reads`, which is there once a read has waited.
@@ -31,8 +32,9 @@ class EventThread;
 class SharedReads {
  public:
   struct Options {
-    // Of a read that names none.
+    // Of a read that names none, and of any.
     std::chrono::milliseconds wait_default;
+    std::chrono::milliseconds wait_max;
     // Reads that wait at once; above it REASON_OVERLOADED.
     size_t reads_max = 200'000;
   };
@@ -58,8 +60,14 @@ class SharedReads {
   struct Answer;
 
   // Lets `member` wait for the call that its key names, which is begun if there is none.
-  void Join(const std::shared_ptr<Member>& member);
+  void Join(Member* member);
+  // Begins a call for `member` alone, which does not wait at the server.
+  void AskAlone(Member* member);
+  // A new call, with `member` waiting for it.
+  std::shared_ptr<Upstream> MakeUpstream(Member* member, bool alone) REQUIRES_LOCK(mutex_);
   void Leave(Member* member);
+  // It waits for no call any more; one that nobody waits for is given up.
+  void Part(Member* member);
   // `upstream` has ended: its members are told.
   void Over(Upstream* upstream);
 

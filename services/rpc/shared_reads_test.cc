@@ -51,7 +51,8 @@ TEST_F(SharedReadsTest, ReadsThatAskTheSameAreOneAtTheServer) {
     call->Wait();
     EXPECT_EQ(ValueOf(*call), "a");
   }
-  EXPECT_EQ(server().reads, 1);
+  // One for the first, and one for all who came while that was under way.
+  EXPECT_EQ(server().reads, 2);
 }
 
 TEST_F(SharedReadsTest, OthersAskForThemselves) {
@@ -115,19 +116,68 @@ TEST_F(SharedReadsTest, WhoComesAfterTheLastHasGoneBeginsAnew) {
 }
 
 // The server's index is 41, so that it brings no change to whoever gives that.
-TEST_F(SharedReadsTest, WithoutAChangeALaterOneWaitsUntilItsOwnTimeIsOver) {
+TEST_F(SharedReadsTest, NobodyWaitsLongerThanTheServerDoes) {
   Callers calls;
-  for (int i = 0; i < 2; ++i) calls.push_back(MakeGet("k", 41, 1));
+  for (int i = 0; i < 20; ++i) calls.push_back(MakeGet("k", 41, 600));
+  Begin(calls);
+  ASSERT_TRUE(Hang(1));
+  // As a server whose own limit is lower.
+  Answer();
+  for (const auto& call : calls) {
+    call->Wait();
+    EXPECT_EQ(ValueOf(*call), "a");
+  }
+}
+
+TEST_F(SharedReadsTest, AnIndexThatIsNotReachedYetIsNoChange) {
+  Callers calls;
+  for (int i = 0; i < 2; ++i) calls.push_back(MakeGet("k", 42, 600));
   Begin(calls);
   ASSERT_TRUE(Hang(1));
   server().Release();
   calls[0]->Wait();
-  EXPECT_EQ(ValueOf(*calls[0]), "a");
-  // The other one waits on, at the server too, which hangs: its time is over before an answer.
+  // The other one is at the server again, by whatever call.
+  ASSERT_TRUE(Hang(1));
+  EXPECT_FALSE(calls[1]->done());
+  Answer();
   calls[1]->Wait();
   EXPECT_EQ(ValueOf(*calls[1]), "a");
-  EXPECT_GE(server().reads, 2);
-  EXPECT_TRUE(Hang(0));
+}
+
+TEST_F(SharedReadsTest, WhoseTimeIsOverAsksHowThingsAreNow) {
+  Callers calls;
+  for (int i = 0; i < 2; ++i) calls.push_back(MakeGet("k", 41, 600));
+  Begin(calls);
+  ASSERT_TRUE(Hang(1));
+  server().Release();  // no change, after less than the wait
+  calls[0]->Wait();
+  ASSERT_TRUE(Eventually([&] { return server().last_get().options().wait().seconds() == 0; }));
+  ASSERT_TRUE(Hang(1));
+  const auto asked = server().last_get().options();
+  EXPECT_EQ(asked.index(), 41);
+  EXPECT_EQ(asked.wait().nanos(), 1'000'000);
+  // Nobody joins it: it was not meant to wait.
+  calls.push_back(MakeGet("k", 41, 600));
+  Begin({});
+  calls[2]->Begin(backend_.get());
+  ASSERT_TRUE(Hang(2));
+  Answer();
+  for (const auto& call : calls) call->Wait();
+}
+
+TEST_F(SharedReadsTest, AWaitOfAnyLengthIsTaken) {
+  kv::v1::GetRequest request;
+  request.mutable_options()->set_index(40);
+  request.mutable_options()->mutable_wait()->set_seconds(315'576'000'000);
+  Callers calls;
+  for (int i = 0; i < 2; ++i) calls.push_back(Make(kGet, request));
+  Begin(calls);
+  ASSERT_TRUE(Hang(1));
+  Answer();
+  for (const auto& call : calls) {
+    call->Wait();
+    EXPECT_TRUE(call->status.ok()) << call->status;
+  }
 }
 
 TEST_F(SharedReadsTest, AnErrorIsToldToAll) {
