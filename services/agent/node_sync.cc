@@ -61,15 +61,19 @@ absl::Status NodeSync::Sync(bool hold) {
   const rpc::Method& sync =
       rpc::InternalApi().Get("/consul.internal.catalog.v1.NodeSyncService/SyncNode");
   status = calls_.Run(backend_, sync, write, &written, hold);
-  if (status.ok()) logger_->Log(base::LogLevel::kDebug, "agent", "Synced node info");
+  if (!status.ok()) return status;
+  logger_->Log(base::LogLevel::kDebug, "agent", "Synced node info");
+  // It may have been away, and its coordinate with it.
+  told_place_.reset();
   return status;
 }
 
 bool NodeSync::Try(bool hold) {
   const absl::Status status = Sync(hold);
+  if (status.ok()) left_ = false;
   if (status.ok() || Stopping()) return true;
   const errors::v1::Reason reason = rpc::Detail(status).reason();
-  if (reason == errors::v1::REASON_NODE_LEFT) AskToStop();
+  if (reason == errors::v1::REASON_NODE_LEFT && std::exchange(left_, true)) return false;
   // With no server to ask there was no call that could have failed.
   const std::string_view called = reason == errors::v1::REASON_NO_SERVERS ? "" : "rpc error: ";
   logger_->Error("agent", base::StrCat("failed to sync remote state: ", called,
@@ -131,7 +135,8 @@ void NodeSync::Run() {
       sync_at = Clock::now() + (well ? times_.interval : times_.retry);
     }
     if (Clock::now() >= place_at) {
-      TellPlace();
+      // Without a node there is no place for it.
+      if (!left_) TellPlace();
       place_at = NextPlace();
     }
   }
@@ -157,10 +162,10 @@ void NodeSync::TellPlace() {
   const rpc::Method& method =
       rpc::PublicApi().Get("/consul.coordinate.v1.CoordinateService/Update");
   const absl::Status status = calls_.Run(backend_, method, update, &updated);
-  if (status.ok()) {
+  if (status.ok() && updated.applied()) {
     told_place_ = place;
     told_at_ = Clock::now();
-  } else if (!Stopping()) {
+  } else if (!status.ok() && !Stopping()) {
     logger_->Error("agent", base::StrCat("Coordinate update error: ",
                                          base::ToStd(status.message())));
   }

@@ -3,9 +3,10 @@
 // Keeps the agent's own node in the catalog as the agent has it: meta and tagged addresses, which
 // are the agent's to say (the leader writes address, id and health alone), and its coordinate.
 // Tries at the start, when there is somebody to ask, and from time to time. It asks through the
-// agent's backend, as every caller does, so that it is the same on servers and clients. Once it is
-// told that its generation has left it is done for good: whoever comes after it in that place is
-// not to be overwritten.
+// agent's backend, as every caller does, so that it is the same on servers and clients. Told that
+// its generation has left it says so once, and tries again as after any failure: whoever comes
+// after it in that place is not overwritten; and if it was made to leave while it was cut off, the
+// leader takes that back once it is seen alive.
 //
 // Threads: one of its own, `node-sync`; all methods from any.
 #ifndef CONSUL_SERVICES_AGENT_NODE_SYNC_H_
@@ -57,7 +58,8 @@ class NodeSync {
 
   // Tells the agent's coordinate from here on. Before Begin, or not at all.
   void TellPlaces(Places places) { places_ = std::move(places); }
-  // One try, in the caller, which does not wait for a leader to come. Logs what went wrong.
+  // One try, in the caller, which does not wait for a leader to come. Before Begin. Logs what went
+  // wrong.
   void TryNow();
   // Tries from here on.
   void Begin();
@@ -76,7 +78,7 @@ class NodeSync {
   bool Try(bool hold);
   bool Stopping();
   void Run();
-  // Writes the own coordinate, if it has moved.
+  // Writes the own coordinate, if it has moved or is not there.
   void TellPlace();
   Clock::time_point NextPlace();
 
@@ -88,7 +90,10 @@ class NodeSync {
   Places places_;
   rpc::WaitedCalls calls_;
 
-  // The thread's own.
+  // The thread's own, and before Begin the caller's.
+  // The log says that tries are refused, for this generation has left; none went well since.
+  bool left_ = false;
+  // What was told last; none: to be told.
   std::optional<coordinate::v1::Coordinate> told_place_;
   Clock::time_point told_at_;
   std::minstd_rand random_{std::random_device{}()};

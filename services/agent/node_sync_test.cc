@@ -36,6 +36,16 @@ catalog::v1::Node OwnNode() {
   return node;
 }
 
+// Counts the tries to sync the node, each of which begins with a look at it.
+struct CountedCalls : rpc::Backend {
+  void Start(rpc::Call* call) override {
+    if (call->method().path.ends_with("/GetNode")) ++tries;
+    backend->Start(call);
+  }
+  rpc::Backend* backend = nullptr;
+  std::atomic<int> tries{0};
+};
+
 class NodeSyncTest : public testing::Test {
  protected:
   NodeSyncTest() {
@@ -54,18 +64,24 @@ class NodeSyncTest : public testing::Test {
     options.hold_timeout = hold_timeout;
     sync_.reset();
     backend_ = std::make_unique<rpc::LocalBackend>(options, &handlers_, &consensus_);
+    calls_.backend = backend_.get();
     Make(1h);
   }
   void Make(std::chrono::milliseconds interval) {
-    sync_ = std::make_unique<NodeSync>(OwnNode(), "generation-1", backend_.get(), &logger_,
+    sync_ = std::make_unique<NodeSync>(OwnNode(), "generation-1", &calls_, &logger_,
                                        NodeSync::Times{.interval = interval, .retry = interval});
   }
-  // Looks at `place_` every millisecond, and tells it once more after `again`.
+  // Looks at `place_` every millisecond, and tells it once more after `again`. The node of the
+  // agent is there.
   void MakePlaces(std::chrono::milliseconds again) {
     Write(OwnNode());
+    BeginPlaces(again);
+  }
+  // The same, whether the node is there or not.
+  void BeginPlaces(std::chrono::milliseconds again, std::chrono::milliseconds retry = 1h) {
     sync_ = std::make_unique<NodeSync>(
-        OwnNode(), "generation-1", backend_.get(), &logger_,
-        NodeSync::Times{.interval = 1h, .retry = 1h, .place = 1ms, .place_again = again});
+        OwnNode(), "generation-1", &calls_, &logger_,
+        NodeSync::Times{.interval = 1h, .retry = retry, .place = 1ms, .place_again = again});
     sync_->TellPlaces({[this] {
                          ++looks_;
                          base::MutexLock lock(&place_mutex_);
@@ -96,6 +112,34 @@ class NodeSyncTest : public testing::Test {
     *command.mutable_catalog_register()->mutable_node() = node;
     consensus_.Apply(command);
   }
+  // The agent's node is removed as that of one that left, though its life goes on.
+  void ForceOut() {
+    TestConsensus::Command left;
+    left.mutable_catalog_deregister()->set_node("a");
+    left.mutable_catalog_deregister()->set_left_generation("generation-1");
+    consensus_.Apply(left);
+  }
+  // The leader, which sees it alive, writes what it lacks. Returns how many writes that takes.
+  size_t LeaderWrites() {
+    agent::v1::ListMembersResponse pool;
+    auto* const member = pool.add_members();
+    member->set_name("a");
+    member->set_addr("10.0.0.1");
+    member->set_status(agent::v1::MEMBER_STATUS_ALIVE);
+    for (const auto& [key, value] : {std::pair("id", "id-a"), std::pair("gen", "generation-1")}) {
+      auto* const tag = member->add_tags();
+      tag->set_key(key);
+      tag->set_value(value);
+    }
+    const auto corrections = server::Reconcile(pool, "dc1", *consensus_.version());
+    for (const auto& correction : corrections.writes) consensus_.Apply(correction.command);
+    return corrections.writes.size();
+  }
+  // Waits until so many more tries of its node have begun.
+  void AwaitTries(int more) {
+    const int until = calls_.tries + more;
+    while (calls_.tries < until) std::this_thread::yield();
+  }
   std::string Rack() {
     const auto version = consensus_.version();
     const auto* const node = version->nodes().Find("a", nullptr);
@@ -110,6 +154,7 @@ class NodeSyncTest : public testing::Test {
   server::LogLines log_{&logger_};
   rpc::Handlers handlers_{&rpc::PublicApi(), &rpc::InternalApi()};
   std::unique_ptr<rpc::LocalBackend> backend_;
+  CountedCalls calls_;
   std::unique_ptr<NodeSync> sync_;  // stops before the rest goes
 };
 
@@ -248,21 +293,9 @@ TEST_F(NodeSyncTest, AWriteThatFailsIsTriedAgain) {
 
 // The leader and the agent write one row, each its own part of it.
 TEST_F(NodeSyncTest, TheAgentAndTheLeaderDoNotFight) {
-  agent::v1::ListMembersResponse pool;
-  auto* const member = pool.add_members();
-  member->set_name("a");
-  member->set_addr("10.0.0.1");
-  member->set_status(agent::v1::MEMBER_STATUS_ALIVE);
-  member->add_tags()->set_key("id");
-  member->mutable_tags(0)->set_value("id-a");
-  const auto leader_writes = [&] {
-    const auto corrections = server::Reconcile(pool, "dc1", *consensus_.version());
-    for (const auto& correction : corrections.writes) consensus_.Apply(correction.command);
-    return corrections.writes.size();
-  };
-  EXPECT_EQ(leader_writes(), 1);
+  EXPECT_EQ(LeaderWrites(), 1);
   sync_->TryNow();
-  EXPECT_EQ(leader_writes(), 0);
+  EXPECT_EQ(LeaderWrites(), 0);
   sync_->TryNow();
   EXPECT_EQ(consensus_.Proposals().size(), 1);
   EXPECT_EQ(Rack(), "7");
@@ -283,38 +316,95 @@ TEST_F(NodeSyncTest, ANameThatALivingNodeHoldsIsLeftToIt) {
   EXPECT_EQ(consensus_.version()->nodes().Find("a", nullptr)->id(), "id-other");
 }
 
+const std::string kNodeLeft = "the node has left; its late write is refused";
+
 // Whoever left must not come back through a write that was on its way.
-TEST_F(NodeSyncTest, AGenerationThatHasLeftIsDoneForGood) {
+TEST_F(NodeSyncTest, AGenerationThatHasLeftWritesNothingAndSaysSoOnce) {
   Make(1ms);
-  TestConsensus::Command left;
-  left.mutable_catalog_deregister()->set_node("a");
-  left.mutable_catalog_deregister()->set_left_generation("generation-1");
-  consensus_.Apply(left);
+  ForceOut();
   sync_->Begin();
-  ASSERT_TRUE(log_.Await("the node has left; its late write is refused"));
-  sync_->TrySoon();
+  ASSERT_TRUE(log_.Await(kNodeLeft));
+  AwaitTries(5);
   sync_->Stop();
+  EXPECT_EQ(log_.lines(),
+            Proposals{"[ERR] agent: failed to sync remote state: rpc error: " + kNodeLeft});
   EXPECT_EQ(consensus_.Proposals(), Proposals{});
   EXPECT_EQ(consensus_.version()->nodes().size(), 0);
 }
 
 // The agent's leave was applied while its write was in the log behind it: the state machine refuses
 // what the server that took the write still thought well of.
-TEST_F(NodeSyncTest, AWriteThatItsOwnLeaveOvertookIsDoneForGood) {
+TEST_F(NodeSyncTest, AWriteThatItsOwnLeaveOvertookIsRefused) {
   Make(1ms);
   consensus_.Hold();
   sync_->Begin();
   consensus_.AwaitProposals(1);
-  TestConsensus::Command left;
-  left.mutable_catalog_deregister()->set_node("a");
-  left.mutable_catalog_deregister()->set_left_generation("generation-1");
-  consensus_.Apply(left);
+  ForceOut();
   consensus_.Release();
-  ASSERT_TRUE(log_.Await("the node has left; its late write is refused"));
-  sync_->TrySoon();
+  ASSERT_TRUE(log_.Await(kNodeLeft));
+  AwaitTries(2);
   sync_->Stop();
+  EXPECT_EQ(log_.Count(kNodeLeft), 1);
   EXPECT_EQ(consensus_.Proposals(), Proposals{"register a"});
   EXPECT_EQ(consensus_.version()->nodes().size(), 0);
+}
+
+TEST_F(NodeSyncTest, WhoWasMadeToLeaveAndLivesHasItsMetaAgain) {
+  Make(1ms);
+  sync_->Begin();
+  ASSERT_TRUE(log_.Await("Synced node info"));
+  ForceOut();
+  ASSERT_TRUE(log_.Await(kNodeLeft));
+  EXPECT_EQ(LeaderWrites(), 1);
+  ASSERT_TRUE(log_.Await("Synced node info", 2));
+  EXPECT_EQ(Rack(), "7");
+  // The next time is news again.
+  ForceOut();
+  ASSERT_TRUE(log_.Await(kNodeLeft, 2));
+  EXPECT_EQ(LeaderWrites(), 1);
+  ASSERT_TRUE(log_.Await("Synced node info", 3));
+  sync_->Stop();
+  EXPECT_EQ(Rack(), "7");
+  EXPECT_EQ(log_.Count(kNodeLeft), 2);
+}
+
+// Its node went with its coordinate, which need not have moved since.
+TEST_F(NodeSyncTest, WhoWasMadeToLeaveAndLivesHasItsCoordinateAgain) {
+  Move(0.5);
+  MakePlaces(1h);
+  consensus_.AwaitProposals(1);
+  ForceOut();
+  EXPECT_EQ(PlaceInCatalog(), -1);
+  EXPECT_EQ(LeaderWrites(), 1);
+  sync_->TrySoon();
+  EXPECT_EQ(consensus_.AwaitProposals(3), (Proposals{"place a", "register a", "place a"}));
+  sync_->Stop();
+  EXPECT_EQ(PlaceInCatalog(), 0.5);
+}
+
+TEST_F(NodeSyncTest, ACoordinateOfANodeThatIsNotThereIsNotTold) {
+  Move(0.5);
+  BeginPlaces(1h);
+  consensus_.AwaitProposals(2);
+  EXPECT_EQ(PlaceInCatalog(), -1);
+  Write(OwnNode());
+  AwaitLooks(3);
+  EXPECT_EQ(PlaceInCatalog(), 0.5);
+  const size_t told = consensus_.Proposals().size();
+  AwaitLooks(3);
+  sync_->Stop();
+  EXPECT_EQ(consensus_.Proposals().size(), told);
+}
+
+TEST_F(NodeSyncTest, WhoHasLeftTellsNoCoordinate) {
+  Move(0.5);
+  ForceOut();
+  BeginPlaces(1h, 1ms);
+  ASSERT_TRUE(log_.Await(kNodeLeft));
+  const int looks = looks_;
+  AwaitTries(10);
+  EXPECT_EQ(looks_, looks);
+  sync_->Stop();
 }
 
 TEST_F(NodeSyncTest, StopWaitsForTheWriteThatIsOnItsWay) {

@@ -65,7 +65,9 @@ absl::Status PrepareUpdate(const UpdateRequest& request, std::string* command) {
   return absl::OkStatus();
 }
 
-void FinishUpdate(const rpc::Applied&, UpdateResponse*) {}
+void FinishUpdate(const rpc::Applied& applied, UpdateResponse* response) {
+  response->set_applied(applied.changed);
+}
 
 // Names in the WAN pool are NODE.DATACENTER.
 void Place(const gossip::PlacedMember& member, ListDatacentersResponse* response) {

@@ -212,7 +212,9 @@ class Script {
     std::string command;
     if (!Prepare(handler, request, &command)) return;
     consensus_.Propose(command, [&](absl::StatusOr<rpc::Applied> applied) {
-      out_ += StrCat(applied->index, applied->changed ? ": applied\n" : ": not applied\n");
+      coordinate::v1::UpdateResponse response;
+      handler.finish(*applied, &response);
+      out_ += StrCat(applied->index, response.applied() ? ": applied\n" : ": not applied\n");
     });
   }
 

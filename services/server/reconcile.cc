@@ -116,10 +116,15 @@ bool IsNodeOf(const Member& member, const state::Version& version) {
 void ReconcileAlive(const Member& member, std::string_view datacenter,
                     const state::Version& version, Corrections* corrections) {
   const bool passing = IsPassing(SerfCheck(member.name(), version));
-  if (InCatalog(member, passing, version)) return;
+  // It was made to leave, or was forgotten, while nobody heard of it.
+  const std::string_view generation = TagOf(member, kGenerationTag);
+  const bool taken_back = state::HasLeft(version.tables(), generation);
+  if (!taken_back && InCatalog(member, passing, version)) return;
   Correction correction;
   correction.subject = SubjectOf(member.name());
-  Fill(member, datacenter, /*alive=*/true, correction.command.mutable_catalog_register());
+  auto* const registration = correction.command.mutable_catalog_register();
+  Fill(member, datacenter, /*alive=*/true, registration);
+  if (taken_back) registration->set_generation(std::string(generation));
   state::Refusal refusal =
       state::CheckRegistration(version.tables(), correction.command.catalog_register());
   if (refusal.refused()) {

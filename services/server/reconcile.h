@@ -3,9 +3,10 @@
 // What the leader writes so that the catalog says what the pool says: each member that is alive has
 // a node with its id and address and a passing serfHealth, and each server is an instance of the
 // service "consul"; one that failed keeps all it has, with a critical serfHealth; one that left has
-// nothing. Only what differs is written, so that a pool at rest proposes nothing. Nodes without a
-// serfHealth are no members and nobody's business here, and neither are meta and tagged addresses,
-// which are the agents' own to say.
+// nothing, and its generation may write nothing more, until that is seen alive: who was made to
+// leave while it was cut off, and lives, has not left. Only what differs is written, so that a pool
+// at rest proposes nothing. Nodes without a serfHealth are no members and nobody's business here,
+// and neither are meta and tagged addresses, which are the agents' own to say.
 //
 // Threads: pure functions of the members and a version.
 #ifndef CONSUL_SERVICES_SERVER_RECONCILE_H_

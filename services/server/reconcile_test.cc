@@ -5,6 +5,7 @@
 //                       adds to the pool, or changes the member of that name
 //   agent NAME ADDRESS [id=] [meta=K:V] [tagged=K:V]     a whole node, as an agent writes it
 //   check NODE ID STATUS        service NODE ID NAME PORT [tag=]
+//   gone NODE GENERATION        a node is removed, as that of an agent that left
 //   reconcile           prints each write and conflict; applies the writes
 //   absent              prints the nodes that no member is
 //   catalog             prints nodes, services and checks
@@ -79,6 +80,11 @@ class Script {
     if (verb == "catalog") return PrintCatalog();
     if (verb == "absent") return PrintAbsent();
     TestConsensus::Command command;
+    if (verb == "gone") {
+      command.mutable_catalog_deregister()->set_node(words.plain.at(1));
+      command.mutable_catalog_deregister()->set_left_generation(words.plain.at(2));
+      return consensus_.Apply(command);
+    }
     auto* const registration = command.mutable_catalog_register();
     registration->mutable_node()->set_node(words.plain.at(1));
     if (verb == "agent") {
@@ -149,6 +155,7 @@ class Script {
       out_ += StrCat(" address=", written.node().address(), " id=", written.node().id());
       if (written.has_service()) out_ += StrCat(" port=", written.service().port());
       if (written.checks(0).status() != health::v1::CHECK_STATUS_PASSING) out_ += " critical";
+      if (!written.generation().empty()) out_ += StrCat(" alive=", written.generation());
       if (!correction.news.empty()) out_ += StrCat(" (", correction.news, ")");
       out_ += '\n';
       consensus_.Apply(correction.command);

@@ -6,9 +6,23 @@
 
 namespace consul::state {
 
-std::string Seal(internal::raft::v1::Command* command) {
-  // Fsm::kVersion is the newest.
-  command->set_min_version(command->has_update_coordinate() ? 2 : 1);
+namespace {
+
+using internal::raft::v1::Command;
+
+// Fsm::kVersion is the newest.
+uint32_t VersionFor(const Command& command) {
+  if (command.has_update_coordinate()) return 2;
+  // An older one would refuse it.
+  const bool takes_back = command.catalog_register().by_membership() &&
+                          !command.catalog_register().generation().empty();
+  return takes_back ? 2 : 1;
+}
+
+}  // namespace
+
+std::string Seal(Command* command) {
+  command->set_min_version(VersionFor(*command));
   command->set_proposed_at(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                std::chrono::system_clock::now().time_since_epoch())
                                .count());

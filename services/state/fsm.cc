@@ -139,6 +139,7 @@ void Fsm::Apply(const internal::raft::v1::CatalogRegister& registration, Command
     result->subject = std::move(refusal.subject);
     return;
   }
+  if (registration.by_membership()) TakeBack(registration.generation());
   const std::string& name = registration.node().node();
   const bool known = tables_.nodes.Find(NodeKey(name), nullptr) != nullptr;
   if (!registration.skip_node_update() || !known) {
@@ -163,6 +164,12 @@ void Fsm::Apply(const internal::raft::v1::CatalogRegister& registration, Command
     check.set_node(node_name);
     PutCheck(check);
   }
+}
+
+void Fsm::TakeBack(const std::string& generation) {
+  if (tables_.left_generations.Find(generation) == nullptr) return;
+  tables_.left_generations.Erase(generation);
+  touched_->AddKey(kLeftGenerationMap, generation);
 }
 
 void Fsm::PutNode(const catalog::v1::Node& node, const catalog::v1::Node* existing) {

@@ -96,6 +96,8 @@ class Fsm {
   void Apply(const internal::raft::v1::CollectTombstones& collect);
   void Apply(const internal::raft::v1::SetClusterId& set);
 
+  // Forgets that a generation has left.
+  void TakeBack(const std::string& generation);
   // Each puts a row where it differs from the one that is there.
   void PutNode(const catalog::v1::Node& node, const catalog::v1::Node* existing);
   void PutService(const catalog::v1::Service& service);

@@ -97,6 +97,7 @@ class Chance {
     node->set_address("10.0.0." + std::to_string(Below(3)));
     registration->set_skip_node_update(Below(3) == 0);
     if (Below(4) == 0) registration->set_generation("g" + std::to_string(Below(3)));
+    registration->set_by_membership(Below(4) == 0);
     if (Below(2) == 0) {
       registration->mutable_service()->set_id(Service());
       registration->mutable_service()->set_service("web" + std::to_string(Below(2)));

@@ -3,7 +3,7 @@
 // Each write is one log entry and, outside `batch` ... `end`, one batch; indexes count from 10.
 //   put KEY [VALUE] [flags=N] [cas=N]      delete KEY [cas=N]      delete-tree PREFIX
 //   register NODE [id=] [address=] [skip] [generation=] [service=ID:NAME] [tags=a,b] [port=N]
-//            [check=ID:STATUS[:SERVICE_ID]]...
+//            [check=ID:STATUS[:SERVICE_ID]]... [by=membership]
 //   deregister NODE [service=ID] [check=ID] [generation=G]
 //   place NODE X [MS]    the coordinate of a node: its first place, its height in ms
 //   collect INDEX    cluster-id ID    time HOURS    no-op    raw HEX    version N
@@ -200,6 +200,7 @@ class Script {
     node->set_address(words["address"]);
     registration->set_skip_node_update(words.at(1) == "skip");
     registration->set_generation(words["generation"]);
+    registration->set_by_membership(words["by"] == "membership");
     if (words.has("service")) {
       const auto parts = Split(words["service"], ':');
       auto* service = registration->mutable_service();

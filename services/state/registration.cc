@@ -80,15 +80,21 @@ Refusal CheckServices(const Tables& tables,
   return {};
 }
 
-Refusal CheckGeneration(const Tables& tables, const std::string& generation) {
-  if (generation.empty()) return {};
-  const LeftGeneration* left = tables.left_generations.Find(generation);
-  if (left == nullptr || tables.time_ns >= left->left_at_ns() + kLeftGenerationNs) return {};
+// A member that is alive has not left, whatever was written of it.
+Refusal CheckGeneration(const Tables& tables,
+                        const internal::raft::v1::CatalogRegister& registration) {
+  if (registration.by_membership() || !HasLeft(tables, registration.generation())) return {};
   return {errors::v1::REASON_NODE_LEFT, "the node has left; its late write is refused",
-          generation};
+          registration.generation()};
 }
 
 }  // namespace
+
+bool HasLeft(const Tables& tables, std::string_view generation) {
+  if (generation.empty()) return false;
+  const LeftGeneration* const left = tables.left_generations.Find(generation);
+  return left != nullptr && tables.time_ns < left->left_at_ns() + kLeftGenerationNs;
+}
 
 const catalog::v1::Node* ExistingNode(const Tables& tables, const catalog::v1::Node& node) {
   if (!node.id().empty()) {
@@ -102,7 +108,7 @@ const catalog::v1::Node* ExistingNode(const Tables& tables, const catalog::v1::N
 Refusal CheckRegistration(const Tables& tables,
                           const internal::raft::v1::CatalogRegister& registration) {
   Refusal refusal = CheckNames(registration);
-  if (!refusal.refused()) refusal = CheckGeneration(tables, registration.generation());
+  if (!refusal.refused()) refusal = CheckGeneration(tables, registration);
   if (!refusal.refused()) {
     const bool skips = registration.skip_node_update() &&
                        tables.nodes.Find(NodeKey(registration.node().node()), nullptr) != nullptr;

@@ -31,6 +31,10 @@ struct Refusal {
 Refusal CheckRegistration(const Tables& tables,
                           const internal::raft::v1::CatalogRegister& registration);
 
+// Whether the writes of `generation` are refused at the state machine's time; never those of the
+// empty one.
+bool HasLeft(const Tables& tables, std::string_view generation);
+
 // Returns the node that a registration of `node` changes: the one with its id, else the one with
 // its name; null when it is new.
 const catalog::v1::Node* ExistingNode(const Tables& tables, const catalog::v1::Node& node);

@@ -91,6 +91,42 @@ class PausedTest(MembershipStory):
             self.assertNotIn("EventMemberFailed", line)
 
 
+class ForcedOutTest(MembershipStory):
+    """One is given up while it is cut off, and was alive all the time."""
+
+    PATIENCE_S = 60
+
+    def node(self):
+        """The node of c1 in the catalog; None: it has none."""
+        answer = json.loads(self.server.get("/v1/catalog/node/c1?stale").body)
+        return answer and answer["Node"]
+
+    def addresses(self):
+        return (self.node() or {}).get("TaggedAddresses", {})
+
+    def test_who_was_forced_to_leave_and_lives_is_in_the_catalog_as_before(self):
+        host = self.client(1)
+        self.sees(c1="alive")
+        eventually(lambda: self.addresses().get("lan") == host.address, "all of c1's node")
+        before = self.node()
+        host.unplug()
+        self.sees(c1="failed")
+        self.assertEqual(self.server.cli("force-leave", "c1").returncode, 0)
+        self.sees(c1="left")
+        eventually(lambda: self.node() is None, "no node of c1")
+
+        host.plug_in()
+        self.server.eventually_sees({"server": "alive", "c1": "alive"}, self.PATIENCE_S)
+        eventually(
+            lambda: self.addresses().get("lan") == host.address,
+            f"all of c1's node; its log:\n{self.agents['c1'].stdout()}",
+            self.PATIENCE_S,
+        )
+        self.eventually_has(c1="passing")
+        for key in ("ID", "Address", "TaggedAddresses", "Meta"):
+            self.assertEqual(self.node()[key], before[key])
+
+
 class KeyTest(MembershipStory):
     """-encrypt"""
 
