@@ -198,7 +198,8 @@ TEST_F(AgentTest, AgentsThatGiveUpJoiningSayThatTheyCannotGoOn) {
   ASSERT_TRUE(agent.ok()) << agent.status();
   (*agent)->KeepJoining();
   EXPECT_TRUE(log_.Await("[ERR] agent: max join LAN retry exhausted, exiting"));
-  EXPECT_EQ(log_.Count("Join LAN failed, retrying in 10ms"), 1);
+  EXPECT_EQ(log_.Count("Join LAN failed, retrying in 10ms"), 2);
+  EXPECT_EQ(log_.Count("(LAN) couldn't join: "), 3) << "the first attempt is no retry";
   (*agent)->Stop();
   EXPECT_EQ(failures, 1);
 }

@@ -61,7 +61,7 @@ void Joiner::Attempt(std::shared_ptr<Retry> retry) {
     if (joined.status().code() == absl::StatusCode::kCancelled) return;
     const config::GossipPool& settings = retry->settings;
     ++retry->failures;
-    if (settings.retry_max != 0 && retry->failures >= settings.retry_max) {
+    if (settings.retry_max != 0 && retry->failures > settings.retry_max) {
       return retry->exhausted(rpc::Error(
           errors::v1::REASON_JOIN_FAILED,
           base::StrCat("max join ", name_, " retry exhausted, exiting")));

@@ -31,8 +31,8 @@ class Joiner {
   void Join(std::vector<std::string> addresses,
             std::function<void(absl::StatusOr<uint32_t>)> done);
 
-  // Joins `settings.retry_join` until one answers. `exhausted` is told when `retry_max` attempts
-  // have failed: "max join LAN retry exhausted, exiting".
+  // Joins `settings.retry_join` until one answers. `exhausted` is told when the first attempt and
+  // `retry_max` retries have failed: "max join LAN retry exhausted, exiting".
   void KeepTrying(const config::GossipPool& settings,
                   std::function<void(absl::Status)> exhausted);
 

@@ -41,6 +41,13 @@ const uint8_t* Bytes(std::string_view text) {
   return reinterpret_cast<const uint8_t*>(text.data());
 }
 
+// The reference's words, which both ends say of what the other one sent.
+constexpr char kRemoteIsEncrypted[] =
+    "Remote state is encrypted and encryption is not configured";
+constexpr char kRemoteIsNotEncrypted[] =
+    "Encryption is configured but remote state is not encrypted";
+constexpr char kNoKeyFits[] = "No installed keys could decrypt the message";
+
 // Every packet draws from this instead of asking the generator, which costs more than the cipher.
 class NonceBuffer {
  public:
@@ -240,19 +247,44 @@ std::string Codec::Explain(OpenResult result, std::string_view wire) const {
       return base::StrCat("Version ", static_cast<uint32_t>(static_cast<uint8_t>(wire[0])),
                           " of the packet format is not known, only ", uint32_t{kVersion});
     case OpenResult::kLabel: {
-      const bool wan = LabelIn(wire) == LabelOfPool(WanPoolName());
-      return absl::StrFormat("The %s is of another pool: %s, ours is %s", what,
-                             wan ? WanPoolName() : absl::StrFormat("%08x", LabelIn(wire).value),
-                             absl::StrFormat("%s (%08x)", options_.pool, label_.value));
+      // A hash is all that is known of a datacenter's name.
+      const PoolLabel label = LabelIn(wire);
+      const std::string theirs =
+          label == LabelOfPool(WanPoolName())     ? "the WAN pool"
+          : label_ == LabelOfPool(WanPoolName()) ? "a LAN pool"
+                                                 : "the LAN pool of another datacenter";
+      return absl::StrFormat("The %s is of %s (%08x), this agent is a member of %s", what, theirs,
+                             label.value, options_.pool);
     }
     case OpenResult::kChecksum:
       return base::StrCat("The checksum of the ", what, " is wrong");
     case OpenResult::kNotEncrypted:
-      return base::StrCat("Encryption is configured but the ", what, " is not encrypted");
+      return frame ? kRemoteIsNotEncrypted
+                   : "Encryption is configured but the packet is not encrypted";
     case OpenResult::kEncryptedWithoutKeyring:
-      return base::StrCat("The ", what, " is encrypted and encryption is not configured");
+      return frame ? kRemoteIsEncrypted
+                   : "The packet is encrypted and encryption is not configured";
     case OpenResult::kNoKeyFits:
-      return "No installed keys could decrypt the message";
+      return kNoKeyFits;
+  }
+  CONSUL_CHECK(false);
+}
+
+std::string Codec::Explain(const Refusal& refusal) const {
+  switch (refusal.reason) {
+    case RefusalReason::kVersion:
+      return base::StrCat("The other does not know version ", uint32_t{kVersion},
+                          " of the packet format");
+    case RefusalReason::kPool:
+      return base::StrCat("The other is a member of ", refusal.pool, ", this agent of ",
+                          options_.pool);
+    case RefusalReason::kNotEncrypted:
+      if (!options_.keyring.has_value()) return kRemoteIsEncrypted;
+      return "Remote state is encrypted and encrypt_verify_outgoing is off";
+    case RefusalReason::kEncrypted:
+      return kRemoteIsNotEncrypted;
+    case RefusalReason::kNoKeyFits:
+      return kNoKeyFits;
   }
   CONSUL_CHECK(false);
 }

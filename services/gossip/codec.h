@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "services/gossip/keyring.h"
+#include "services/gossip/refusal.h"
 
 struct evp_cipher_ctx_st;
 
@@ -103,6 +104,7 @@ class Codec {
   // Whether Seal encrypts.
   bool encrypts() const { return options_.keyring.has_value() && options_.verify_outgoing; }
   PoolLabel label() const { return label_; }
+  const std::string& pool() const { return options_.pool; }
 
   // Replaces `wire` by the datagram of `plain`. Allocates nothing once `wire` has grown.
   // REQUIRES: plain.size() <= kPlainMax.
@@ -114,6 +116,8 @@ class Codec {
   // A sentence for the log about a `wire` that was not opened. Holds nothing of its contents.
   // REQUIRES: result != kOk.
   std::string Explain(OpenResult result, std::string_view wire) const;
+  // The same for who was refused: what the other found, as seen from here.
+  std::string Explain(const Refusal& refusal) const;
 
   // ---- For StreamCodec. `context` is bytes that both sides know and that do not travel; who opens
   // must give what who sealed gave.

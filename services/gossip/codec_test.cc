@@ -174,11 +174,12 @@ TEST(CodecTest, APacketOfAnotherPoolIsNamed) {
   Codec dc2(Plain(LanPoolName("dc2")));
   Codec wan(Plain(WanPoolName()));
   EXPECT_EQ(Open(&dc1, Seal(&dc2, "hello")),
-            "The packet is of another pool: a018cb08, ours is lan:dc1 (b34838fc)");
+            "The packet is of the LAN pool of another datacenter (a018cb08), "
+            "this agent is a member of lan:dc1");
   EXPECT_EQ(Open(&dc1, Seal(&wan, "hello")),
-            "The packet is of another pool: wan, ours is lan:dc1 (b34838fc)");
+            "The packet is of the WAN pool (1c975060), this agent is a member of lan:dc1");
   EXPECT_EQ(Open(&wan, Seal(&dc1, "hello")),
-            "The packet is of another pool: b34838fc, ours is wan (1c975060)");
+            "The packet is of a LAN pool (b34838fc), this agent is a member of wan");
 }
 
 // The three steps of the reference's procedure; each agent may be a step ahead of another.

@@ -175,7 +175,7 @@ std::string Describe(const Fact& fact) {
     case FactKind::kMergeRefused:
       return StrCat("merge refused, ", at, ": ", fact.text);
     case FactKind::kNameHeld:
-      return StrCat("name held, ", at, ": ", fact.text);
+      return StrCat("name ", fact.name, " held, ", at, ": ", fact.text);
     case FactKind::kNameConflict:
       return StrCat("name conflict over ", fact.name, ", ", at, ": ", fact.text);
     case FactKind::kTableFull:

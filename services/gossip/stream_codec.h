@@ -28,8 +28,9 @@ enum class StreamSide : uint8_t { kOpener = 0, kAcceptor = 1 };
 // Bytes come in any pieces: Feed them, then call Next until it is no longer kMessage.
 enum class NextFrame : uint8_t {
   kMessage,
-  kMore,    // the next one is not there whole
-  kBroken,  // close the stream; why() says why
+  kMore,     // the next one is not there whole
+  kBroken,   // close the stream; why() says why
+  kRefused,  // the same, and it is the acceptor who says why: nobody vouches for that
 };
 
 class StreamCodec {
@@ -53,8 +54,11 @@ class StreamCodec {
   // Replaces `plain` by the next message; by nothing unless the result is kMessage.
   NextFrame Next(std::string* plain);
 
-  // Once Next was kBroken, as it will be ever after: a sentence for the log.
+  // Once Next was kBroken or kRefused, as it will be ever after: a sentence for the log.
   const std::string& why() const { return why_; }
+  // Then, on an acceptor that could not open the first frame: a frame that tells the opener why, to
+  // be sent as the last. Empty where there is nothing to tell, as to one who is no agent.
+  const std::string& refusal() const { return refusal_; }
   // Whether the stream may end here: no frame has begun.
   bool at_boundary() const { return begin_ == buffer_.size(); }
 
@@ -66,6 +70,9 @@ class StreamCodec {
   // What the opener's first frame ties all later ones to.
   void TakeSalt(std::string_view first_frame);
   NextFrame Break(std::string why);
+  NextFrame Refuse(OpenResult result, std::string_view frame);
+  // Whether a frame of this length which begins like this can only be a refusal.
+  bool IsRefusal(size_t length, std::string_view begin) const;
 
   Codec* const codec_;
   const StreamSide side_;
@@ -74,7 +81,9 @@ class StreamCodec {
   std::array<char, kNonceBytes> salt_{};  // zeros while the opener's first frame is under way
   std::string buffer_;
   size_t begin_ = 0;  // of what was not given out, in buffer_
+  NextFrame end_ = NextFrame::kMore;  // kBroken or kRefused: as why_ says
   std::string why_;
+  std::string refusal_;
 };
 
 }  // namespace consul::gossip

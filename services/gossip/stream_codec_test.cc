@@ -48,7 +48,8 @@ struct Stream {
     EXPECT_TRUE(from->Seal(message, &wire).ok());
     return wire;
   }
-  // All messages that come of the bytes, each with a line end; "broken: why" and "more" as needed.
+  // All messages that come of the bytes, each with a line end; "broken: why", "refused: why" and
+  // "more" as needed.
   static std::string Read(StreamCodec* to, std::string_view bytes) {
     to->Feed(bytes);
     std::string out;
@@ -58,6 +59,7 @@ struct Stream {
         case NextFrame::kMessage: out += message + "\n"; continue;
         case NextFrame::kMore: return out + (to->at_boundary() ? "" : "more");
         case NextFrame::kBroken: return out + "broken: " + to->why();
+        case NextFrame::kRefused: return out + "refused: " + to->why();
       }
     }
   }
@@ -226,13 +228,13 @@ TEST(StreamCodecTest, AStrangerIsRefusedByHisFirstBytes) {
   };
   Stream encrypted;
   EXPECT_EQ(refusal(MakeCodec(true, WanPoolName()).get(), &encrypted),
-            "broken: The stream is of another pool: wan, ours is lan:dc1 (b34838fc)");
+            "broken: The stream is of the WAN pool (1c975060), this agent is a member of lan:dc1");
   Stream wants;
   EXPECT_EQ(refusal(MakeCodec(false).get(), &wants),
-            "broken: Encryption is configured but the stream is not encrypted");
+            "broken: Encryption is configured but remote state is not encrypted");
   Stream plain(false);
   EXPECT_EQ(refusal(MakeCodec(true).get(), &plain),
-            "broken: The stream is encrypted and encryption is not configured");
+            "broken: Remote state is encrypted and encryption is not configured");
 }
 
 TEST(StreamCodecTest, AFrameThatIsTooShortIsRefused) {
@@ -242,6 +244,136 @@ TEST(StreamCodecTest, AFrameThatIsTooShortIsRefused) {
     wire[0] = static_cast<char>(length);
     EXPECT_EQ(Stream::Read(&stream.acceptor, wire),
               "broken: Too short: " + std::to_string(length) + " bytes, 10 at least");
+  }
+}
+
+// What both ends have in their logs of a stream that the acceptor cannot open.
+struct BothSay {
+  BothSay(CodecOptions opener_options, CodecOptions acceptor_options)
+      : opener_codec(std::move(opener_options)), acceptor_codec(std::move(acceptor_options)) {
+    const std::string first = Stream::Frame(&opener, "hello");
+    acceptor_says = Stream::Read(&acceptor, first);
+    opener_says = Stream::Read(&opener, acceptor.refusal());
+  }
+
+  Codec opener_codec;
+  Codec acceptor_codec;
+  StreamCodec opener{&opener_codec, StreamSide::kOpener};
+  StreamCodec acceptor{&acceptor_codec, StreamSide::kAcceptor};
+  std::string acceptor_says;
+  std::string opener_says;
+};
+
+CodecOptions WithKey(std::optional<char> key, std::string pool = LanPoolName("dc1")) {
+  CodecOptions options{
+      .pool = std::move(pool), .keyring = std::nullopt, .nonces = CountingNonces()};
+  if (key.has_value()) options.keyring = Keyring(*Key::FromBytes(std::string(16, *key)));
+  return options;
+}
+
+TEST(StreamCodecTest, WhoIsRefusedIsToldWhyInWordsOfItsOwn) {
+  const BothSay wrong_key(WithKey('a'), WithKey('b'));
+  EXPECT_EQ(wrong_key.acceptor_says, kNoKeyFits);
+  EXPECT_EQ(wrong_key.opener_says, "refused: No installed keys could decrypt the message");
+
+  const BothSay no_key(WithKey({}), WithKey('b'));
+  EXPECT_EQ(no_key.acceptor_says,
+            "broken: Encryption is configured but remote state is not encrypted");
+  EXPECT_EQ(no_key.opener_says,
+            "refused: Remote state is encrypted and encryption is not configured");
+
+  const BothSay key_for_none(WithKey('a'), WithKey({}));
+  EXPECT_EQ(key_for_none.acceptor_says,
+            "broken: Remote state is encrypted and encryption is not configured");
+  EXPECT_EQ(key_for_none.opener_says,
+            "refused: Encryption is configured but remote state is not encrypted");
+
+  CodecOptions sends_plain = WithKey('a');
+  sends_plain.verify_outgoing = false;
+  EXPECT_EQ(BothSay(sends_plain, WithKey('a')).opener_says,
+            "refused: Remote state is encrypted and encrypt_verify_outgoing is off");
+}
+
+TEST(StreamCodecTest, TheOtherPoolIsNamed) {
+  const BothSay datacenters(WithKey('a', LanPoolName("dc2")), WithKey({}));
+  EXPECT_EQ(datacenters.acceptor_says,
+            "broken: The stream is of the LAN pool of another datacenter (a018cb08), "
+            "this agent is a member of lan:dc1");
+  EXPECT_EQ(datacenters.opener_says,
+            "refused: The other is a member of lan:dc1, this agent of lan:dc2");
+  const BothSay wan(WithKey({}), WithKey({}, WanPoolName()));
+  EXPECT_EQ(wan.acceptor_says,
+            "broken: The stream is of a LAN pool (b34838fc), this agent is a member of wan");
+  EXPECT_EQ(wan.opener_says, "refused: The other is a member of wan, this agent of lan:dc1");
+}
+
+TEST(StreamCodecTest, AnotherVersionIsTold) {
+  Stream stream;
+  std::string first = Stream::Frame(&stream.opener, "hello");
+  first[StreamCodec::kLengthBytes] = 2;
+  EXPECT_EQ(Stream::Read(&stream.acceptor, first),
+            "broken: Version 2 of the packet format is not known, only 1");
+  EXPECT_EQ(Stream::Read(&stream.opener, stream.acceptor.refusal()),
+            "refused: The other does not know version 1 of the packet format");
+}
+
+TEST(StreamCodecTest, WhoIsNoAgentIsToldNothing) {
+  Stream http;
+  ASSERT_NE(Stream::Read(&http.acceptor, "GET / HTTP/1.1\r\n"), "more");
+  EXPECT_EQ(http.acceptor.refusal(), "");
+  Stream damaged(false);
+  std::string wire = Stream::Frame(&damaged.opener, "hello");
+  wire.back() ^= 1;
+  EXPECT_EQ(Stream::Read(&damaged.acceptor, wire), "broken: The checksum of the stream is wrong");
+  EXPECT_EQ(damaged.acceptor.refusal(), "");
+  Stream empty;
+  ASSERT_NE(Stream::Read(&empty.acceptor, std::string(4, '\0')), "");
+  EXPECT_EQ(empty.acceptor.refusal(), "");
+}
+
+TEST_P(StreamCodecBothTest, OnlyTheFirstFrameIsRefusedInWords) {
+  Stream stream(GetParam());
+  ASSERT_EQ(Stream::Read(&stream.acceptor, Stream::Frame(&stream.opener, "1")), "1\n");
+  Codec other(WithKey('x', LanPoolName("dc2")));
+  StreamCodec stranger(&other, StreamSide::kOpener);
+  EXPECT_EQ(Stream::Read(&stream.acceptor, Stream::Frame(&stranger, "2")).find("broken: "), 0u);
+  EXPECT_EQ(stream.acceptor.refusal(), "");
+}
+
+// An opener takes it at the very begin, in any pieces, and whatever follows it is not read.
+TEST_P(StreamCodecBothTest, ARefusalCountsOnlyAsAnOpenersFirstFrame) {
+  const BothSay refused(WithKey('a'), WithKey('b'));
+  const std::string refusal = refused.acceptor.refusal();
+  constexpr char kUnknown[] = "broken: Version 255 of the packet format is not known, only 1";
+  {
+    Stream stream(GetParam());
+    EXPECT_EQ(Stream::Read(&stream.acceptor, refusal), kUnknown);
+  }
+  {
+    Stream stream(GetParam());
+    ASSERT_EQ(Stream::Read(&stream.acceptor, Stream::Frame(&stream.opener, "1")), "1\n");
+    ASSERT_EQ(Stream::Read(&stream.opener, Stream::Frame(&stream.acceptor, "2")), "2\n");
+    EXPECT_EQ(Stream::Read(&stream.opener, refusal), kUnknown);
+  }
+  Stream stream(GetParam());
+  for (size_t i = 0; i + 1 < refusal.size(); ++i) {
+    ASSERT_EQ(Stream::Read(&stream.opener, refusal.substr(i, 1)), "more") << i;
+  }
+  const std::string end = refusal.substr(refusal.size() - 1);
+  EXPECT_EQ(Stream::Read(&stream.opener, end + "and more"),
+            "refused: No installed keys could decrypt the message");
+  EXPECT_EQ(stream.opener.refusal(), "") << "nobody is refused for refusing";
+}
+
+TEST_P(StreamCodecBothTest, ARefusalWithAnyBitFlippedSaysNothing) {
+  const BothSay refused(WithKey('a', LanPoolName("dc2")), WithKey('b'));
+  const std::string refusal = refused.acceptor.refusal();
+  for (size_t i = 0; i < refusal.size() * 8; ++i) {
+    std::string flipped = refusal;
+    flipped[i / 8] = static_cast<char>(flipped[i / 8] ^ (1 << (i % 8)));
+    Stream stream(GetParam());
+    const std::string read = Stream::Read(&stream.opener, flipped);
+    EXPECT_TRUE(read == "more" || read.find("broken: ") == 0) << i << ": " << read;
   }
 }
 

@@ -415,7 +415,9 @@ void Swim::Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye) {
   FactKind fact = FactKind::kExchangeFailed;
   if (goodbye.kind == GoodbyeKind::kPool) fact = FactKind::kMergeRefused;
   if (goodbye.kind == GoodbyeKind::kName) fact = FactKind::kNameHeld;
-  Say(fact, stream.peer_name, stream.peer, 0, goodbye.reason);
+  // It is our name that is taken; who says so may not have told its own yet.
+  const std::string& name = fact == FactKind::kNameHeld ? self().name : stream.peer_name;
+  Say(fact, name, stream.peer, 0, goodbye.reason);
   FailJoin(stream, std::move(goodbye.reason));
   if (stream.probe) ProbeStreamFailed(id);
   CloseStream(id);

@@ -103,7 +103,7 @@ enum class FactKind : uint8_t {
   kWrongName,           // name: who was meant; text: who is there; address
   kSlowSelf,            // own timers came late by `number` ms; probes were void
   kMergeRefused,        // text: why, with both sides' values; address
-  kNameHeld,            // name, text: this joiner or we ourselves were refused; address
+  kNameHeld,            // name: the joiner's, or ours, who was refused; text: why; address
   kNameConflict,        // name; text: the id that keeps it and the one that does not; address
   kTableFull,           // name: was not taken in; number: the limit
   kBroadcastDropped,    // number: the limit; a queue is full

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <unordered_map>
 #include <utility>
@@ -78,19 +79,26 @@ absl::Status BindError(const char* network, const Endpoint& listen, const error_
   return absl::UnavailableError(text);
 }
 
+enum class SocketPhase : uint8_t {
+  kOpen,
+  kClosing,    // Close was called: ends when nothing is left to write
+  kLingering,  // refused, which was told: ends when the peer has gone, or after kLinger
+};
+
 // One stream. Kept alive by what is pending on it.
 struct Stream {
   Stream(boost::asio::io_context* io, Codec* codec, StreamSide side)
-      : socket(*io), frames(codec, side), accepted(side == StreamSide::kAcceptor) {}
+      : socket(*io), linger(*io), frames(codec, side), accepted(side == StreamSide::kAcceptor) {}
 
   tcp::socket socket;
+  boost::asio::steady_timer linger;
   StreamCodec frames;
   const bool accepted;
   Endpoint peer;
   bool connected = false;
   bool writing = false;
-  bool closing = false;  // Close was called: ends when nothing is left to write
-  std::string out;       // sealed, not being written yet
+  SocketPhase phase = SocketPhase::kOpen;
+  std::string out;  // sealed, not being written yet
   std::string in_flight;
   std::array<char, kReadBytes> buffer;
 };
@@ -125,6 +133,7 @@ class Transport::Impl : public std::enable_shared_from_this<Impl> {
   void Read(StreamId id, const StreamPtr& stream);
   void TakeFrames(StreamId id, const StreamPtr& stream);
   void Write(StreamId id, const StreamPtr& stream);
+  void Dismiss(StreamId id, const StreamPtr& stream);
   void End(StreamId id, const StreamPtr& stream);
   void Fail(StreamId id, const StreamPtr& stream, std::string_view why);
   bool IsOpen(StreamId id, const StreamPtr& stream) const {
@@ -196,7 +205,10 @@ void Transport::Impl::Stop() {
   error_code ignored;
   udp_.close(ignored);
   acceptor_.close(ignored);
-  for (auto& [id, stream] : streams_) stream->socket.close(ignored);
+  for (auto& [id, stream] : streams_) {
+    stream->socket.close(ignored);
+    stream->linger.cancel();
+  }
   streams_.clear();
   accepted_ = 0;
 }
@@ -344,9 +356,9 @@ void Transport::Impl::Read(StreamId id, const StreamPtr& stream) {
                             stream->frames.at_boundary() ? "EOF" : "unexpected EOF");
         }
         if (ec) return self->Fail(id, stream, Words(ec));
-        // What comes after our own Close is not wanted, but has to be taken off the socket, or it
-        // would be reset before the peer has read our last words.
-        if (!stream->closing) {
+        // What comes after our last words is not wanted, but has to be taken off the socket, or it
+        // would be reset before the peer has read them.
+        if (stream->phase == SocketPhase::kOpen) {
           stream->frames.Feed(std::string_view(stream->buffer.data(), size));
           self->TakeFrames(id, stream);
         }
@@ -356,7 +368,7 @@ void Transport::Impl::Read(StreamId id, const StreamPtr& stream) {
 
 void Transport::Impl::TakeFrames(StreamId id, const StreamPtr& stream) {
   std::string plain;
-  while (IsOpen(id, stream) && !stream->closing) {
+  while (IsOpen(id, stream) && stream->phase == SocketPhase::kOpen) {
     switch (stream->frames.Next(&plain)) {
       case NextFrame::kMessage:
         receiver_->OnMessage(id, plain);
@@ -364,15 +376,32 @@ void Transport::Impl::TakeFrames(StreamId id, const StreamPtr& stream) {
       case NextFrame::kMore:
         return;
       case NextFrame::kBroken:
-        Refused(stream->peer, stream->frames.why());
+        return Dismiss(id, stream);
+      case NextFrame::kRefused:
         return Fail(id, stream, stream->frames.why());
     }
   }
 }
 
+// Says why what came was not opened: in the log, to the receiver, and to the peer where that is an
+// agent. Nothing but the refusal has been sent to it, for its first frame is what did not open.
+void Transport::Impl::Dismiss(StreamId id, const StreamPtr& stream) {
+  const std::string why = stream->frames.why();
+  Refused(stream->peer, why);
+  if (stream->frames.refusal().empty()) return Fail(id, stream, why);
+  stream->phase = SocketPhase::kLingering;
+  stream->out = stream->frames.refusal();
+  stream->linger.expires_after(kLinger);
+  stream->linger.async_wait([self = shared_from_this(), id, stream](const error_code& ec) {
+    if (!ec && self->IsOpen(id, stream)) self->End(id, stream);
+  });
+  Write(id, stream);
+  receiver_->OnClosed(id, why);
+}
+
 void Transport::Impl::Send(StreamId id, std::string_view plain) {
   const auto found = streams_.find(id.value);
-  if (found == streams_.end() || found->second->closing) return;
+  if (found == streams_.end() || found->second->phase != SocketPhase::kOpen) return;
   const StreamPtr stream = found->second;
   const absl::Status sealed = stream->frames.Seal(plain, &stream->out);
   if (!sealed.ok()) return Fail(id, stream, base::ToStd(sealed.message()));
@@ -386,7 +415,14 @@ void Transport::Impl::Send(StreamId id, std::string_view plain) {
 void Transport::Impl::Write(StreamId id, const StreamPtr& stream) {
   if (stream->writing || !stream->connected) return;
   if (stream->out.empty()) {
-    if (stream->closing) End(id, stream);
+    error_code ignored;
+    switch (stream->phase) {
+      case SocketPhase::kOpen: break;
+      case SocketPhase::kClosing: End(id, stream); break;
+      case SocketPhase::kLingering:
+        stream->socket.shutdown(tcp::socket::shutdown_send, ignored);
+        break;
+    }
     return;
   }
   stream->writing = true;
@@ -403,9 +439,9 @@ void Transport::Impl::Write(StreamId id, const StreamPtr& stream) {
 
 void Transport::Impl::Close(StreamId id) {
   const auto found = streams_.find(id.value);
-  if (found == streams_.end()) return;
+  if (found == streams_.end() || found->second->phase == SocketPhase::kLingering) return;
   const StreamPtr stream = found->second;
-  stream->closing = true;
+  stream->phase = SocketPhase::kClosing;
   if (!stream->connected || (!stream->writing && stream->out.empty())) End(id, stream);
 }
 
@@ -420,12 +456,13 @@ void Transport::Impl::End(StreamId id, const StreamPtr& stream) {
     }
   }
   stream->socket.close(ignored);
+  stream->linger.cancel();
   if (stream->accepted) --accepted_;
   streams_.erase(id.value);
 }
 
 void Transport::Impl::Fail(StreamId id, const StreamPtr& stream, std::string_view why) {
-  const bool told = !stream->closing;
+  const bool told = stream->phase == SocketPhase::kOpen;
   const std::string words(why);
   End(id, stream);
   if (told) receiver_->OnClosed(id, words);

@@ -2,13 +2,15 @@
 //
 // The sockets of one pool: a UDP socket and a TCP listener on one port, and the streams of both
 // directions. Everything that leaves is sealed here, and everything that comes is opened here; what
-// cannot be opened is counted, named now and then, and goes no further. Knows nothing of members.
+// cannot be opened is counted, named now and then, and goes no further; who opened a stream that is
+// refused is told why. Knows nothing of members.
 //
 // Threads: the one that runs the io_context.
 // Background: services/gossip/README.md (The driver).
 #ifndef CONSUL_SERVICES_GOSSIP_TRANSPORT_H_
 #define CONSUL_SERVICES_GOSSIP_TRANSPORT_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -47,6 +49,8 @@ class Transport {
 
   // Streams at once that others have opened. One more is closed at once; its peer tries again.
   static constexpr size_t kAcceptedMax = 256;
+  // Who was refused has so long to read why and to go. Meanwhile it counts as a stream.
+  static constexpr std::chrono::seconds kLinger{2};
   // Of one stream, bytes that wait for a peer that does not read. More, and it is closed.
   static constexpr size_t kUnsentBytesMax = 8 << 20;
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
@@ -16,9 +17,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "services/gossip/codec.h"
+#include "services/gossip/refusal.h"
+#include "services/gossip/stream_codec.h"
 
 namespace consul::gossip {
 namespace {
@@ -56,6 +60,7 @@ struct End : Transport::Receiver {
   }
   void OnClosed(StreamId stream, std::string_view why) override {
     closed[stream.value] = why;
+    if (on_closed) on_closed(stream);
   }
   void OnRefused(const Endpoint&, std::string_view why) override { refused.emplace_back(why); }
 
@@ -71,6 +76,7 @@ struct End : Transport::Receiver {
   std::map<uint64_t, std::string> closed;
   std::vector<std::string> refused;
   std::function<void(StreamId)> on_message;
+  std::function<void(StreamId)> on_closed;
 };
 
 class TransportTest : public testing::Test {
@@ -226,6 +232,110 @@ TEST_F(TransportTest, AStreamThatIsNoneIsClosed) {
   boost::asio::write(socket, boost::asio::buffer(std::string("GET / HTTP/1.1\r\n\r\n")));
   ASSERT_TRUE(Until([&] { return !b_->closed.empty(); }));
   EXPECT_FALSE(b_->refused.empty());
+}
+
+// The opener has much to say, and most of it is still on its way when it is refused.
+TEST_F(TransportTest, WhoIsRefusedIsToldWhy) {
+  Start(Options(KeyringOf('k')), Options({}));
+  b_->on_closed = [&](StreamId stream) {
+    b_->transport.Send(stream, "more");  // it is closed already
+    b_->transport.Close(stream);
+  };
+  a_->transport.Open(kOurs, b_->at);
+  a_->transport.Send(kOurs, std::string(3 << 20, 'x'));
+  ASSERT_TRUE(Until([&] { return !a_->closed.empty() && !b_->closed.empty(); }));
+  EXPECT_EQ(a_->closed[kOurs.value], "Encryption is configured but remote state is not encrypted");
+  EXPECT_EQ(b_->closed.begin()->second,
+            "Remote state is encrypted and encryption is not configured");
+  RunAWhile();
+  EXPECT_TRUE(a_->messages.empty() && b_->messages.empty());
+  EXPECT_EQ(a_->closed.size(), 1);
+  EXPECT_EQ(b_->closed.size(), 1);
+  EXPECT_EQ(b_->refused,
+            std::vector<std::string>{"Remote state is encrypted and encryption is not configured"});
+  EXPECT_TRUE(a_->refused.empty()) << "the other's word for it is in the stream's end alone";
+}
+
+// A stranger that goes on sending has the refusal to read all the same, and nothing but it.
+TEST_F(TransportTest, WhatTheRefusedOneStillSendsDoesNotSwallowTheRefusal) {
+  Start(Options({}), Options(KeyringOf('k')));
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), 18302});
+  std::string wire;
+  StreamCodec opener(&a_->codec, StreamSide::kOpener);
+  ASSERT_TRUE(opener.Seal(std::string(1 << 20, 'x'), &wire).ok());
+  const std::string_view begin = std::string_view(wire).substr(0, 100);
+  boost::asio::write(socket, boost::asio::buffer(begin.data(), begin.size()));
+  ASSERT_TRUE(Until([&] { return !b_->closed.empty(); }));
+  RunAWhile();  // the answer is on its way; a socket closed by now would reset what follows
+  socket.non_blocking(true);
+  std::string_view rest = std::string_view(wire).substr(begin.size());
+  boost::system::error_code ec;
+  ASSERT_TRUE(Until([&] {
+    const size_t size = socket.write_some(boost::asio::buffer(rest.data(), rest.size()), ec);
+    rest.remove_prefix(ec ? 0 : size);
+    return rest.empty() || (ec && ec != boost::asio::error::would_block);
+  }));
+  EXPECT_FALSE(ec) << ec.message();
+  RunAWhile();
+  std::string answer;
+  ASSERT_TRUE(Until([&] {
+    std::array<char, 1000> buffer;
+    answer.append(buffer.data(), socket.read_some(boost::asio::buffer(buffer), ec));
+    return ec && ec != boost::asio::error::would_block;
+  }));
+  EXPECT_EQ(ec, boost::asio::error::eof);
+  EXPECT_LE(answer.size(), StreamCodec::kLengthBytes + kRefusalBytesMax);
+  opener.Feed(answer);
+  std::string plain;
+  EXPECT_EQ(opener.Next(&plain), NextFrame::kRefused);
+  EXPECT_EQ(opener.why(), "Remote state is encrypted and encryption is not configured");
+}
+
+TEST_F(TransportTest, WhoIsRefusedAndDoesNotGoIsCutOffAndItsPlaceIsFree) {
+  Start(Options({}), Options(KeyringOf('k')));
+  std::string wire;
+  ASSERT_TRUE(StreamCodec(&a_->codec, StreamSide::kOpener).Seal("hello", &wire).ok());
+  boost::asio::io_context io;
+  std::vector<boost::asio::ip::tcp::socket> sockets;
+  for (size_t i = 0; i < Transport::kAcceptedMax; ++i) {
+    sockets.emplace_back(io).connect({boost::asio::ip::make_address("127.0.0.1"), 18302});
+    boost::asio::write(sockets.back(), boost::asio::buffer(wire));
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(Until([&] { return b_->closed.size() == Transport::kAcceptedMax; }));
+  // They hold their places while they linger, so that there are never more sockets than that.
+  boost::system::error_code ec;
+  const auto one_more = [&] {
+    boost::asio::ip::tcp::socket socket(io);
+    socket.connect({boost::asio::ip::make_address("127.0.0.1"), 18302}, ec);
+    RunAWhile();
+    return b_->accepted.size() > Transport::kAcceptedMax;
+  };
+  ASSERT_TRUE(Until(one_more));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, Transport::kLinger);
+  // Cut off: what is sent to it now is answered by a reset.
+  ASSERT_TRUE(Until([&] {
+    boost::asio::write(sockets.front(), boost::asio::buffer(wire), ec);
+    return ec.failed();
+  }));
+}
+
+TEST_F(TransportTest, StopEndsWhatLingers) {
+  Start(Options({}), Options(KeyringOf('k')));
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::socket socket(io);
+  socket.connect({boost::asio::ip::make_address("127.0.0.1"), 18302});
+  std::string wire;
+  ASSERT_TRUE(StreamCodec(&a_->codec, StreamSide::kOpener).Seal("hello", &wire).ok());
+  boost::asio::write(socket, boost::asio::buffer(wire));
+  ASSERT_TRUE(Until([&] { return !b_->closed.empty(); }));
+  a_->transport.Stop();
+  b_->transport.Stop();
+  const auto begin = std::chrono::steady_clock::now();
+  io_.run();  // until nothing is pending
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, Transport::kLinger);
 }
 
 TEST_F(TransportTest, APortThatIsTakenIsNamed) {

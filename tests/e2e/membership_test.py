@@ -133,12 +133,18 @@ class KeyTest(MembershipStory):
     KEY = "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s="
     OTHER = "cg8StVXbQJ0gPvMd9o7yrg=="
     FLAGS = ("-encrypt", KEY, *QUICK)
+    NO_KEY_FITS = "No installed keys could decrypt the message"
+    REMOTE_IS_ENCRYPTED = "Remote state is encrypted and encryption is not configured"
+    REMOTE_IS_NOT_ENCRYPTED = "Encryption is configured but remote state is not encrypted"
 
     def test_with_the_wrong_key_or_none_nobody_gets_in(self):
         self.assertIn("         Encrypted: true\n", self.agents["server"].stdout())
         self.client(1)
         self.sees(c1="alive")
-        for number, flags in ((2, ("-encrypt", self.OTHER)), (3, ())):
+        for number, flags, why, servers_word in (
+            (2, ("-encrypt", self.OTHER), self.NO_KEY_FITS, self.NO_KEY_FITS),
+            (3, (), self.REMOTE_IS_ENCRYPTED, self.REMOTE_IS_NOT_ENCRYPTED),
+        ):
             host = self.switch.host(f"c{number}", number + 10)
             agent = host.start(
                 "agent", "-node", host.name, "-data-dir", self.path(host.name), *flags,
@@ -146,9 +152,33 @@ class KeyTest(MembershipStory):
             )
             self.addCleanup(agent.close)
             self.assertEqual(agent.wait(), 1, agent.stdout())
-            self.assertIn("couldn't join", agent.stdout())
+            failed = f"Failed to join {self.server.address}: {why}\n"
+            # The first attempt and two retries.
+            self.assertEqual(agent.stdout().count(f"(LAN) couldn't join: {failed}"), 3)
+            self.assertIn(
+                f"[WARN] memberlist: Push/Pull with {self.server.address}:8301 failed: {why}\n",
+                agent.stdout(),
+            )
+            self.assertIn("max join LAN retry exhausted, exiting", agent.stdout())
+            self.logged(self.server, f"[ERR] memberlist: {servers_word} from={host.address}:")
         self.sees(c1="alive")
-        self.logged(self.server, "[ERR] memberlist: ")
+
+    def test_with_a_key_nobody_gets_into_a_pool_that_has_none(self):
+        host = self.switch.host("c1", 11)
+        agent = host.start("agent", "-node", "c1", "-data-dir", self.path("c1"), "-server")
+        self.addCleanup(agent.close)
+        eventually(lambda: "==> Log data will now" in agent.stdout(), "a banner")
+        joined = self.server.cli("join", host.address)
+        self.assertEqual(joined.returncode, 1)
+        self.assertIn(
+            f"Failed to join {host.address}: {self.REMOTE_IS_NOT_ENCRYPTED}\n", joined.stderr
+        )
+        self.logged(self.server, f"{host.address}:8301 failed: {self.REMOTE_IS_NOT_ENCRYPTED}\n")
+        eventually(
+            lambda: f"[ERR] memberlist: {self.REMOTE_IS_ENCRYPTED} from=" in agent.stdout(),
+            "the reason in the log",
+        )
+        self.sees()
 
 
 class JoinTest(MembershipStory):
@@ -179,8 +209,27 @@ class JoinTest(MembershipStory):
     def test_another_datacenter_is_refused_and_both_logs_say_why(self):
         host = self.switch.host("c1", 11)
         self.start(host, "-datacenter", "dc2")
-        self.assertEqual(host.cli("join", self.server.address).returncode, 1)
+        joined = host.cli("join", self.server.address)
+        self.assertEqual(joined.returncode, 1)
+        why = "The other is a member of lan:dc1, this agent of lan:dc2"
+        self.assertIn(f"Failed to join {self.server.address}: {why}\n", joined.stderr)
+        self.logged(host, f"Push/Pull with {self.server.address}:8301 failed: {why}\n")
+        self.logged(
+            self.server, "[ERR] memberlist: The stream is of the LAN pool of another datacenter"
+        )
         self.sees()
+
+    def test_one_whose_name_is_taken_reads_its_own_name(self):
+        self.client(1)
+        self.sees(c1="alive")
+        other = self.switch.host("other", 12)
+        self.start(other, "-node", "c1")
+        joined = other.cli("join", self.server.address)
+        self.assertEqual(joined.returncode, 1)
+        self.assertIn(f"Failed to join {self.server.address}: name 'c1' of node", joined.stderr)
+        self.logged(other, "[ERR] memberlist: Node name 'c1' is taken: ")
+        self.logged(self.server, "[ERR] memberlist: Node name 'c1' is taken: ")
+        self.sees(c1="alive")
 
     def test_a_restarted_client_finds_the_pool_by_itself(self):
         host = self.client(1)

@@ -48,6 +48,7 @@ PARSERS = {
     "services/gossip/codec.cc": "gossip_wire_fuzz",
     "services/gossip/keyring_file.cc": "gossip_disk_fuzz",
     "services/gossip/member_snapshot_format.cc": "gossip_disk_fuzz",
+    "services/gossip/refusal.cc": "gossip_wire_fuzz",
     "services/gossip/resolver.cc": "gossip_swim_fuzz",
     "services/gossip/stream_codec.cc": "gossip_wire_fuzz",
     "services/gossip/tags.cc": "gossip_cluster_fuzz",

@@ -98,8 +98,8 @@ struct GossipPool {
   GossipProfile profile;
   // Addresses, names, or either with a port: joined once, an error when none of them answers.
   std::vector<std::string> start_join;
-  // The same, tried again every `retry_interval` until one answers, or `retry_max` times; 0 is
-  // without end.
+  // The same, and tried again every `retry_interval` until one answers, `retry_max` times at most;
+  // 0 is without end.
   std::vector<std::string> retry_join;
   std::chrono::nanoseconds retry_interval = std::chrono::seconds(30);
   int retry_max = 0;
