@@ -141,7 +141,9 @@ bool LeaderDuties::ReconcileOnce() {
                                           conflict.text));
   }
   const bool present = WriteAll(std::move(corrections.writes));
-  return WriteAll(ForgetAbsent(version)) && present;
+  // Who was just written may have been reaped meanwhile.
+  const auto written = state_->Load();
+  return WriteAll(ForgetAbsent(static_cast<const state::Version&>(*written))) && present;
 }
 
 std::vector<Correction> LeaderDuties::ForgetAbsent(const state::Version& version) {
