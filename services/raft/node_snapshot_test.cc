@@ -199,7 +199,6 @@ TEST_F(NodeSnapshotTest, WritesGoOnWhileOneIsWritten) {
   WaitForLine(kComplete);
   Reopen();
   EXPECT_EQ(machine_->commands(), written_);
-  EXPECT_LT(machine_->restored(), Index{130});
 }
 
 TEST_F(NodeSnapshotTest, AFullDiskPutsItOffAndWritesGoOn) {
@@ -283,6 +282,7 @@ TEST_F(NodeSnapshotTest, AFailedSyncOfOneEndsTheProcess) {
   fs_.FailSync(0);  // nothing else is synced before the log is quiet for a second
   released.Down();
   WaitForLine("[ERR] raft: fatal: ");
+  node_->Stop();
   EXPECT_TRUE(fs_.fatal().has_value());
 }
 

@@ -64,8 +64,8 @@ class StateMachine {
   // REQUIRES: nothing was applied.
   virtual absl::Status Restore(Index index, const SnapshotSource& source) = 0;
 
-  // There has been nothing to apply for a second: time to let go of what is kept for speed. Called
-  // once until the next batch.
+  // There has been nothing to do for a second: time to let go of what is kept for speed. Called
+  // once until there is.
   virtual void Idle() {}
 };
 
