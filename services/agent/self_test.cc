@@ -168,7 +168,8 @@ TEST(GatewaySettingsTest, EveryKeyThatWorksIsToldOrListed) {
       "retry_join_wan", "retry_max", "retry_max_wan", "serf_lan", "serf_lan_bind", "serf_wan",
       "serf_wan_bind", "start_join", "start_join_wan",
       "leave_on_terminate", "log_level", "node_id", "node_meta", "node_name",
-      "performance.raft_multiplier", "ports.dns", "ports.http", "ports.rpc", "ports.serf_lan",
+      "performance.raft_multiplier", "raft_snapshot_interval", "raft_snapshot_threshold",
+      "raft_trailing_logs", "ports.dns", "ports.http", "ports.rpc", "ports.serf_lan",
       "ports.serf_wan", "ports.server", "server", "skip_leave_on_interrupt"};
   const config::Machine machine{"h", "10.0.0.1", "", {}};
   config::Sources plain;

@@ -42,6 +42,9 @@ server::Server::Options ServerOptions(const config::Config& config, const std::s
   options.address = AddressOf(config);
   options.bootstrap = config.bootstrap;
   options.raft_multiplier = config.performance.raft_multiplier;
+  options.raft_snapshot_threshold = config.raft_log.snapshot_threshold;
+  options.raft_snapshot_interval = config.raft_log.snapshot_interval;
+  options.raft_trailing_logs = config.raft_log.trailing_logs;
   return options;
 }
 

@@ -14,9 +14,12 @@ constexpr std::chrono::seconds kIdleAfter{1};
 
 }  // namespace
 
-ApplyThread::ApplyThread(StateMachine* state_machine,
+ApplyThread::ApplyThread(StateMachine* state_machine, Index begin,
                          std::function<void(Index, uint64_t)> applied)
-    : state_machine_(state_machine), applied_(std::move(applied)), thread_([this] { Run(); }) {
+    : state_machine_(state_machine),
+      applied_(std::move(applied)),
+      applied_index_(begin.value),
+      thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "apply");
 }
 
@@ -25,10 +28,18 @@ ApplyThread::~ApplyThread() { Stop(); }
 void ApplyThread::Push(ApplyBatch batch) {
   CONSUL_CHECK(!batch.entries.empty());
   pending_.fetch_add(batch.entries.size(), std::memory_order_relaxed);
+  Enqueue({.batch = std::move(batch), .frozen = nullptr});
+}
+
+void ApplyThread::Freeze(std::function<void(std::unique_ptr<FrozenState>)> frozen) {
+  Enqueue({.batch = {}, .frozen = std::move(frozen)});
+}
+
+void ApplyThread::Enqueue(Work work) {
   bool wake = false;
   {
     base::MutexLock lock(&mutex_);
-    queue_.push_back(std::move(batch));
+    queue_.push_back(std::move(work));
     wake = queue_.size() == 1;
   }
   // A thread that is woken under the mutex would only wait for it.
@@ -47,7 +58,7 @@ void ApplyThread::Stop() {
 void ApplyThread::Run() {
   bool idle = false;
   for (;;) {
-    ApplyBatch batch;
+    Work work;
     {
       base::MutexLock lock(&mutex_);
       bool quiet = false;
@@ -61,14 +72,16 @@ void ApplyThread::Run() {
       if (queue_.empty() && stopping_) return;
       idle = queue_.empty();
       if (!idle) {
-        batch = std::move(queue_.front());
+        work = std::move(queue_.front());
         queue_.pop_front();
       }
     }
     if (idle) {
       state_machine_->Idle();
+    } else if (work.frozen) {
+      work.frozen(state_machine_->Freeze());
     } else {
-      Apply(&batch);
+      Apply(&work.batch);
     }
   }
 }

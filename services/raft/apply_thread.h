@@ -3,7 +3,7 @@
 // The one thread that touches the state machine: takes committed entries in order, applies each
 // batch, and answers those who proposed them.
 //
-// Threads: Push by one thread, Stop by the owner; callbacks on the apply thread.
+// Threads: Push and Freeze by one thread, Stop by the owner; callbacks on the apply thread.
 #ifndef CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
 #define CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
 
@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -37,10 +38,15 @@ class ApplyThread {
  public:
   // `applied` is told after each batch, once its waiters are answered: how far the state machine is
   // and how many bytes of proposals that let go.
-  ApplyThread(StateMachine* state_machine, std::function<void(Index, uint64_t)> applied);
+  // `begin` is where the state machine stands: its snapshot's index.
+  ApplyThread(StateMachine* state_machine, Index begin,
+              std::function<void(Index, uint64_t)> applied);
   ~ApplyThread();
 
   void Push(ApplyBatch batch);
+
+  // Freezes the state as what was pushed so far leaves it, and gives it to `frozen`.
+  void Freeze(std::function<void(std::unique_ptr<FrozenState>)> frozen);
 
   // What the state machine has applied; readers see it before any waiter is answered.
   Index applied() const { return Index{applied_index_.load(std::memory_order_acquire)}; }
@@ -51,16 +57,23 @@ class ApplyThread {
   void Stop();
 
  private:
+  // One of the two.
+  struct Work {
+    ApplyBatch batch;
+    std::function<void(std::unique_ptr<FrozenState>)> frozen;
+  };
+
+  void Enqueue(Work work);
   void Run();
   void Apply(ApplyBatch* batch);
 
   StateMachine* const state_machine_;
   const std::function<void(Index, uint64_t)> applied_;
-  std::atomic<uint64_t> applied_index_{0};
+  std::atomic<uint64_t> applied_index_;
   std::atomic<uint64_t> pending_{0};
   base::Mutex mutex_;
   base::CondVar wake_;
-  std::deque<ApplyBatch> queue_ GUARDED_BY(mutex_);
+  std::deque<Work> queue_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::vector<ApplyResult> results_;
   std::thread thread_;

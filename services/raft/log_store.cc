@@ -347,24 +347,42 @@ absl::StatusOr<std::vector<Entry>> LogStore::Read(Index first, Index last, uint6
 }
 
 absl::Status LogStore::DropBefore(Index index) {
+  for (;;) {
+    const auto dropped = DropSegmentBefore(index);
+    if (!dropped.ok()) return dropped.status();
+    if (!*dropped) return absl::OkStatus();
+  }
+}
+
+absl::StatusOr<bool> LogStore::DropSegmentBefore(Index index) {
   if (!failed_.ok()) return failed_;
   // A segment without a group says nothing of its begin: the one before it must stay.
   const size_t stays = write_offset_ == kSegmentHeaderBytes ? 2 : 1;
-  while (segments_.size() > stays) {
-    Index next_live = state_.last().Next();
-    for (size_t s = segments_.size(); s-- > 1;) {
-      if (!segments_[s]->places.empty()) next_live = segments_[s]->places.front().first;
-    }
-    if (next_live > index) break;
-    const std::string path = segments_.front()->path();
-    segments_.erase(segments_.begin());
-    absl::Status status = options_.file_system->Remove(path);
-    // Each by itself: were two removals to reach the disk in the other order, a gap would be left.
-    if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
-    if (!status.ok()) return Fail(status);
-    state_.DropBefore(next_live);
+  if (segments_.size() <= stays) return false;
+  Index next_live = state_.last().Next();
+  for (size_t s = segments_.size(); s-- > 1;) {
+    if (!segments_[s]->places.empty()) next_live = segments_[s]->places.front().first;
   }
-  return absl::OkStatus();
+  if (next_live > index) return false;
+  const std::string path = segments_.front()->path();
+  segments_.erase(segments_.begin());
+  absl::Status status = options_.file_system->Remove(path);
+  // Each by itself: were two removals to reach the disk in the other order, a gap would be left.
+  if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
+  if (!status.ok()) return Fail(status);
+  state_.DropBefore(next_live);
+  return true;
+}
+
+Index LogStore::FirstWithin(uint64_t bytes) const {
+  Index first = state_.last().Next();
+  uint64_t held = 0;
+  for (size_t s = segments_.size(); s-- > 0;) {
+    held += segments_[s]->header().size_bytes;
+    if (held > bytes) break;
+    if (!segments_[s]->places.empty()) first = segments_[s]->places.front().first;
+  }
+  return first;
 }
 
 uint64_t LogStore::disk_bytes() const {

@@ -84,6 +84,13 @@ class LogStore {
   // Entries before `index` are no longer wanted: removes the segments that hold no others, oldest
   // first. The last entry's segment stays. first() tells what remains.
   absl::Status DropBefore(Index index);
+  // The same for one segment, so that a thread with other duties can do it bit by bit. Returns
+  // whether there was one to remove.
+  absl::StatusOr<bool> DropSegmentBefore(Index index);
+
+  // The first entry of the newest segments that together take no more than `bytes` on disk; behind
+  // the last one when not even the active segment does.
+  Index FirstWithin(uint64_t bytes) const;
 
   Index first() const { return state_.first(); }
   Index last() const { return state_.last(); }

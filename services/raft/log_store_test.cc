@@ -269,6 +269,32 @@ TEST_F(LogStoreTest, DroppedSegmentsGiveTheirSpaceBack) {
   EXPECT_EQ(log_->TakeRestart().term_runs, (std::vector<TermRun>{{first, Term{1}}}));
 }
 
+TEST_F(LogStoreTest, SegmentsGoOneByOne) {
+  Fill(1, 200, 1000);
+  size_t segments = log_->segments_count();
+  ASSERT_GT(segments, 2u);
+  for (; log_->segments_count() > 1; --segments) {
+    ASSERT_EQ(log_->segments_count(), segments);
+    const auto dropped = log_->DropSegmentBefore(Index{201});
+    ASSERT_TRUE(dropped.ok() && *dropped);
+  }
+  const auto last = log_->DropSegmentBefore(Index{201});
+  ASSERT_TRUE(last.ok());
+  EXPECT_FALSE(*last);
+}
+
+TEST_F(LogStoreTest, TheNewestSegmentsWithinSomeBytesBeginAtAnEntry) {
+  Fill(1, 200, 1000);
+  EXPECT_EQ(log_->FirstWithin(kAllBytes), Index{1});
+  EXPECT_EQ(log_->FirstWithin(0), Index{201});
+  const Index first = log_->FirstWithin(log_->disk_bytes() / 2);
+  EXPECT_GT(first, Index{1});
+  EXPECT_LE(first, Index{200});
+  // It is a segment's first: all before it can go.
+  ASSERT_TRUE(log_->DropBefore(first).ok());
+  EXPECT_EQ(log_->first(), first);
+}
+
 TEST_F(LogStoreTest, TheVoteOutlivesTheSegmentItWasWrittenIn) {
   Append(Vote(7, "b"));
   Fill(1, 100, 1000);

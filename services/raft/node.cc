@@ -7,7 +7,6 @@
 #include <chrono>
 #include <deque>
 #include <optional>
-#include <random>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -19,8 +18,10 @@
 #include "services/raft/apply_thread.h"
 #include "services/raft/core.h"
 #include "services/raft/log_store.h"
+#include "services/raft/node_recovery.h"
 #include "services/raft/node_view.h"
 #include "services/raft/node_words.h"
+#include "services/raft/snapshotter.h"
 
 namespace consul::raft {
 namespace {
@@ -34,11 +35,6 @@ constexpr Duration kSettleAfter = std::chrono::seconds(1);
 constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
 // Proposals leave this much of a segment, so that votes still find room on a full disk.
 constexpr uint64_t kReservedForVotesBytes = 1024;
-
-uint64_t RandomSeed() {
-  std::random_device device;
-  return (uint64_t{device()} << 32) | device();
-}
 
 absl::Status StoppedStatus() { return absl::CancelledError("this server is stopping"); }
 
@@ -55,18 +51,24 @@ struct Proposed {
 
 class NodeImpl final : public Node {
  public:
-  NodeImpl(NodeOptions options, StateMachine* state_machine, std::unique_ptr<LogStore> log)
+  NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNode recovered)
       : options_(std::move(options)),
-        log_(std::move(log)),
-        core_(options_.core, log_->TakeRestart(), BootNow()),
-        apply_(state_machine, [this](Index, uint64_t bytes) { OnApplied(bytes); }) {}
+        log_(std::move(recovered.log)),
+        core_(options_.core, std::move(recovered.restart), BootNow()),
+        handed_(core_.snapshot().index),
+        told_applied_(handed_),
+        snapshotter_(options_.snapshots, std::move(recovered.snapshots), &core_, log_.get(),
+                     &apply_,
+                     {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
+                      .wake = [this] { Wake(); }},
+                     BootNow()),
+        apply_(state_machine, handed_, [this](Index, uint64_t bytes) { OnApplied(bytes); }) {}
 
   ~NodeImpl() override { Stop(); }
 
   // Says what role it wakes up in. Before Start.
-  // Whether the log can be this server's. One that bootstraps has only ever been alone.
-  absl::Status CheckIsOwn() const;
   void WakeUp() { Pump(); }
+  const Core& core() const { return core_; }
 
   void Start() override;
 
@@ -85,7 +87,10 @@ class NodeImpl final : public Node {
     std::deque<Proposed> proposals;
     std::vector<ReadCallback> reads;
     std::vector<Message> messages;
-    bool empty() const { return proposals.empty() && reads.empty() && messages.empty(); }
+    bool woken = false;  // for the snapshotter
+    bool empty() const {
+      return proposals.empty() && reads.empty() && messages.empty() && !woken;
+    }
   };
 
   // On the raft thread.
@@ -114,6 +119,8 @@ class NodeImpl final : public Node {
 
   // On the apply thread.
   void OnApplied(uint64_t bytes);
+  // On any.
+  void Wake();
 
   const NodeOptions options_;
   const std::unique_ptr<LogStore> log_;
@@ -144,6 +151,7 @@ class NodeImpl final : public Node {
   std::atomic<uint64_t> pending_bytes_{0};
 
   NodeView view_;
+  Snapshotter snapshotter_;
   ApplyThread apply_;
   std::thread thread_;
 };
@@ -237,20 +245,6 @@ std::string NodeImpl::AddressOf(const ServerId& id) const {
   return options_.address_of ? options_.address_of(id) : std::string();
 }
 
-absl::Status NodeImpl::CheckIsOwn() const {
-  const Configuration& configuration = core_.configuration().configuration;
-  const ServerId& self = options_.core.self;
-  if (!options_.bootstrap || configuration.empty() || configuration.Contains(self)) {
-    return absl::OkStatus();
-  }
-  std::string owners;
-  for (const Member& member : configuration.members()) {
-    base::StrAppend(&owners, owners.empty() ? "" : ", ", member.id.value);
-  }
-  return absl::FailedPreconditionError(StrCat("log ", options_.directory, ": is that of node id ",
-                                              owners, ", and this is node id ", self.value));
-}
-
 void NodeImpl::Start() {
   if (options_.bootstrap) {
     core_.Bootstrap(BootNow(), Configuration({{options_.core.self, MemberKind::kVoter}}));
@@ -269,6 +263,7 @@ void NodeImpl::Stop() {
   if (!thread_.joinable()) return;
   thread_.join();
   apply_.Stop();
+  snapshotter_.Stop();
   if (absl::Status status = log_->Settle(); !status.ok()) Log(LogLevel::kError, status.ToString());
 }
 
@@ -279,6 +274,12 @@ void NodeImpl::OnApplied(uint64_t bytes) {
   base::MutexLock lock(&mutex_);
   applied_more_ = true;
   if (wake_when_applied_ && std::exchange(sleeping_, false)) wake_.Signal();
+}
+
+void NodeImpl::Wake() {
+  base::MutexLock lock(&mutex_);
+  inbox_.woken = true;
+  if (std::exchange(sleeping_, false)) wake_.Signal();
 }
 
 // --- On the raft thread. ---
@@ -299,6 +300,7 @@ void NodeImpl::Run() {
     inbox = Inbox{};
     TakeProposals(&proposals_);
     Pump();
+    if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
     SettleWhenQuiet(now);
   }
   AnswerAll(std::move(inbox));
@@ -314,7 +316,7 @@ void NodeImpl::AnswerAll(Inbox inbox) {
 }
 
 Time NodeImpl::WakeAt() const {
-  Time at = core_.NextDeadline();
+  Time at = std::min(core_.NextDeadline(), snapshotter_.NextDeadline());
   if (disk_full_retry_.has_value()) at = std::min(at, *disk_full_retry_);
   if (settle_at_.has_value()) at = std::min(at, *settle_at_);
   return at;
@@ -500,6 +502,9 @@ void NodeImpl::HandCommitted(std::vector<Entry> entries) {
   }
   batch.entries = std::move(entries);
   handed_ = batch.entries.back().index;
+  uint64_t bytes = 0;
+  for (const Entry& entry : batch.entries) bytes += entry.bytes();
+  snapshotter_.Handed(handed_, bytes);
   apply_.Push(std::move(batch));
 }
 
@@ -558,25 +563,11 @@ void NodeImpl::Publish() {
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(NodeOptions options,
                                                  StateMachine* state_machine) {
-  LogOptions log_options{.file_system = options.file_system,
-                         .directory = options.directory,
-                         .segment_bytes_min = options.segment_bytes_min,
-                         .segment_bytes_max = options.segment_bytes_max,
-                         .prepare_ahead = true,
-                         .salt_seed = RandomSeed()};
-  auto log = LogStore::Open(std::move(log_options));
-  if (!log.ok()) return log.status();
-  if ((*log)->first() > Index{1}) {
-    return absl::DataLossError(StrCat("log ", options.directory, ": begins at entry ",
-                                      (*log)->first().value,
-                                      ", and no snapshot covers those before it"));
-  }
-  if (!(*log)->cut().empty() && options.log) {
-    options.log(LogLevel::kWarn,
-                StrCat("raft: cut an unfinished write from the log: ", (*log)->cut()));
-  }
-  auto node = std::make_unique<NodeImpl>(std::move(options), state_machine, std::move(*log));
-  if (absl::Status status = node->CheckIsOwn(); !status.ok()) return status;
+  auto recovered = RecoverNode(options, state_machine);
+  if (!recovered.ok()) return recovered.status();
+  auto node = std::make_unique<NodeImpl>(options, state_machine, *std::move(recovered));
+  absl::Status status = CheckIsOwn(options, node->core().configuration().configuration);
+  if (!status.ok()) return status;
   node->WakeUp();
   return node;
 }

@@ -1,16 +1,17 @@
 // services/raft/node.h
 //
 // One server's consensus at work: the driver that owns raft::Core, its thread, its clock, the log
-// on disk and the thread that applies. It decides nothing about the protocol; what it adds is the
-// order of things (nothing is answered before it is durable and applied) and their price: all
-// proposals that wait when the disk is free share one write and one sync.
+// on disk, the thread that applies, and the snapshots that keep the log short. It decides nothing
+// about the protocol; what it adds is the order of things (nothing is answered before it is durable
+// and applied) and their price: all proposals that wait when the disk is free share one write and
+// one sync.
 //
 // Threads: Open and Stop belong to one owner; every other method may be called from any thread and
 // never waits for a disk. Inside there are two threads: `raft` owns Core and the log, `apply` owns
-// the state machine. Callbacks say on which of them, or in the caller, they run; they must be
-// short, take no lock that is held while calling into this class, and may call Propose and
-// ReadBarrier.
-// Background: services/raft/README.md, services/raft/log_format.md.
+// the state machine; at times a third, `raft-snapshots`, writes one. Callbacks say on which of the
+// two, or in the caller, they run; they must be short, take no lock that is held while calling into
+// this class, and may call Propose and ReadBarrier.
+// Background: services/raft/README.md, log_format.md and snapshot_format.md beside it.
 #ifndef CONSUL_SERVICES_RAFT_NODE_H_
 #define CONSUL_SERVICES_RAFT_NODE_H_
 
@@ -58,6 +59,20 @@ struct Leader {
   std::string address;  // "host:port"; empty when it is not known
 };
 
+// When the log is cut by a snapshot, and what of it stays.
+struct SnapshotOptions {
+  // Of the log since the last snapshot; either makes one due, once the log since then also exceeds
+  // the last one's size. The reference's count, and for large entries what replays in a second.
+  uint64_t entries_min = 16384;
+  uint64_t bytes_min = 64 << 20;
+  // At most one in this time, from the start on.
+  Duration interval = std::chrono::seconds(30);
+  // What the log keeps from before the snapshot, for followers that are a little behind; not more
+  // than so much disk, whole segments only.
+  uint64_t trailing_entries = 10'000;
+  uint64_t trailing_bytes_max = 128 << 20;
+};
+
 struct NodeOptions {
   base::FileSystem* file_system = base::FileSystem::Posix();
   std::string directory;  // of the log, "DATA_DIR/raft"; made where it is missing
@@ -89,6 +104,8 @@ struct NodeOptions {
   // once; each is twice the one before up to the greatest.
   uint64_t segment_bytes_min = 1 << 20;
   uint64_t segment_bytes_max = 64 << 20;
+
+  SnapshotOptions snapshots;
 };
 
 struct Applied {
@@ -109,10 +126,11 @@ using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
 
 class Node {
  public:
-  // Takes the directory's lock and recovers the log. Returns at once for an empty directory; a long
-  // log is read here, and applied once the Node has started. Errors: FAILED_PRECONDITION when
-  // another agent has the directory or the log is another server's, DATA_LOSS naming file and
-  // offset where the log is damaged, else what the file system said.
+  // Takes the directory's lock, recovers the log and restores the newest snapshot. Returns at once
+  // for an empty directory; a long log is read here, and applied once the Node has started. Errors:
+  // FAILED_PRECONDITION when another agent has the directory, the log is another server's or the
+  // snapshot a newer program's, DATA_LOSS naming file and offset where the log is damaged, and the
+  // file where a snapshot is that the log cannot do without, else what the file system said.
   // REQUIRES: `state_machine` is empty and outlives the Node.
   static absl::StatusOr<std::unique_ptr<Node>> Open(NodeOptions options,
                                                     StateMachine* state_machine);

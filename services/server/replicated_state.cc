@@ -3,10 +3,32 @@
 #include <memory>
 #include <utility>
 
+#include "services/base/strings.h"
+#include "services/state/snapshot.h"
+#include "services/state/version.h"
+
 namespace consul::server {
+namespace {
+
+class FrozenVersion final : public raft::FrozenState {
+ public:
+  explicit FrozenVersion(std::shared_ptr<const state::Versioned> version)
+      : version_(std::move(version)) {}
+
+  absl::Status Write(const raft::SnapshotSink& sink) const override {
+    return state::WriteSnapshot(static_cast<const state::Version&>(*version_), sink);
+  }
+
+ private:
+  const std::shared_ptr<const state::Versioned> version_;
+};
+
+}  // namespace
 
 ReplicatedState::ReplicatedState(std::function<void(const absl::Status&)> fatal)
-    : fatal_(std::move(fatal)), source_(fsm_.MakeVersion()) {}
+    : fatal_(std::move(fatal)),
+      fsm_(std::make_unique<state::Fsm>()),
+      source_(fsm_->MakeVersion()) {}
 
 void ReplicatedState::ApplyBatch(std::span<const raft::Entry> entries,
                                  std::vector<raft::ApplyResult>* results) {
@@ -18,7 +40,7 @@ void ReplicatedState::ApplyBatch(std::span<const raft::Entry> entries,
     if (parsed.has_command && entry.payload != nullptr) parsed.command = *entry.payload;
   }
   state::Fsm::Batch batch;
-  if (absl::Status status = fsm_.ApplyBatch(entries_, &batch); !status.ok()) fatal_(status);
+  if (absl::Status status = fsm_->ApplyBatch(entries_, &batch); !status.ok()) fatal_(status);
   for (const auto& waiter : source_.Publish(std::move(batch.version), batch.touched)) {
     waiter->Fire();
   }
@@ -30,6 +52,31 @@ void ReplicatedState::ApplyBatch(std::span<const raft::Entry> entries,
   for (const state::CommandResult& result : *all) {
     results->push_back(raft::ApplyResult(all, &result));
   }
+}
+
+std::unique_ptr<raft::FrozenState> ReplicatedState::Freeze() {
+  return std::make_unique<FrozenVersion>(source_.Load());
+}
+
+absl::Status ReplicatedState::Restore(raft::Index index, const raft::SnapshotSource& source) {
+  state::SnapshotReader reader;
+  for (;;) {
+    const auto bytes = source();
+    if (!bytes.ok()) return bytes.status();
+    if (bytes->empty()) break;
+    if (absl::Status status = reader.Add(*bytes); !status.ok()) return status;
+  }
+  absl::StatusOr<state::Tables> tables = reader.Finish();
+  if (!tables.ok()) return tables.status();
+  if (tables->applied_index != index.value) {
+    return absl::DataLossError(base::StrCat("the state is that at index ", tables->applied_index,
+                                            ", not at ", index.value));
+  }
+  fsm_ = std::make_unique<state::Fsm>(*std::move(tables));
+  // Nobody waits for anything yet.
+  source_.Publish(fsm_->MakeVersion(), {});
+  source_.FreeRetired();
+  return absl::OkStatus();
 }
 
 }  // namespace consul::server

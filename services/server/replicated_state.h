@@ -3,11 +3,12 @@
 // The state machine behind raft: parses entries into commands, applies them in batches, publishes a
 // version a batch, wakes who waits.
 //
-// Threads: ApplyBatch on raft's apply thread; source() from any.
+// Threads: as raft::StateMachine says; source() from any.
 #ifndef CONSUL_SERVICES_SERVER_REPLICATED_STATE_H_
 #define CONSUL_SERVICES_SERVER_REPLICATED_STATE_H_
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,8 @@ class ReplicatedState : public raft::StateMachine {
 
   void ApplyBatch(std::span<const raft::Entry> entries,
                   std::vector<raft::ApplyResult>* results) override;
+  std::unique_ptr<raft::FrozenState> Freeze() override;
+  absl::Status Restore(raft::Index index, const raft::SnapshotSource& source) override;
   // Versions that readers have let go of since the last write are freed.
   void Idle() override { source_.FreeRetired(); }
 
@@ -33,7 +36,7 @@ class ReplicatedState : public raft::StateMachine {
 
  private:
   const std::function<void(const absl::Status&)> fatal_;
-  state::Fsm fsm_;
+  std::unique_ptr<state::Fsm> fsm_;
   state::VersionSource source_;
   std::vector<state::FsmEntry> entries_;  // of the batch; kept for its memory
 };

@@ -6,6 +6,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "consul/internal/raft/v1/command.pb.h"
 #include "services/state/version.h"
@@ -106,6 +109,62 @@ TEST_F(ReplicatedStateTest, AnEntryWithoutACommandMovesTheIndexAlone) {
        .payload = raft::MakeBuffer("not a command")}};
   state_.ApplyBatch(entries, &results_);
   EXPECT_EQ(state_.source().Load()->index(), 2);
+}
+
+// The bytes of a frozen state, in pieces of 7, as a source gives them.
+raft::SnapshotSource SourceOf(const std::string& bytes) {
+  return [&bytes, at = size_t{0}]() mutable -> absl::StatusOr<std::string_view> {
+    const std::string_view piece = std::string_view(bytes).substr(at, 7);
+    at += piece.size();
+    return piece;
+  };
+}
+
+std::string BytesOf(const raft::FrozenState& frozen) {
+  std::string bytes;
+  EXPECT_TRUE(frozen.Write([&bytes](std::string_view piece) {
+    bytes += piece;
+    return absl::OkStatus();
+  }).ok());
+  return bytes;
+}
+
+void NeverFatal(const absl::Status& status) { ADD_FAILURE() << status; }
+
+TEST_F(ReplicatedStateTest, AFrozenStateStaysAndIsRestored) {
+  const std::vector<raft::Entry> before{PutEntry(1, "a"), NoOp(2)};
+  state_.ApplyBatch(before, &results_);
+  const auto frozen = state_.Freeze();
+  const std::vector<raft::Entry> after{PutEntry(3, "b")};
+  state_.ApplyBatch(after, nullptr);
+  const std::string bytes = BytesOf(*frozen);
+
+  ReplicatedState restored(NeverFatal);
+  const absl::Status status = restored.Restore(raft::Index{2}, SourceOf(bytes));
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(BytesOf(*restored.Freeze()), bytes);
+  EXPECT_EQ(restored.source().Load()->index(), 2);
+  // The log behind it goes on from there.
+  restored.ApplyBatch(after, nullptr);
+  EXPECT_EQ(BytesOf(*restored.Freeze()), BytesOf(*state_.Freeze()));
+}
+
+TEST_F(ReplicatedStateTest, WhatIsNoStateAtThatIndexChangesNothing) {
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2)};
+  state_.ApplyBatch(entries, nullptr);
+  const std::string bytes = BytesOf(*state_.Freeze());
+  ReplicatedState restored(NeverFatal);
+  const std::string empty = BytesOf(*restored.Freeze());
+  EXPECT_EQ(restored.Restore(raft::Index{3}, SourceOf(bytes)).code(),
+            absl::StatusCode::kDataLoss);
+  const std::string cut = bytes.substr(0, bytes.size() - 1);
+  EXPECT_EQ(restored.Restore(raft::Index{2}, SourceOf(cut)).code(), absl::StatusCode::kDataLoss);
+  const auto unreadable = []() -> absl::StatusOr<std::string_view> {
+    return absl::InternalError("the disk");
+  };
+  EXPECT_EQ(restored.Restore(raft::Index{2}, unreadable).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(BytesOf(*restored.Freeze()), empty);
+  EXPECT_TRUE(restored.Restore(raft::Index{2}, SourceOf(bytes)).ok());
 }
 
 // Raft answers who proposed when ApplyBatch has returned.

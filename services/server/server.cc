@@ -29,6 +29,16 @@ base::LogLevel FromRaft(raft::LogLevel level) {
   return base::LogLevel::kInfo;
 }
 
+raft::SnapshotOptions SnapshotsOf(const Server::Options& options) {
+  raft::SnapshotOptions snapshots;
+  if (options.raft_snapshot_threshold > 0) snapshots.entries_min = options.raft_snapshot_threshold;
+  if (options.raft_snapshot_interval.count() > 0) {
+    snapshots.interval = options.raft_snapshot_interval;
+  }
+  if (options.raft_trailing_logs > 0) snapshots.trailing_entries = options.raft_trailing_logs;
+  return snapshots;
+}
+
 LeaderDuties::Options DutiesOptions(const Server::Options& options, std::function<void()> begun) {
   LeaderDuties::Options duties;
   duties.begun = std::move(begun);
@@ -62,6 +72,7 @@ absl::Status Server::Open() {
   node.core.self = raft::ServerId{options_.node_id};
   node.core.seed = std::random_device{}();
   node.core.raft_multiplier = options_.raft_multiplier;
+  node.snapshots = SnapshotsOf(options_);
   node.log = [this](raft::LogLevel level, std::string_view text) {
     // Raft's lines name their component already.
     constexpr std::string_view kComponent = "raft: ";

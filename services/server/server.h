@@ -7,6 +7,7 @@
 #define CONSUL_SERVICES_SERVER_SERVER_H_
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -42,6 +43,10 @@ class Server {
     std::string address;
     bool bootstrap = false;
     int raft_multiplier = 1;
+    // 0: as raft::SnapshotOptions has it.
+    uint64_t raft_snapshot_threshold = 0;
+    std::chrono::nanoseconds raft_snapshot_interval{0};
+    uint64_t raft_trailing_logs = 0;
   };
 
   // `lan` and `logger` outlive the server.

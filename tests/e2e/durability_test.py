@@ -14,12 +14,18 @@ import signal
 import threading
 import time
 
-from tests.e2e.harness import HOST, HTTP_PORT, Story, get, index_of
+from tests.e2e.harness import HOST, HTTP_PORT, Story, eventually, get, index_of, put
 
 ROUNDS = 20
 WRITERS = 6
 KEYS_PER_WRITER = 12
 SEED = int(os.environ.get("E2E_SEED", random.randrange(1 << 32)))
+# Snapshots whenever the log has become as large as the state.
+OFTEN = """
+raft_snapshot_threshold = 20
+raft_snapshot_interval = "1ms"
+raft_trailing_logs = 5
+"""
 # What a key has that is not there.
 ABSENT = None
 
@@ -277,3 +283,39 @@ class KillTest(Story):
                 self.assertEqual(writer.unknown, [], "a write that was answered by neither")
         self.agent()
         self.check()
+
+
+class KillWithSnapshotsTest(KillTest):
+    """The same, while snapshots are taken and the log is shortened all the time."""
+
+    def started(self, *flags, **kwargs):
+        return super().started("-hcl", OFTEN, *flags, **kwargs)
+
+    def files(self, suffix):
+        names = os.listdir(os.path.join(self.data_dir, "raft"))
+        return sorted(name for name in names if name.endswith(suffix))
+
+    def test_every_acknowledged_write_survives(self):
+        super().test_every_acknowledged_write_survives()
+        self.assertNotEqual(self.files(".snapshot"), [])
+
+    def test_the_data_dir_does_not_grow_with_every_write(self):
+        writes = 130
+        agent = self.agent()
+        for number in range(writes):
+            written = put("/v1/kv/large", f"{number}:".encode() + bytes(500_000))
+            self.assertEqual(written.body, b"true")
+
+        def is_short():
+            segments = self.files(".log")
+            # The active one, the next, made ahead, and one for what the last entries lie across.
+            return len(segments) <= 3 and int(segments[0].split(".")[0]) > 3
+
+        eventually(is_short, "a short log")
+        self.assertEqual(agent.leave(), 0)
+        (snapshot,) = self.files(".snapshot")
+        self.assertLess(os.path.getsize(os.path.join(self.data_dir, "raft", snapshot)), 600_000)
+        self.assertEqual(self.files(".new"), [])
+        self.agent()
+        value = get("/v1/kv/large?raw").body
+        self.assertEqual(value, f"{writes - 1}:".encode() + bytes(500_000))

@@ -59,6 +59,7 @@ class Builder {
     ReadGossip(&settings_, &config_, warnings_);
     ReadLogLevel();
     ReadPerformanceAndLimits();
+    ReadRaftLog();
     ReadDns();
     ReadQueryTimes();
     if (absl::Status status = settings_.Result(); !status.ok()) return status;
@@ -362,6 +363,17 @@ class Builder {
     auto value_bytes = static_cast<int64_t>(limits.kv_max_value_size);
     settings_.ReadInteger("limits.kv_max_value_size", 0, int64_t{kKvValueBytesMax}, &value_bytes);
     limits.kv_max_value_size = static_cast<uint64_t>(value_bytes);
+  }
+
+  void ReadRaftLog() {
+    const auto read_entries = [this](std::string_view path, uint64_t* entries) {
+      auto number = static_cast<int64_t>(*entries);
+      settings_.ReadInteger(path, 0, std::nullopt, &number);
+      *entries = static_cast<uint64_t>(number);
+    };
+    read_entries("raft_snapshot_threshold", &config_.raft_log.snapshot_threshold);
+    settings_.Read("raft_snapshot_interval", &config_.raft_log.snapshot_interval);
+    read_entries("raft_trailing_logs", &config_.raft_log.trailing_logs);
   }
 
   // A domain without its final dot; empty, with a fault, when it is none.

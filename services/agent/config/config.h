@@ -52,6 +52,14 @@ struct Performance {
   std::chrono::nanoseconds rpc_hold_timeout = std::chrono::seconds(7);
 };
 
+// When a server takes a snapshot, and what of the log it keeps behind one. 0 is the default of
+// raft::SnapshotOptions, which says what each is.
+struct RaftLog {
+  uint64_t snapshot_threshold = 0;  // entries
+  std::chrono::nanoseconds snapshot_interval{0};
+  uint64_t trailing_logs = 0;  // entries
+};
+
 // The greatest kv_max_value_size. A write is one entry of the Raft log, and one entry is at most
 // 1 MiB: the value, a key of up to 64 KiB, and 4 KiB more than the fields around them and the
 // entry's header take. limits_test holds it against the limits of services/raft and services/api.
@@ -162,6 +170,7 @@ struct Config {
 
   base::LogLevel log_level = base::LogLevel::kInfo;
   Performance performance;
+  RaftLog raft_log;
   Limits limits;
   Dns dns;
 

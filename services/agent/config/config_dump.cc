@@ -120,6 +120,9 @@ std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
   lines.Add("log_level", base::LogLevelName(config.log_level));
   lines.Add("performance.raft_multiplier", config.performance.raft_multiplier);
   lines.Add("performance.rpc_hold_timeout", config.performance.rpc_hold_timeout);
+  lines.Add("raft_snapshot_interval", config.raft_log.snapshot_interval);
+  lines.Add("raft_snapshot_threshold", config.raft_log.snapshot_threshold);
+  lines.Add("raft_trailing_logs", config.raft_log.trailing_logs);
   lines.Add("limits.http_max_conns_per_client", config.limits.http_max_conns_per_client);
   lines.Add("limits.kv_max_value_size", config.limits.kv_max_value_size);
   AddDns(config.dns, &lines);

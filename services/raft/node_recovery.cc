@@ -1,0 +1,73 @@
+#include "services/raft/node_recovery.h"
+
+#include <random>
+#include <string>
+#include <utility>
+
+#include "services/base/strings.h"
+
+namespace consul::raft {
+namespace {
+
+using base::StrCat;
+
+uint64_t RandomSeed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+}  // namespace
+
+absl::StatusOr<RecoveredNode> RecoverNode(const NodeOptions& options,
+                                          StateMachine* state_machine) {
+  const auto warn = [&options](std::string_view text) {
+    if (options.log) options.log(LogLevel::kWarn, text);
+  };
+  auto log = LogStore::Open({.file_system = options.file_system,
+                             .directory = options.directory,
+                             .segment_bytes_min = options.segment_bytes_min,
+                             .segment_bytes_max = options.segment_bytes_max,
+                             .prepare_ahead = true,
+                             .salt_seed = RandomSeed()});
+  if (!log.ok()) return log.status();
+  RecoveredNode recovered;
+  recovered.log = *std::move(log);
+  if (!recovered.log->cut().empty()) {
+    warn(StrCat("raft: cut an unfinished write from the log: ", recovered.log->cut()));
+  }
+  recovered.snapshots =
+      std::make_unique<SnapshotFiles>(options.file_system, options.directory, RandomSeed());
+  auto snapshot = recovered.snapshots->Load(
+      recovered.log->first(), [state_machine](Index index, const SnapshotSource& source) {
+        return state_machine->Restore(index, source);
+      });
+  if (!snapshot.ok()) return snapshot.status();
+  for (const std::string& damage : recovered.snapshots->passed_over()) {
+    warn(StrCat("raft: passed over a damaged snapshot, which the log makes good: ", damage));
+  }
+  recovered.restart = recovered.log->TakeRestart();
+  // A term is durable before anything of it is applied.
+  if (recovered.restart.hard_state.term < snapshot->term) {
+    return absl::DataLossError(
+        StrCat("log ", options.directory, ": is of term ",
+               recovered.restart.hard_state.term.value, " and its snapshot of term ",
+               snapshot->term.value, ": the log's files are missing or not those of the snapshot"));
+  }
+  recovered.restart.snapshot = *std::move(snapshot);
+  return recovered;
+}
+
+absl::Status CheckIsOwn(const NodeOptions& options, const Configuration& configuration) {
+  const ServerId& self = options.core.self;
+  if (!options.bootstrap || configuration.empty() || configuration.Contains(self)) {
+    return absl::OkStatus();
+  }
+  std::string owners;
+  for (const Member& member : configuration.members()) {
+    base::StrAppend(&owners, owners.empty() ? "" : ", ", member.id.value);
+  }
+  return absl::FailedPreconditionError(StrCat("log ", options.directory, ": is that of node id ",
+                                              owners, ", and this is node id ", self.value));
+}
+
+}  // namespace consul::raft

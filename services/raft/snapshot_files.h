@@ -1,0 +1,68 @@
+// services/raft/snapshot_files.h
+//
+// The snapshots on disk: a file each, beside the log, written whole under another name before it
+// counts. There is one, the newest; the one before goes when its successor is durable.
+//
+// Threads: one at a time.
+// Background: services/raft/snapshot_format.md.
+#ifndef CONSUL_SERVICES_RAFT_SNAPSHOT_FILES_H_
+#define CONSUL_SERVICES_RAFT_SNAPSHOT_FILES_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/base/file.h"
+#include "services/raft/configuration.h"
+#include "services/raft/state_machine.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+class SnapshotFiles {
+ public:
+  // `directory` is the log's, whose lock the caller holds. `salt_seed` is chance, for ids.
+  SnapshotFiles(base::FileSystem* file_system, std::string directory, uint64_t salt_seed);
+
+  using Restore = std::function<absl::Status(Index index, const SnapshotSource& source)>;
+
+  // Gives the newest sound snapshot to `restore` and returns what it is; index 0 when there is
+  // none. A damaged one is passed over while the log, which begins at `log_first`, has every entry
+  // that the next older one (or the empty state) wants; otherwise DATA_LOSS names its file. Other
+  // errors: what `restore` or the file system said, and FAILED_PRECONDITION for a file that a newer
+  // program wrote. Unfinished files are removed.
+  absl::StatusOr<SnapshotMeta> Load(Index log_first, const Restore& restore);
+
+  // The damage that Load has passed over, a line for each file.
+  const std::vector<std::string>& passed_over() const { return passed_over_; }
+
+  // Makes `state` at `at` (its index, term and configuration) the newest snapshot, durably, and
+  // removes all others. RESOURCE_EXHAUSTED: no room on the disk; CANCELLED: `cancelled` became
+  // true; in both cases nothing has changed and nothing remains. After any other error what is on
+  // the disk is not known: FileSystem::Fatal is due.
+  absl::StatusOr<SnapshotMeta> Write(const SnapshotMeta& at, const FrozenState& state,
+                                     const std::atomic<bool>& cancelled);
+
+ private:
+  // Indexes of the files, ascending.
+  absl::StatusOr<std::vector<Index>> List() const;
+  absl::Status RemoveUnfinished() const;
+  absl::StatusOr<SnapshotMeta> LoadOne(Index index, Index log_first, const Restore& restore) const;
+  absl::StatusOr<SnapshotMeta> WriteFile(const std::string& path, const SnapshotMeta& at,
+                                         const FrozenState& state,
+                                         const std::atomic<bool>& cancelled);
+  absl::Status RemoveOthers(Index newest) const;
+
+  base::FileSystem* const file_system_;
+  const std::string directory_;
+  uint64_t salt_;
+  std::vector<std::string> passed_over_;
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_SNAPSHOT_FILES_H_

@@ -1,0 +1,157 @@
+#include "services/raft/snapshotter.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/base/strings.h"
+
+namespace consul::raft {
+
+using base::StrCat;
+
+Snapshotter::Snapshotter(const SnapshotOptions& options, std::unique_ptr<SnapshotFiles> files,
+                         Core* core, LogStore* log, ApplyThread* apply, Hooks hooks, Time now)
+    : options_(options),
+      files_(std::move(files)),
+      core_(core),
+      log_(log),
+      apply_(apply),
+      hooks_(std::move(hooks)),
+      check_at_(now + options.interval),
+      handed_(core->snapshot().index) {}
+
+void Snapshotter::Handed(Index last, uint64_t bytes) {
+  handed_ = last;
+  bytes_ += bytes;
+}
+
+// A follower may apply what its own disk does not have yet; a snapshot of that would leave a gap
+// between it and the log.
+bool Snapshotter::Due() const {
+  const SnapshotMeta& newest = core_->snapshot();
+  if (handed_ <= newest.index || handed_ > core_->durable_index()) return false;
+  return bytes_ > newest.size_bytes && (bytes_ >= options_.bytes_min ||
+                                        handed_ - newest.index >= options_.entries_min);
+}
+
+Time Snapshotter::NextDeadline() const {
+  switch (phase_) {
+    case Phase::kWaiting:
+      return Due() ? check_at_ : Time::max();
+    case Phase::kFreezing:
+    case Phase::kWriting:
+      return Time::max();
+    case Phase::kDropping:
+      return Time{};  // at once
+  }
+  return Time::max();
+}
+
+absl::Status Snapshotter::Step(Time now) {
+  std::unique_ptr<FrozenState> frozen;
+  std::optional<absl::StatusOr<SnapshotMeta>> written;
+  if (phase_ == Phase::kFreezing || phase_ == Phase::kWriting) {
+    base::MutexLock lock(&mutex_);
+    frozen = std::move(frozen_);
+    written = std::exchange(written_, std::nullopt);
+  }
+  if (frozen != nullptr) StartWriting(std::move(frozen));
+  if (written.has_value()) return Finish(now, *written);
+  if (phase_ == Phase::kDropping) return DropSegment();
+  if (phase_ == Phase::kWaiting && now >= check_at_ && Due()) Begin();
+  return absl::OkStatus();
+}
+
+void Snapshotter::Begin() {
+  const auto term = core_->log().TermAt(handed_);
+  CONSUL_CHECK(term.has_value());
+  phase_ = Phase::kFreezing;
+  frozen_bytes_ = bytes_;
+  at_ = {.index = handed_,
+         .term = *term,
+         .configuration = core_->ConfigurationAt(handed_),
+         .id = "",
+         .size_bytes = 0};
+  hooks_.log(LogLevel::kInfo,
+             StrCat("raft: starting snapshot up to: index=", at_.index.value));
+  apply_->Freeze([this](std::unique_ptr<FrozenState> state) {
+    {
+      base::MutexLock lock(&mutex_);
+      frozen_ = std::move(state);
+    }
+    hooks_.wake();
+  });
+}
+
+void Snapshotter::StartWriting(std::unique_ptr<FrozenState> state) {
+  phase_ = Phase::kWriting;
+  thread_ = std::thread([this, state = std::move(state)]() mutable {
+    auto written = files_->Write(at_, *state, cancelled_);
+    // The memory that only this version holds is free before the next one can be taken.
+    state.reset();
+    {
+      base::MutexLock lock(&mutex_);
+      written_ = std::move(written);
+    }
+    hooks_.wake();
+  });
+  pthread_setname_np(thread_.native_handle(), "raft-snapshots");
+}
+
+absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& written) {
+  thread_.join();
+  phase_ = Phase::kWaiting;
+  check_at_ = now + options_.interval;
+  if (written.status().code() == absl::StatusCode::kResourceExhausted) {
+    // Nothing is lost by it but disk space: the log goes on.
+    hooks_.log(LogLevel::kError,
+               StrCat("raft: failed to take snapshot: error=\"",
+                      base::ToStd(written.status().message()), "\" retry_in=",
+                      std::chrono::ceil<std::chrono::seconds>(options_.interval).count(), "s"));
+    return absl::OkStatus();
+  }
+  if (!written.ok()) return written.status();
+  bytes_ -= frozen_bytes_;
+  core_->SnapshotTaken(now, *written, log_->first());
+  hooks_.log(LogLevel::kInfo, StrCat("raft: snapshot complete up to: index=",
+                                     written->index.value, " bytes=", written->size_bytes));
+  phase_ = Phase::kDropping;
+  return absl::OkStatus();
+}
+
+Index Snapshotter::KeptFrom() const {
+  const Index next = core_->snapshot().index.Next();
+  const Index by_count{next.value > options_.trailing_entries
+                           ? next.value - options_.trailing_entries
+                           : 1};
+  return std::min(next, std::max(by_count, log_->FirstWithin(options_.trailing_bytes_max)));
+}
+
+// One at a time: a large file may take milliseconds to go, and heartbeats are due.
+absl::Status Snapshotter::DropSegment() {
+  const Index first = log_->first();
+  const auto dropped = log_->DropSegmentBefore(KeptFrom());
+  if (!dropped.ok()) return dropped.status();
+  if (!*dropped) {
+    phase_ = Phase::kWaiting;
+    return absl::OkStatus();
+  }
+  const SnapshotMeta newest = core_->snapshot();
+  core_->SnapshotTaken(Time{}, newest, log_->first());
+  hooks_.log(LogLevel::kInfo, StrCat("raft: compacting logs: from=", first.value,
+                                     " to=", log_->first().Previous().value));
+  return absl::OkStatus();
+}
+
+void Snapshotter::Stop() {
+  cancelled_ = true;
+  if (thread_.joinable()) thread_.join();
+  base::MutexLock lock(&mutex_);
+  frozen_.reset();
+}
+
+}  // namespace consul::raft

@@ -1,0 +1,95 @@
+// services/raft/snapshotter.h
+//
+// Keeps the log short: decides when a snapshot is due, has the state frozen on the apply thread and
+// written on a thread of its own (`raft-snapshots`, which lives only while one is written), then
+// lets go of the log before it, a segment at a time.
+//
+// A snapshot is due when the log since the last one exceeds its threshold and the size of the last
+// one: by the latter, what is written for snapshots is never more than what was written to the log.
+//
+// Threads: all methods on the raft thread, but Stop, by the owner once that thread has ended.
+// Background: services/raft/README.md (Snapshots), services/raft/snapshot_format.md.
+#ifndef CONSUL_SERVICES_RAFT_SNAPSHOTTER_H_
+#define CONSUL_SERVICES_RAFT_SNAPSHOTTER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/base/mutex.h"
+#include "services/raft/apply_thread.h"
+#include "services/raft/core.h"
+#include "services/raft/log_store.h"
+#include "services/raft/node.h"
+#include "services/raft/snapshot_files.h"
+#include "services/raft/state_machine.h"
+
+namespace consul::raft {
+
+class Snapshotter {
+ public:
+  struct Hooks {
+    std::function<void(LogLevel, std::string_view)> log;
+    std::function<void()> wake;  // the raft thread, to call Step; on any thread
+  };
+
+  // Core, log and apply thread outlive what this calls of them, which is nothing after Stop.
+  Snapshotter(const SnapshotOptions& options, std::unique_ptr<SnapshotFiles> files, Core* core,
+              LogStore* log, ApplyThread* apply, Hooks hooks, Time now);
+  ~Snapshotter() { Stop(); }
+  Snapshotter(const Snapshotter&) = delete;
+  Snapshotter& operator=(const Snapshotter&) = delete;
+
+  // Entries up to `last`, of so many bytes, were pushed to the apply thread.
+  void Handed(Index last, uint64_t bytes);
+
+  // Does what is due. An error is fatal: the disk can no longer be trusted.
+  absl::Status Step(Time now);
+  // When Step has something to do next; Time::max() while only a wake or more entries bring it on.
+  Time NextDeadline() const;
+
+  // Gives up the snapshot that is being written. Idempotent.
+  void Stop();
+
+ private:
+  enum class Phase : uint8_t { kWaiting, kFreezing, kWriting, kDropping };
+
+  bool Due() const;
+  void Begin();
+  void StartWriting(std::unique_ptr<FrozenState> state);
+  absl::Status Finish(Time now, const absl::StatusOr<SnapshotMeta>& written);
+  absl::Status DropSegment();
+  // The first entry that is kept for followers.
+  Index KeptFrom() const;
+
+  const SnapshotOptions options_;
+  const std::unique_ptr<SnapshotFiles> files_;
+  Core* const core_;
+  LogStore* const log_;
+  ApplyThread* const apply_;
+  const Hooks hooks_;
+
+  Phase phase_ = Phase::kWaiting;
+  Time check_at_;
+  Index handed_;
+  uint64_t bytes_ = 0;         // of entries handed since the last snapshot
+  uint64_t frozen_bytes_ = 0;  // of those, what the one under way covers
+  SnapshotMeta at_;            // of the one under way
+  std::thread thread_;
+  std::atomic<bool> cancelled_{false};
+
+  // From the other threads.
+  base::Mutex mutex_;
+  std::unique_ptr<FrozenState> frozen_ GUARDED_BY(mutex_);
+  std::optional<absl::StatusOr<SnapshotMeta>> written_ GUARDED_BY(mutex_);
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_SNAPSHOTTER_H_
