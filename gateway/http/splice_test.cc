@@ -266,7 +266,7 @@ TEST_F(SpliceTest, WhoTakesNothingIsCutOffThoughItSends) {
 }
 
 TEST_F(SpliceTest, WhoTakesLittleIsNotCutOff) {
-  options_.limits.stall_timeout = std::chrono::seconds(1);
+  options_.limits.stall_timeout = std::chrono::seconds(2);
   Start();
   Join();
   const size_t sent = rpc_->SendUntilStuck('x', 100);
