@@ -296,8 +296,9 @@ void SharedReads::Part(Member* member) {
     Upstream* const upstream = std::exchange(member->upstream, nullptr);
     upstream->members.erase(member);
     if (!upstream->members.empty()) return;
-    upstreams_.erase(upstream->key);
+    // Before the table lets go of it.
     given_up = std::static_pointer_cast<Upstream>(upstream->shared_from_this());
+    upstreams_.erase(given_up->key);
   }
   given_up->GiveUp();
 }
