@@ -2,7 +2,6 @@
 // queue that the test runs, a caller that takes as many messages as the test says.
 #include "services/api/agent_handlers.h"
 
-#include <google/protobuf/arena.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -11,57 +10,22 @@
 #include <vector>
 
 #include "services/api/monitor.h"
+#include "services/api/test_call.h"
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
-#include "services/rpc/task_queue.h"
 
 namespace consul::api {
 namespace {
 
-using google::protobuf::Arena;
-
-class TestExecutor : public rpc::Executor {
- public:
-  void Post(rpc::Task* task) override { queue.Push(task); }
-  void RunAll() {
-    while (queue.RunAll() != 0) {
-    }
-  }
-  rpc::TaskQueue queue;
-};
-
 template <typename Request, typename Response>
-class TestCall : public rpc::Call {
+class AgentCall : public TestCall<Request, Response> {
  public:
-  TestCall(const std::string& method, rpc::Executor* executor)
-      : TestCall(method, executor, std::make_unique<Arena>()) {}
-  bool Next() override {
-    if (static_cast<int>(messages.size()) >= messages_max) return false;
-    messages.push_back(static_cast<const Response&>(*response()));
-    return true;
-  }
-  void Done() override { ++done; }
-  Request& request_to_fill() { return *request_; }
-
-  int messages_max = 1 << 20;
-  std::vector<Response> messages;
-  int done = 0;
-
- private:
-  TestCall(const std::string& method, rpc::Executor* executor, std::unique_ptr<Arena> arena)
-      : TestCall(method, executor, Arena::CreateMessage<Request>(arena.get()), std::move(arena)) {}
-  TestCall(const std::string& method, rpc::Executor* executor, Request* request,
-           std::unique_ptr<Arena> arena)
-      : Call(rpc::PublicApi().Get("/consul.agent.v1.AgentService/" + method), executor, request,
-             Arena::CreateMessage<Response>(arena.get())),
-        arena_(std::move(arena)),
-        request_(request) {}
-  const std::unique_ptr<Arena> arena_;
-  Request* const request_;
+  AgentCall(const std::string& method, rpc::Executor* executor)
+      : TestCall<Request, Response>("consul.agent.v1.AgentService/" + method, executor) {}
 };
 
-using MonitorTestCall = TestCall<agent::v1::MonitorRequest, agent::v1::MonitorResponse>;
-using LeaveTestCall = TestCall<agent::v1::LeaveRequest, agent::v1::LeaveResponse>;
+using MonitorTestCall = AgentCall<agent::v1::MonitorRequest, agent::v1::MonitorResponse>;
+using LeaveTestCall = AgentCall<agent::v1::LeaveRequest, agent::v1::LeaveResponse>;
 
 class MonitorTest : public testing::Test {
  protected:
@@ -285,7 +249,7 @@ TEST_F(AgentHandlersTest, AClientKnowsNoMemberOfTheWanPool) {
 }
 
 TEST_F(AgentHandlersTest, AJoinIsAnsweredWithWhoAnswered) {
-  TestCall<agent::v1::JoinRequest, agent::v1::JoinResponse> call("Join", &executor_);
+  AgentCall<agent::v1::JoinRequest, agent::v1::JoinResponse> call("Join", &executor_);
   call.request_to_fill().set_address("10.0.0.2");
   call.request_to_fill().set_wan(true);
   Take(&call);
@@ -299,7 +263,7 @@ TEST_F(AgentHandlersTest, AJoinIsAnsweredWithWhoAnswered) {
 }
 
 TEST_F(AgentHandlersTest, AJoinThatNobodyAnsweredSaysWhy) {
-  TestCall<agent::v1::JoinRequest, agent::v1::JoinResponse> call("Join", &executor_);
+  AgentCall<agent::v1::JoinRequest, agent::v1::JoinResponse> call("Join", &executor_);
   Take(&call);
   joining_(rpc::Error(errors::v1::REASON_JOIN_FAILED, "1 error occurred"));
   executor_.RunAll();
@@ -308,7 +272,7 @@ TEST_F(AgentHandlersTest, AJoinThatNobodyAnsweredSaysWhy) {
 }
 
 TEST_F(AgentHandlersTest, AForcedLeaveIsAnsweredWhenThePoolWasTold) {
-  TestCall<agent::v1::ForceLeaveRequest, agent::v1::ForceLeaveResponse> call("ForceLeave",
+  AgentCall<agent::v1::ForceLeaveRequest, agent::v1::ForceLeaveResponse> call("ForceLeave",
                                                                              &executor_);
   call.request_to_fill().set_node("b");
   call.request_to_fill().set_prune(true);

@@ -3,7 +3,6 @@
 // runs.
 #include "services/api/event_handlers.h"
 
-#include <google/protobuf/arena.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -11,9 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "services/api/test_call.h"
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
-#include "services/rpc/task_queue.h"
 
 namespace consul::api {
 namespace {
@@ -23,42 +22,19 @@ using event::v1::FireRequest;
 using event::v1::FireResponse;
 using event::v1::ListRequest;
 using event::v1::ListResponse;
-using google::protobuf::Arena;
 using namespace std::chrono_literals;
 
-class TestExecutor : public rpc::Executor {
- public:
-  void Post(rpc::Task* task) override { queue.Push(task); }
-  void RunAll() {
-    while (queue.RunAll() != 0) {
-    }
-  }
-  rpc::TaskQueue queue;
-};
-
 template <typename Request, typename Response>
-class TestCall : public rpc::Call {
+class EventCall : public TestCall<Request, Response> {
  public:
-  TestCall(const std::string& method, rpc::Executor* executor, const Request& request)
-      : TestCall(method, executor, std::make_unique<Request>(request),
-                 std::make_unique<Arena>()) {}
-  void Done() override { ++done; }
-  const Response& answer() const { return static_cast<const Response&>(*response()); }
-  std::string error() const {
-    return base::StrCat(errors::v1::Reason_Name(rpc::Detail(status).reason()), ": ",
-                        base::ToStd(status.message()));
+  EventCall(const std::string& method, rpc::Executor* executor, const Request& request)
+      : TestCall<Request, Response>("consul.event.v1.EventService/" + method, executor) {
+    this->request_to_fill() = request;
   }
-  int done = 0;
-
- private:
-  TestCall(const std::string& method, rpc::Executor* executor, std::unique_ptr<Request> request,
-           std::unique_ptr<Arena> arena)
-      : Call(rpc::PublicApi().Get("/consul.event.v1.EventService/" + method), executor,
-             request.get(), Arena::CreateMessage<Response>(arena.get())),
-        request_(std::move(request)),
-        arena_(std::move(arena)) {}
-  const std::unique_ptr<Request> request_;
-  const std::unique_ptr<Arena> arena_;
+  std::string error() const {
+    return base::StrCat(errors::v1::Reason_Name(rpc::Detail(this->status).reason()), ": ",
+                        base::ToStd(this->status.message()));
+  }
 };
 
 // Numbered events, with ids that hash to their numbers.
@@ -73,8 +49,8 @@ Event Numbered(int number, const std::string& name = "deploy") {
 
 class EventHandlersTest : public testing::Test {
  protected:
-  using ListCall = TestCall<ListRequest, ListResponse>;
-  using FireCall = TestCall<FireRequest, FireResponse>;
+  using ListCall = EventCall<ListRequest, ListResponse>;
+  using FireCall = EventCall<FireRequest, FireResponse>;
 
   EventHandlersTest() {
     view_.datacenter = "dc1";
