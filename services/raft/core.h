@@ -79,19 +79,7 @@ enum class TransferStatus : uint8_t {
   kInProgress,  // another transfer is under way
 };
 
-enum class ReadMode : uint8_t {
-  kLease,      // "default": answered under the lease when it holds, else as kReadIndex
-  kReadIndex,  // "consistent": a quorum confirms leadership after the read arrived
-};
-
 enum class ReadRequestStatus : uint8_t { kWaiting, kNotLeader, kBusy };
-
-// What the leader knows of a member, for operators and autopilot.
-struct MemberProgress {
-  ServerId id;
-  Index match;
-  Time heard_at;
-};
 
 class Core {
  public:

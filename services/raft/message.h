@@ -89,8 +89,51 @@ struct SnapshotReply {
 // Start an election at once: the leader hands over.
 struct TimeoutNow {};
 
+// ---- Between drivers. A server that does not lead serves its callers all the same: it passes their
+// commands on, and asks the leader up to where it has to apply before it may answer a read. Core
+// never sees these four; raft::Node takes them out.
+
+// Commands for the leader's log, numbered by the sender from `first_id` on without a gap.
+struct ForwardedProposals {
+  uint64_t first_id = 0;
+  std::vector<Buffer> commands;
+};
+
+// Numbers are on the wire: frozen.
+enum class ForwardStatus : uint8_t {
+  kPlaced = 1,  // all of them, at first, first + 1, ... with Message::term
+  kNotLeader = 2,
+  kTransferring = 3,
+  kBusy = 4,      // a limit of what may wait
+  kTooLarge = 5,  // one of them; none was taken
+  kDiskFull = 6,
+};
+
+// The answer to ForwardedProposals `first_id`: all of them are placed, or none is.
+struct ProposalsPlaced {
+  uint64_t first_id = 0;
+  uint64_t count = 0;
+  ForwardStatus status = ForwardStatus::kNotLeader;
+  Index first{};  // when placed
+};
+
+// For all reads that wait at a follower: it asks again only when it has the answer.
+struct ReadIndexRequest {
+  ReadId id;
+  ReadMode mode = ReadMode::kReadIndex;
+};
+
+// Granted: the state at or after `index` is linearizable for every read that came before the
+// request was sent. Refused: ask the leader again, which this server is not (any more).
+struct ReadIndexReply {
+  ReadId id;
+  bool granted = false;
+  Index index{};  // when granted
+};
+
 using Body = std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, Heartbeat,
-                          HeartbeatReply, SnapshotChunk, SnapshotReply, TimeoutNow>;
+                          HeartbeatReply, SnapshotChunk, SnapshotReply, TimeoutNow,
+                          ForwardedProposals, ProposalsPlaced, ReadIndexRequest, ReadIndexReply>;
 
 struct Message {
   ServerId from;
@@ -108,7 +151,9 @@ inline Lane LaneOf(const Message& message) {
   const bool data = std::holds_alternative<AppendRequest>(message.body) ||
                     std::holds_alternative<AppendReply>(message.body) ||
                     std::holds_alternative<SnapshotChunk>(message.body) ||
-                    std::holds_alternative<SnapshotReply>(message.body);
+                    std::holds_alternative<SnapshotReply>(message.body) ||
+                    std::holds_alternative<ForwardedProposals>(message.body) ||
+                    std::holds_alternative<ProposalsPlaced>(message.body);
   return data ? Lane::kData : Lane::kControl;
 }
 

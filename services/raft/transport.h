@@ -1,7 +1,8 @@
 // services/raft/transport.h
 //
 // How raft::Node's messages reach other servers. A single server has none; three have one over
-// gRPC, and a test has one in memory. What comes in is given to Node::Receive.
+// gRPC, and a test has one in memory. What comes in is given to Node::Receive, and the end of a
+// connection on which another server sends to Node::StreamBroken.
 //
 // Threads: Send is called on the Node's raft thread and must not block: it queues, within limits of
 // its own, and may drop what does not fit; raft sends again.

@@ -114,11 +114,23 @@ struct ReadId {
   friend constexpr auto operator<=>(ReadId, ReadId) = default;
 };
 
+enum class ReadMode : uint8_t {
+  kLease,      // "default": answered under the lease when it holds, else as kReadIndex
+  kReadIndex,  // "consistent": a quorum confirms leadership after the read arrived
+};
+
 // A leader's count of its broadcasts in one term. An ack of round n proves that the leader was
 // heard after round n began.
 struct Round {
   uint64_t value = 0;
   friend constexpr auto operator<=>(Round, Round) = default;
+};
+
+// What the leader knows of a member, for operators and autopilot.
+struct MemberProgress {
+  ServerId id;
+  Index match;
+  Time heard_at;
 };
 
 enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
