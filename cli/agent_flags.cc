@@ -44,7 +44,8 @@ constexpr AgentFlag kFlags[] = {
     {"bootstrap", kBool, "bootstrap",
      "Lets this server become leader on its own: for the first server of a datacenter."},
     {"bootstrap-expect", kInteger, "bootstrap_expect",
-     "How many servers form the datacenter. So far 1, which is the same as -bootstrap."},
+     "How many servers found the datacenter, each of which expects as many; 1 is the same as "
+     "-bootstrap."},
     {"check_output_max_size", kInteger, "check_output_max_size",
      "Bytes of a check's output that are kept. Has no effect yet."},
     {"client", kText, "client_addr",

@@ -35,6 +35,9 @@ void SetTags(const config::Config& config, const std::string& node_id, v1::Membe
   if (config.server) {
     Add(tags, "port", std::to_string(config.ports.server.value_or(0)));
     if (config.bootstrap) Add(tags, "bootstrap", "1");
+    if (config.bootstrap_expect > 0) {
+      Add(tags, "expect", std::to_string(config.bootstrap_expect));
+    }
   }
   Add(tags, "build", base::StrCat(base::kVersion, ":"));
   Add(tags, "id", node_id);
@@ -99,6 +102,7 @@ void FillDebugConfig(const config::Config& config, const std::string& node_id,
       {"AdvertiseAddrWAN", Text(config.advertise_address_wan)},
       {"BindAddr", Text(config.bind_address)},
       {"Bootstrap", Bool(config.bootstrap)},
+      {"BootstrapExpect", Number(config.bootstrap_expect)},
       {"ClientAddrs", Texts(config.client_addresses)},
       {"DNSAddrs", Texts(dns)},
       {"DNSAltDomain", Text(config.dns.alt_domain)},

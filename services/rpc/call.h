@@ -15,8 +15,10 @@
 #define CONSUL_SERVICES_RPC_CALL_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -88,6 +90,8 @@ class Call {
   // Without a leader or a server to ask, wait for one up to the backend's hold timeout. A caller
   // that would rather be told at once says no.
   bool hold = true;
+  // The backend's own: until when it holds the call; none where it has not held it yet.
+  std::optional<std::chrono::steady_clock::time_point> held_until;
 
   // While Done runs: what owns the rows that the response refers to, and the response where it is
   // shared; null where there are none. A face that goes on reading the response after Done copies

@@ -25,14 +25,25 @@ struct Applied {
   bool changed = false;
 };
 
+// How sure a read is that nobody has written behind its back.
+enum class ReadMode : uint8_t {
+  kDefault,     // the leader's lease vouches for it
+  kConsistent,  // a quorum confirms the leader after the read came
+};
+
 class Consensus {
  public:
   struct View {
-    // This server leads, has applied an entry of its own term, and its lease holds: it may answer
-    // default reads and take writes.
+    // There is a leader, this server or one that it hears: what Propose and ReadBarrier are given
+    // has somewhere to go.
+    bool has_leader = false;
+    // This server leads and has applied an entry of its own term: a leader's duties are its own.
     bool leads = false;
-    // It leads and is the only voter: a consistent read needs no round.
+    // It leads, and until its lease ends answers default reads without a barrier.
+    bool leased = false;
+    // It leads and is the only voter: a consistent read needs no barrier either.
     bool alone = false;
+    // Somebody leads, even if he is not ready yet.
     bool leader_known = false;
     // Since this server heard the leader; 0 on the leader.
     std::chrono::milliseconds last_contact{0};
@@ -43,15 +54,17 @@ class Consensus {
   // Cheap enough for every call: no lock.
   virtual View view() const = 0;
 
-  // Puts a command into the log. `done` runs on the apply thread once it is applied, or earlier
-  // with an error: REASON_NO_LEADER (it is not in the log), REASON_OUTCOME_UNKNOWN,
-  // REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own refusal. It must be short.
+  // Puts a command into the log, through the leader where this server is not it. `done` runs once it
+  // is applied on this server, or earlier with an error: REASON_NO_LEADER (it is not in the log),
+  // REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own refusal.
+  // On any thread; it must be short.
   virtual void Propose(std::string command,
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 
   // Tells when a read begun now may be answered from this server's current version and be
-  // linearizable: inside the call, or later on a thread of consensus.
-  virtual void ReadBarrier(std::function<void(absl::Status)> done) = 0;
+  // linearizable: inside the call, or later on a thread of consensus. REASON_NO_LEADER: nobody could
+  // vouch for it; it may be asked again.
+  virtual void ReadBarrier(ReadMode mode, std::function<void(absl::Status)> done) = 0;
 };
 
 }  // namespace consul::rpc

@@ -96,7 +96,8 @@ absl::Status Evaluate(const Read& read, const Consensus& consensus, Message* res
   const Consensus::View view = consensus.view();
   meta->set_index(evaluated->index);
   meta->set_known_leader(view.leader_known);
-  if (view.last_contact.count() != 0) {
+  // What the leader has vouched for is as fresh as his own.
+  if (read.stale && view.last_contact.count() != 0) {
     meta->mutable_last_contact()->set_seconds(view.last_contact.count() / 1000);
     meta->mutable_last_contact()->set_nanos(view.last_contact.count() % 1000 * 1'000'000);
   }

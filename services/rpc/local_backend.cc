@@ -2,6 +2,8 @@
 
 #include <google/protobuf/message.h>
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "consul/query/v1/query.pb.h"
@@ -16,7 +18,14 @@ namespace {
 using google::protobuf::Message;
 using Clock = std::chrono::steady_clock;
 
+// Between two questions to a leader that does not serve: about a heartbeat.
+constexpr std::chrono::milliseconds kHoldPause{25};
+
 absl::Status NoLeader() { return Error(errors::v1::REASON_NO_LEADER, "No cluster leader"); }
+
+bool IsNoLeader(const absl::Status& status) {
+  return !status.ok() && Detail(status).reason() == errors::v1::REASON_NO_LEADER;
+}
 
 std::chrono::nanoseconds ToNanoseconds(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
@@ -39,28 +48,36 @@ void Reset(Message* response) {
 
 }  // namespace
 
-// Waits for a leader.
+// Waits for a leader. A call that the leader of the moment would not serve, for he is about to fall
+// or has just fallen, comes back: it then pauses before it asks again.
 class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
  public:
-  HeldCall(LocalBackend* backend, Call* call) : WaitingCall(call), backend_(backend) {}
+  HeldCall(LocalBackend* backend, Call* call)
+      : WaitingCall(call), backend_(backend), again_(call->held_until.has_value()) {
+    if (!again_) call->held_until = Clock::now() + backend->options_.hold_timeout;
+  }
 
   void Begin() {
+    const Clock::time_point until = *call()->held_until;
     Attach();
-    backend_->timers_.Add(this, Clock::now() + backend_->options_.hold_timeout);
+    backend_->timers_.Add(this, again_ ? std::min(until, Clock::now() + kHoldPause) : until);
   }
 
  private:
   void Due() override {
-    late_.store(true);
+    due_.store(true);
     Wake();
   }
 
   void Continue() override {
-    const Consensus::View view = backend_->consensus_->view();
-    if (view.leads) {
-      backend_->Start(Release());
-    } else if (late_.load() || !backend_->holds_.load()) {
+    const bool due = due_.load();
+    if (Clock::now() >= *call()->held_until || !backend_->holds_.load()) {
       Finish(NoLeader());
+    } else if (backend_->consensus_->view().has_leader && (!again_ || due)) {
+      backend_->Start(Release());
+    } else if (due) {
+      due_.store(false);
+      backend_->timers_.Add(this, std::min(*call()->held_until, Clock::now() + kHoldPause));
     }
   }
 
@@ -70,19 +87,20 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
   }
 
   LocalBackend* const backend_;
-  std::atomic<bool> late_{false};
+  const bool again_;
+  std::atomic<bool> due_{false};
 };
 
-// Waits until the leader is sure that it leads.
+// Waits until this server has applied what the leader vouches for.
 class LocalBackend::BarrierRead : public WaitingCall {
  public:
   BarrierRead(LocalBackend* backend, const Read& read)
       : WaitingCall(read.call), backend_(backend), read_(read) {}
 
-  void Begin() {
+  void Begin(ReadMode mode) {
     Attach();
     auto self = std::static_pointer_cast<BarrierRead>(shared_from_this());
-    backend_->consensus_->ReadBarrier([self = std::move(self)](absl::Status status) {
+    backend_->consensus_->ReadBarrier(mode, [self = std::move(self)](absl::Status status) {
       self->status_ = std::move(status);
       self->Wake();
     });
@@ -90,8 +108,9 @@ class LocalBackend::BarrierRead : public WaitingCall {
 
  private:
   void Continue() override {
-    if (!status_.ok()) return Finish(status_);
     LocalBackend* const backend = backend_;
+    if (IsNoLeader(status_)) return backend->Hold(Release());
+    if (!status_.ok()) return Finish(status_);
     const Read read = read_;
     Release();
     backend->RunRead(read);
@@ -106,16 +125,17 @@ class LocalBackend::BarrierRead : public WaitingCall {
 // Waits until its command is applied.
 class LocalBackend::WriteCall : public WaitingCall {
  public:
-  WriteCall(Call* call, const WriteHandler& handler) : WaitingCall(call), handler_(handler) {}
+  WriteCall(LocalBackend* backend, Call* call, const WriteHandler& handler)
+      : WaitingCall(call), backend_(backend), handler_(handler) {}
 
-  void Begin(Consensus* consensus, std::string command) {
+  void Begin(std::string command) {
     Attach();
     auto self = std::static_pointer_cast<WriteCall>(shared_from_this());
-    consensus->Propose(std::move(command),
-                       [self = std::move(self)](absl::StatusOr<Applied> applied) {
-                         self->applied_ = std::move(applied);
-                         self->Wake();
-                       });
+    backend_->consensus_->Propose(std::move(command),
+                                  [self = std::move(self)](absl::StatusOr<Applied> applied) {
+                                    self->applied_ = std::move(applied);
+                                    self->Wake();
+                                  });
   }
 
   // What was proposed cannot be taken back, and its outcome is known soon: an agent that stops
@@ -124,11 +144,14 @@ class LocalBackend::WriteCall : public WaitingCall {
 
  private:
   void Continue() override {
+    // It is surely in no log: it waits for the next leader, as it would have waited for the first.
+    if (IsNoLeader(applied_.status())) return backend_->Hold(Release());
     if (applied_.ok()) handler_.finish(*applied_, call()->response());
     Finish(applied_.status());
   }
   void Detach() override {}
 
+  LocalBackend* const backend_;
   const WriteHandler& handler_;
   absl::StatusOr<Applied> applied_;
 };
@@ -182,24 +205,26 @@ void LocalBackend::StartRead(Call* call, const ReadHandler& handler) {
       read.options == nullptr ? query::v1::CONSISTENCY_DEFAULT : read.options->consistency();
   const Consensus::View view = consensus_->view();
   if (consistency == query::v1::CONSISTENCY_STALE) {
-    const bool fresh = !read.options->has_max_stale() || view.leads ||
+    const bool fresh = !read.options->has_max_stale() || view.leased ||
                        view.last_contact <= ToNanoseconds(read.options->max_stale());
     if (fresh) {
       read.stale = true;
       return RunRead(read);
     }
   }
-  if (!view.leads) return Hold(call);
-  if (consistency != query::v1::CONSISTENCY_CONSISTENT || view.alone) return RunRead(read);
-  std::make_shared<BarrierRead>(this, read)->Begin();
+  const bool consistent = consistency == query::v1::CONSISTENCY_CONSISTENT;
+  if (consistent ? view.alone : view.leased) return RunRead(read);
+  if (!view.has_leader) return Hold(call);
+  std::make_shared<BarrierRead>(this, read)
+      ->Begin(consistent ? ReadMode::kConsistent : ReadMode::kDefault);
 }
 
 void LocalBackend::StartWrite(Call* call, const WriteHandler& handler) {
-  if (!consensus_->view().leads) return Hold(call);
+  if (!consensus_->view().has_leader) return Hold(call);
   std::string command;
   call->status = handler.prepare(call->request(), &command);
   if (!call->status.ok()) return call->Done();
-  std::make_shared<WriteCall>(call, handler)->Begin(consensus_, std::move(command));
+  std::make_shared<WriteCall>(this, call, handler)->Begin(std::move(command));
 }
 
 void LocalBackend::RunRead(const Read& read) {
@@ -252,7 +277,7 @@ void LocalBackend::Hold(Call* call) {
   }
   held->Begin();
   // A leader, or an end, that came between the look and the list has told nobody.
-  if (consensus_->view().leads || !holds_.load()) held->Wake();
+  if (consensus_->view().has_leader || !holds_.load()) held->Wake();
 }
 
 void LocalBackend::Unhold(HeldCall* held) {

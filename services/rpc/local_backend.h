@@ -62,8 +62,8 @@ class LocalBackend : public Backend {
   void StartWrite(Call* call, const WriteHandler& handler);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
-  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout`
-  // or would rather not wait.
+  // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout` in
+  // all or would rather not wait.
   void Hold(Call* call);
   void Unhold(HeldCall* held);
 

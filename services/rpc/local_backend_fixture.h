@@ -84,12 +84,18 @@ class TestConsensus : public Consensus {
     proposed.push_back(std::move(command));
     completions.push_back(std::move(done));
   }
-  void ReadBarrier(std::function<void(absl::Status)> done) override {
+  void ReadBarrier(ReadMode mode, std::function<void(absl::Status)> done) override {
+    modes.push_back(mode);
     barriers.push_back(std::move(done));
   }
-  View now{.leads = true, .alone = true, .leader_known = true};
+  static constexpr View kLeads{.has_leader = true, .leads = true, .leased = true, .alone = true,
+                               .leader_known = true};
+  static constexpr View kFollows{.has_leader = true, .leader_known = true,
+                                 .last_contact = std::chrono::milliseconds(70)};
+  View now = kLeads;
   std::vector<std::string> proposed;
   std::vector<std::function<void(absl::StatusOr<Applied>)>> completions;
+  std::vector<ReadMode> modes;
   std::vector<std::function<void(absl::Status)>> barriers;
 };
 

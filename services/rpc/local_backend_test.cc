@@ -179,7 +179,7 @@ TEST_F(LocalBackendTest, ASoleVoterAnswersAConsistentReadItself) {
 }
 
 TEST_F(LocalBackendTest, AStaleReadNeedsNoLeader) {
-  consensus_.now = {.leads = false, .alone = false, .leader_known = false, .last_contact = 70ms};
+  consensus_.now = {.last_contact = 70ms};
   auto call = NewGet();
   call->request_to_fill().mutable_options()->set_consistency(query::v1::CONSISTENCY_STALE);
   backend_->Start(call.get());
@@ -189,14 +189,85 @@ TEST_F(LocalBackendTest, AStaleReadNeedsNoLeader) {
 }
 
 TEST_F(LocalBackendTest, AStaleReadThatIsTooStaleAsksTheLeader) {
-  consensus_.now = {.leads = false, .alone = false, .leader_known = true, .last_contact = 70ms};
+  consensus_.now = TestConsensus::kFollows;
   auto call = NewGet();
   auto* const options = call->request_to_fill().mutable_options();
   options->set_consistency(query::v1::CONSISTENCY_STALE);
   options->mutable_max_stale()->set_nanos(50'000'000);
   backend_->Start(call.get());
+  ASSERT_FALSE(call->done);
+  ASSERT_EQ(consensus_.modes, std::vector<ReadMode>{ReadMode::kDefault});
+  consensus_.barriers[0](absl::OkStatus());
+  executor_.RunUntil(call->done);
+  EXPECT_EQ(call->answer.meta().effective_consistency(), query::v1::CONSISTENCY_DEFAULT);
+}
+
+TEST_F(LocalBackendTest, AFollowerAnswersADefaultReadOnceTheLeaderHasVouched) {
+  consensus_.now = TestConsensus::kFollows;
+  auto call = NewGet();
+  backend_->Start(call.get());
   EXPECT_FALSE(call->done);
-  backend_->Cancel(call.get());
+  ASSERT_EQ(consensus_.modes, std::vector<ReadMode>{ReadMode::kDefault});
+  Publish(6, "six");
+  consensus_.barriers[0](absl::OkStatus());
+  executor_.RunUntil(call->done);
+  EXPECT_EQ(call->answer.entry().value(), "six");  // read after the barrier, not before
+  EXPECT_TRUE(call->answer.meta().known_leader());
+  EXPECT_FALSE(call->answer.meta().has_last_contact());
+}
+
+TEST_F(LocalBackendTest, ALeaderWhoseLeaseIsOverAsksBeforeADefaultRead) {
+  consensus_.now.leased = false;
+  consensus_.now.alone = false;
+  auto call = NewGet();
+  backend_->Start(call.get());
+  EXPECT_FALSE(call->done);
+  EXPECT_EQ(consensus_.modes, std::vector<ReadMode>{ReadMode::kDefault});
+  consensus_.barriers[0](absl::OkStatus());
+  executor_.RunUntil(call->done);
+  EXPECT_TRUE(call->status.ok());
+}
+
+TEST_F(LocalBackendTest, AReadThatNobodyVouchesForIsHeldAndAskedAgain) {
+  LocalBackend::Options options;
+  options.hold_timeout = 1h;
+  LocalBackend backend(options, &handlers_, &consensus_);
+  consensus_.now = TestConsensus::kFollows;
+  auto call = NewGet();
+  backend.Start(call.get());
+  consensus_.barriers[0](Error(errors::v1::REASON_NO_LEADER, "No cluster leader"));
+  // It pauses before it asks the same leader again.
+  bool asked = false;
+  for (int i = 0; i < 5000 && !asked; ++i) {
+    executor_.queue.RunAll();
+    std::this_thread::sleep_for(1ms);
+    asked = consensus_.barriers.size() == 2;
+  }
+  ASSERT_TRUE(asked);
+  consensus_.barriers[1](absl::OkStatus());
+  executor_.RunUntil(call->done);
+  EXPECT_TRUE(call->status.ok());
+}
+
+TEST_F(LocalBackendTest, AWriteThatIsInNoLogIsProposedAgainAndOneInDoubtIsNot) {
+  LocalBackend::Options options;
+  options.hold_timeout = 1h;
+  LocalBackend backend(options, &handlers_, &consensus_);
+  auto call = NewPut("v");
+  backend.Start(call.get());
+  consensus_.completions[0](Error(errors::v1::REASON_NO_LEADER, "No cluster leader"));
+  bool again = false;
+  for (int i = 0; i < 5000 && !again; ++i) {
+    executor_.queue.RunAll();
+    std::this_thread::sleep_for(1ms);
+    again = consensus_.completions.size() == 2;
+  }
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(call->done);
+  consensus_.completions[1](Error(errors::v1::REASON_OUTCOME_UNKNOWN, "lost"));
+  executor_.RunUntil(call->done);
+  EXPECT_EQ(Detail(call->status).reason(), errors::v1::REASON_OUTCOME_UNKNOWN);
+  EXPECT_EQ(consensus_.proposed.size(), 2u);
 }
 
 TEST_F(LocalBackendTest, WithoutALeaderACallIsHeldThenFails) {
@@ -239,7 +310,7 @@ TEST_F(LocalBackendTest, AHeldCallGoesOnWhenALeaderComes) {
   consensus_.now = {};
   auto call = NewGet();
   backend_->Start(call.get());
-  consensus_.now = {.leads = true, .alone = true, .leader_known = true};
+  consensus_.now = TestConsensus::kLeads;
   backend_->LeaderChanged();
   executor_.RunUntil(call->done);
   EXPECT_TRUE(call->status.ok());

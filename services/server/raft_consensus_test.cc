@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "services/rpc/errors.h"
 #include "services/state/fsm.h"
@@ -17,8 +18,6 @@ namespace {
 
 using errors::v1::Reason;
 
-const raft::ServerId kA{"a"};
-
 class TestNode : public raft::Node {
  public:
   void Start() override {}
@@ -26,8 +25,16 @@ class TestNode : public raft::Node {
     proposed = *command;
     callback(proposal);
   }
-  void ReadBarrier(raft::ReadCallback callback) override { callback(barrier); }
+  void ReadBarrier(raft::ReadMode mode, raft::ReadCallback callback) override {
+    asked = mode;
+    callback(barrier);
+  }
   void Receive(raft::Message) override {}
+  void StreamBroken(raft::ServerId) override {}
+  void Bootstrap(raft::Configuration, raft::ChangeCallback) override {}
+  void ChangeMembership(raft::MembershipChange, raft::ChangeCallback) override {}
+  void TransferLeadership(raft::ServerId, raft::ChangeCallback) override {}
+  std::vector<raft::MemberProgress> Members() const override { return {}; }
   raft::NodeStatus status() const override { return now; }
   raft::Leader leader() const override { return {}; }
   raft::PlacedConfiguration configuration() const override { return placed; }
@@ -37,6 +44,7 @@ class TestNode : public raft::Node {
   raft::NodeStatus now;
   raft::PlacedConfiguration placed;
   std::string proposed;
+  std::optional<raft::ReadMode> asked;
   absl::StatusOr<raft::Applied> proposal = absl::InternalError("not set");
   absl::Status barrier;
 };
@@ -56,7 +64,7 @@ class RaftConsensusTest : public testing::Test {
   }
   absl::Status ReadBarrier() {
     std::optional<absl::Status> answer;
-    consensus_.ReadBarrier([&answer](absl::Status status) { answer = std::move(status); });
+    consensus_.ReadBarrier(rpc::ReadMode::kConsistent, [&answer](absl::Status status) { answer = std::move(status); });
     EXPECT_TRUE(answer.has_value());
     return *answer;
   }
@@ -86,10 +94,9 @@ TEST_F(RaftConsensusTest, WithoutANodeThereIsNoLeader) {
   RaftConsensus early;
   EXPECT_FALSE(early.view().leads);
   EXPECT_FALSE(early.view().leader_known);
-  early.RoleChanged(kA);
   EXPECT_FALSE(early.view().alone);
   absl::Status read;
-  early.ReadBarrier([&read](absl::Status status) { read = status; });
+  early.ReadBarrier(rpc::ReadMode::kDefault, [&read](absl::Status status) { read = status; });
   EXPECT_EQ(rpc::Detail(read).reason(), errors::v1::REASON_NO_LEADER);
   absl::Status write;
   early.Propose("x", [&write](absl::StatusOr<rpc::Applied> applied) { write = applied.status(); });
@@ -164,6 +171,32 @@ TEST_F(RaftConsensusTest, OtherErrorsStayWhatTheyAre) {
 
 TEST_F(RaftConsensusTest, ABarrierThatHoldsIsOk) { EXPECT_TRUE(ReadBarrier().ok()); }
 
+TEST_F(RaftConsensusTest, ADefaultReadAsksForTheLeaseAndAConsistentOneForARound) {
+  consensus_.ReadBarrier(rpc::ReadMode::kDefault, [](const absl::Status&) {});
+  EXPECT_EQ(node_.asked, raft::ReadMode::kLease);
+  consensus_.ReadBarrier(rpc::ReadMode::kConsistent, [](const absl::Status&) {});
+  EXPECT_EQ(node_.asked, raft::ReadMode::kReadIndex);
+}
+
+TEST_F(RaftConsensusTest, AFollowerHasALeaderAsSoonAsItHearsOne) {
+  EXPECT_FALSE(consensus_.view().has_leader);
+  node_.now.leader_known = true;
+  EXPECT_TRUE(consensus_.view().has_leader);
+  EXPECT_FALSE(consensus_.view().leads);
+  // One that leads itself has none before it is ready.
+  node_.now.role = raft::Role::kLeader;
+  EXPECT_FALSE(consensus_.view().has_leader);
+}
+
+TEST_F(RaftConsensusTest, ALeaderAnswersWithoutABarrierWhileItsLeaseHolds) {
+  node_.now.role = raft::Role::kLeader;
+  node_.now.leader_ready = true;
+  EXPECT_FALSE(consensus_.view().leased);
+  node_.now.lease_holds = true;
+  EXPECT_TRUE(consensus_.view().leased);
+  EXPECT_FALSE(consensus_.view().alone);
+}
+
 TEST_F(RaftConsensusTest, ALeaderLeadsOnceItIsReady) {
   node_.now.role = raft::Role::kLeader;
   node_.now.leader_known = true;
@@ -176,16 +209,11 @@ TEST_F(RaftConsensusTest, ALeaderLeadsOnceItIsReady) {
 }
 
 TEST_F(RaftConsensusTest, TheSoleVoterIsAloneWhileItLeads) {
-  const raft::Configuration one = raft::Configuration().With(kA, raft::MemberKind::kVoter);
-  node_.placed.configuration = one;
-  consensus_.RoleChanged(kA);
+  node_.now.alone = true;
   EXPECT_FALSE(consensus_.view().alone);
   node_.now.role = raft::Role::kLeader;
   node_.now.leader_ready = true;
   EXPECT_TRUE(consensus_.view().alone);
-  node_.placed.configuration = one.With(raft::ServerId{"b"}, raft::MemberKind::kVoter);
-  consensus_.RoleChanged(kA);
-  EXPECT_FALSE(consensus_.view().alone);
 }
 
 TEST_F(RaftConsensusTest, TheLastContactIsGivenInMilliseconds) {

@@ -1,11 +1,11 @@
 #include "services/server/reconcile.h"
 
-#include <charconv>
 #include <cstdint>
 #include <unordered_set>
 #include <utility>
 
 #include "services/base/strings.h"
+#include "services/server/server_members.h"
 #include "services/state/registration.h"
 
 namespace consul::server {
@@ -22,21 +22,6 @@ constexpr std::string_view kSerfCheckFailed = "Agent not live or unreachable";
 constexpr std::string_view kServerService = "consul";
 // Where an agent tells the generation that its catalog writes carry.
 constexpr std::string_view kGenerationTag = "gen";
-
-std::string_view TagOf(const Member& member, std::string_view key) {
-  for (const auto& tag : member.tags()) {
-    if (tag.key() == key) return tag.value();
-  }
-  return {};
-}
-
-// The tag comes from another machine: what is no port is none.
-uint32_t PortOf(const Member& member) {
-  const std::string_view text = TagOf(member, "port");
-  uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() ? port : 0;
-}
 
 catalog::v1::Service ServerService(const Member& member) {
   catalog::v1::Service service;

@@ -53,7 +53,11 @@ TestConsensus::TestConsensus() : replicated_([](const absl::Status&) { std::abor
 
 rpc::Consensus::View TestConsensus::view() const {
   base::MutexLock lock(&mutex_);
-  return {.leads = leads_, .alone = leads_, .leader_known = leads_};
+  return {.has_leader = leads_,
+          .leads = leads_,
+          .leased = leads_,
+          .alone = leads_,
+          .leader_known = leads_};
 }
 
 void TestConsensus::Propose(std::string command,

@@ -34,7 +34,9 @@ class TestConsensus : public rpc::Consensus {
   View view() const override;
   void Propose(std::string command,
                std::function<void(absl::StatusOr<rpc::Applied>)> done) override;
-  void ReadBarrier(std::function<void(absl::Status)> done) override { done(absl::OkStatus()); }
+  void ReadBarrier(rpc::ReadMode, std::function<void(absl::Status)> done) override {
+    done(absl::OkStatus());
+  }
 
   // Leads from the start. Without a leader proposals are answered with REASON_NO_LEADER.
   void SetLeads(bool leads);

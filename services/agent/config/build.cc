@@ -20,6 +20,8 @@ namespace consul::agent::config {
 namespace {
 
 // Longer names do not fit a gossip packet's share, nor a DNS name with its labels around.
+// What a configuration of consensus can hold.
+constexpr int64_t kBootstrapExpectMax = 64;
 constexpr size_t kNodeNameBytesMax = 128;
 constexpr size_t kDnsLabelBytesMax = 63;
 constexpr size_t kDnsNameBytesMax = 253;
@@ -171,13 +173,11 @@ class Builder {
             "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive");
     } else if (expect > 0 && !config_.server) {
       Fault("bootstrap_expect", "'bootstrap_expect > 0' requires 'server = true'");
-    } else if (expect > 1) {
-      Fault("bootstrap_expect",
-            base::StrCat("bootstrap_expect cannot be ", expect,
-                         ": a cluster of several servers is not supported yet. Use 1"));
     } else if (expect == 1) {
       Warn("BootstrapExpect is set to 1; this is the same as Bootstrap mode.");
       config_.bootstrap = true;
+    } else if (expect > 1) {
+      ReadExpect(expect);
     }
     if (config_.bootstrap && !config_.server) {
       Fault("bootstrap", "'bootstrap = true' requires 'server = true'");
@@ -185,6 +185,22 @@ class Builder {
     config_.leave_on_terminate = !config_.server;
     settings_.Read("leave_on_terminate", &config_.leave_on_terminate);
     settings_.Read("skip_leave_on_interrupt", &config_.skip_leave_on_interrupt);
+  }
+
+  void ReadExpect(int64_t expect) {
+    if (expect > kBootstrapExpectMax) {
+      return Fault("bootstrap_expect",
+                   base::StrCat("bootstrap_expect cannot be ", expect, ": a cluster has at most ",
+                                kBootstrapExpectMax, " servers"));
+    }
+    if (expect == 2) {
+      Warn("bootstrap_expect = 2: A cluster with 2 servers will provide no failure tolerance.");
+    } else if (expect % 2 == 0) {
+      Warn("bootstrap_expect is even number: A cluster with an even number of servers does not "
+           "achieve optimum fault tolerance.");
+    }
+    Warn(base::StrCat("bootstrap_expect > 0: expecting ", expect, " servers"));
+    config_.bootstrap_expect = static_cast<int>(expect);
   }
 
   void ReadDataDir() {

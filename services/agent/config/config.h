@@ -134,9 +134,10 @@ struct Config {
   std::map<std::string, std::string> node_meta;
   std::string datacenter = "dc1";
 
-  // Mode. bootstrap_expect of 1 arrives here as `bootstrap`.
+  // Mode. bootstrap_expect of 1 arrives here as `bootstrap`, and as 0 where it is not above 1.
   bool server = false;
   bool bootstrap = false;
+  int bootstrap_expect = 0;
   std::string data_dir;
 
   // Addresses. `bind_address` may be 0.0.0.0 or ::, the advertised ones never are.

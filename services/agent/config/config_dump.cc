@@ -88,6 +88,7 @@ std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
   lines.Add("datacenter", config.datacenter);
   lines.Add("server", config.server);
   lines.Add("bootstrap", config.bootstrap);
+  lines.Add("bootstrap_expect", config.bootstrap_expect);
   lines.Add("data_dir", config.data_dir);
   lines.Add("bind_address", config.bind_address);
   lines.Add("client_addresses", config.client_addresses);
