@@ -56,19 +56,13 @@ absl::StatusOr<rpc::Applied> FromResult(absl::StatusOr<raft::Applied> applied) {
 
 }  // namespace
 
-void RaftConsensus::RoleChanged(const raft::ServerId& self) {
-  const raft::Node* const node = node_.load(std::memory_order_acquire);
-  alone_.store(node != nullptr && node->configuration().configuration.IsSoleVoter(self),
-               std::memory_order_release);
-}
-
 rpc::Consensus::View RaftConsensus::view() const {
   const raft::Node* const node = node_.load(std::memory_order_acquire);
   if (node == nullptr) return {};
   const raft::NodeStatus status = node->status();
   const bool leads = status.role == raft::Role::kLeader && status.leader_ready;
   return {.leads = leads,
-          .alone = leads && alone_.load(std::memory_order_acquire),
+          .alone = leads && status.alone,
           .leader_known = status.leader_known,
           .last_contact =
               std::chrono::duration_cast<std::chrono::milliseconds>(status.last_contact)};
@@ -88,7 +82,7 @@ void RaftConsensus::ReadBarrier(std::function<void(absl::Status)> done) {
   raft::Node* const node = node_.load(std::memory_order_acquire);
   if (node == nullptr) return done(NoLeader());
   node->ReadBarrier(
-      [done = std::move(done)](absl::Status status) { done(FromBarrier(status)); });
+      raft::ReadMode::kReadIndex, [done = std::move(done)](absl::Status status) { done(FromBarrier(status)); });
 }
 
 }  // namespace consul::server

@@ -19,8 +19,6 @@ class RaftConsensus : public rpc::Consensus {
  public:
   // The node outlives this. Before, there is no leader.
   void SetNode(raft::Node* node) { node_.store(node, std::memory_order_release); }
-  // To be called with each change of role: looks whether this server is the only voter.
-  void RoleChanged(const raft::ServerId& self);
 
   View view() const override;
   void Propose(std::string command,
@@ -29,7 +27,6 @@ class RaftConsensus : public rpc::Consensus {
 
  private:
   std::atomic<raft::Node*> node_{nullptr};
-  std::atomic<bool> alone_{false};
 };
 
 }  // namespace consul::server

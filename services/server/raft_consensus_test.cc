@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "services/rpc/errors.h"
 #include "services/state/fsm.h"
@@ -17,8 +18,6 @@ namespace {
 
 using errors::v1::Reason;
 
-const raft::ServerId kA{"a"};
-
 class TestNode : public raft::Node {
  public:
   void Start() override {}
@@ -26,16 +25,26 @@ class TestNode : public raft::Node {
     proposed = *command;
     callback(proposal);
   }
-  void ReadBarrier(raft::ReadCallback callback) override { callback(barrier); }
+  void ReadBarrier(raft::ReadMode, raft::ReadCallback callback) override { callback(barrier); }
   void Receive(raft::Message) override {}
+  void StreamBroken(raft::ServerId) override {}
+  void Bootstrap(raft::Configuration, raft::ChangeCallback done) override {
+    done(absl::OkStatus());
+  }
+  void ChangeMembership(raft::MembershipChange, raft::ChangeCallback done) override {
+    done(absl::OkStatus());
+  }
+  void TransferLeadership(raft::ServerId, raft::ChangeCallback done) override {
+    done(absl::OkStatus());
+  }
+  std::vector<raft::MemberProgress> Members() const override { return {}; }
   raft::NodeStatus status() const override { return now; }
   raft::Leader leader() const override { return {}; }
-  raft::PlacedConfiguration configuration() const override { return placed; }
+  raft::PlacedConfiguration configuration() const override { return {}; }
   std::map<std::string, std::string> Stats() const override { return {}; }
   void Stop() override {}
 
   raft::NodeStatus now;
-  raft::PlacedConfiguration placed;
   std::string proposed;
   absl::StatusOr<raft::Applied> proposal = absl::InternalError("not set");
   absl::Status barrier;
@@ -86,7 +95,6 @@ TEST_F(RaftConsensusTest, WithoutANodeThereIsNoLeader) {
   RaftConsensus early;
   EXPECT_FALSE(early.view().leads);
   EXPECT_FALSE(early.view().leader_known);
-  early.RoleChanged(kA);
   EXPECT_FALSE(early.view().alone);
   absl::Status read;
   early.ReadBarrier([&read](absl::Status status) { read = status; });
@@ -175,16 +183,13 @@ TEST_F(RaftConsensusTest, ALeaderLeadsOnceItIsReady) {
   EXPECT_FALSE(consensus_.view().leads);
 }
 
-TEST_F(RaftConsensusTest, TheSoleVoterIsAloneWhileItLeads) {
-  const raft::Configuration one = raft::Configuration().With(kA, raft::MemberKind::kVoter);
-  node_.placed.configuration = one;
-  consensus_.RoleChanged(kA);
+TEST_F(RaftConsensusTest, TheSoleMemberIsAloneWhileItLeads) {
+  node_.now.alone = true;
   EXPECT_FALSE(consensus_.view().alone);
   node_.now.role = raft::Role::kLeader;
   node_.now.leader_ready = true;
   EXPECT_TRUE(consensus_.view().alone);
-  node_.placed.configuration = one.With(raft::ServerId{"b"}, raft::MemberKind::kVoter);
-  consensus_.RoleChanged(kA);
+  node_.now.alone = false;  // another member has come
   EXPECT_FALSE(consensus_.view().alone);
 }
 
