@@ -16,22 +16,15 @@
 #include <vector>
 
 #include "services/base/mutex.h"
-#include "services/raft/node.h"
 #include "services/raft/state_machine.h"
 #include "services/raft/types.h"
+#include "services/raft/waiter.h"
 
 namespace consul::raft {
 
-// Somebody who waits for the entry at `index`.
-struct Waiter {
-  Index index;
-  uint64_t bytes = 0;
-  ProposeCallback callback;
-};
-
 struct ApplyBatch {
   std::vector<Entry> entries;   // contiguous, not empty
-  std::vector<Waiter> waiters;  // for some of them, ascending
+  std::vector<Waiter> waiters;  // for some of them
 };
 
 class ApplyThread {

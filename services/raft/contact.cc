@@ -133,6 +133,11 @@ Time Core::LeaseUntil() const {
   return *leader->lease_from + min * (100 - kClockDriftPercent) / 100;
 }
 
+bool Core::LeadsAndAppliedOwnTerm() const {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  return leader != nullptr && applied_ >= leader->first_index;
+}
+
 ReadRequestStatus Core::ReadRequest(Time now, ReadId id, ReadMode mode) {
   Advance(now);
   auto* leader = std::get_if<LeaderState>(&state_);

@@ -179,6 +179,9 @@ class Core {
   // term applied, handing over). The driver publishes it before it sends Output::messages.
   Time LeaseUntil() const;
 
+  // Leads and has applied an entry of its own term.
+  bool LeadsAndAppliedOwnTerm() const;
+
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.
   bool CanReadAlone() const { return LeaseUntil() == Time::max(); }
 

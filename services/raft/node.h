@@ -22,6 +22,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -52,6 +53,11 @@ struct NodeStatus {
   // Since the leader was last heard; 0 on the leader itself. Of no meaning while there is no
   // leader.
   Duration last_contact{0};
+  // Leads, and may answer default reads from what is applied now: its lease holds, and whatever was
+  // acknowledged anywhere is applied here.
+  bool lease_holds = false;
+  // Leads and is the only member: consistent reads need nobody else either.
+  bool alone = false;
 };
 
 struct Leader {
@@ -97,6 +103,9 @@ struct NodeOptions {
   uint64_t pending_bytes_max = 64 << 20;
   // Of one proposal. One entry must fit in one message between servers.
   uint64_t proposal_bytes_max = (1 << 20) - Entry::kOverheadBytes;
+  // Of messages from other servers that wait for the raft thread; what exceeds it is dropped, and
+  // raft sends again.
+  uint64_t inbox_bytes_max = 64 << 20;
   // Of one group that shares a sync: so long a write that later proposals would notice it.
   uint64_t group_bytes_max = 1 << 20;
 
@@ -113,16 +122,23 @@ struct Applied {
   ApplyResult result;  // what the state machine gave
 };
 
-// FAILED_PRECONDITION: this server does not lead; nothing was proposed. RESOURCE_EXHAUSTED: a named
-// limit; UNAVAILABLE: no room on the disk; nothing was proposed. INVALID_ARGUMENT: larger than
-// proposal_bytes_max. UNKNOWN: leadership was lost; the command may yet be applied, or not.
-// CANCELLED: the Node stopped; as UNKNOWN.
+// FAILED_PRECONDITION: no leader is known, or leadership changed in a way that the command will never
+// be applied: it may be proposed again. RESOURCE_EXHAUSTED: a named limit; UNAVAILABLE: no room on
+// the leader's disk; nothing was proposed. INVALID_ARGUMENT: larger than proposal_bytes_max.
+// UNKNOWN: leadership was lost, or the leader did not answer; the command may yet be applied, or
+// not. CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
 
 // OK: what this server has applied now includes everything that was acknowledged anywhere before
-// the call. FAILED_PRECONDITION: does not lead, or lost the lead. RESOURCE_EXHAUSTED, CANCELLED as
-// above.
+// the call. FAILED_PRECONDITION: no leader is known, or it changed or did not answer meanwhile: the
+// read may be asked again. RESOURCE_EXHAUSTED, CANCELLED as above.
 using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
+
+// What a change of members came to. FAILED_PRECONDITION: this server does not lead, or an earlier
+// change, or the first entry of this leader's term, is not committed yet (Ongaro 2015).
+// INVALID_ARGUMENT: nothing would change, or the last voter would go; the text says which.
+// UNKNOWN, CANCELLED: as of a proposal.
+using ChangeCallback = absl::AnyInvocable<void(absl::Status)>;
 
 class Node {
  public:
@@ -141,19 +157,34 @@ class Node {
   // REQUIRES: called once, by the owner, before any other method but status() and leader().
   virtual void Start() = 0;
 
-  // Proposes a command. `callback` runs exactly once: on the apply thread when it was applied, on
-  // the raft thread or in the caller when it was not. Costs a lock and, when the raft thread
-  // sleeps, a wake.
+  // Proposes a command, through the leader where this server is not it. `callback` runs exactly
+  // once: on the apply thread when the command was applied here, on the raft thread or in the caller
+  // when it was not. Costs a lock and, when the raft thread sleeps, a wake.
   virtual void Propose(Buffer command, ProposeCallback callback) = 0;
   void Propose(std::string command, ProposeCallback callback) {
     Propose(MakeBuffer(std::move(command)), std::move(callback));
   }
 
-  // Makes a following read linearizable. A sole voter answers in the caller.
-  virtual void ReadBarrier(ReadCallback callback) = 0;
+  // Makes a following read of this server's state linearizable, asking the leader where this server
+  // is not it: within the leader's lease with kLease, by a round of its own with kReadIndex. A sole
+  // voter, and with kLease a leader whose lease holds, answers in the caller.
+  virtual void ReadBarrier(ReadMode mode, ReadCallback callback) = 0;
 
   // Something came from another server.
   virtual void Receive(Message message) = 0;
+  // The connection on which `peer` sends broke, which its process' death does at once.
+  virtual void StreamBroken(ServerId peer) = 0;
+
+  // Gives this server the first configuration of a new cluster; the same on every server that is
+  // given it. FAILED_PRECONDITION: it has raft state already. `done` runs once the entry is durable.
+  virtual void Bootstrap(Configuration configuration, ChangeCallback done) = 0;
+  // On the leader. `done` runs when the change is committed, or will not be.
+  virtual void ChangeMembership(MembershipChange change, ChangeCallback done) = 0;
+  // Hands leadership to `target`, or with an empty one to the voter that is furthest on. OK: this
+  // server no longer leads. DEADLINE_EXCEEDED: it was given up, and this server leads on.
+  virtual void TransferLeadership(ServerId target, ChangeCallback done) = 0;
+  // Of all members but this one, as of not long ago; empty where this server does not lead.
+  virtual std::vector<MemberProgress> Members() const = 0;
 
   virtual NodeStatus status() const = 0;
   virtual Leader leader() const = 0;

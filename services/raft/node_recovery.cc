@@ -31,6 +31,7 @@ absl::StatusOr<RecoveredNode> RecoverNode(const NodeOptions& options,
                              .salt_seed = RandomSeed()});
   if (!log.ok()) return log.status();
   RecoveredNode recovered;
+  recovered.id_seed = RandomSeed() >> 1;
   recovered.log = *std::move(log);
   if (!recovered.log->cut().empty()) {
     warn(StrCat("raft: cut an unfinished write from the log: ", recovered.log->cut()));

@@ -8,6 +8,7 @@
 #ifndef CONSUL_SERVICES_RAFT_NODE_RECOVERY_H_
 #define CONSUL_SERVICES_RAFT_NODE_RECOVERY_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -25,6 +26,8 @@ struct RecoveredNode {
   std::unique_ptr<LogStore> log;
   std::unique_ptr<SnapshotFiles> snapshots;
   Restart restart;
+  // Differs from start to start; at most half the range of numbers that are counted up from it.
+  uint64_t id_seed = 0;
 };
 
 // Opens the log, restores the newest snapshot into `state_machine`, and says in the log what was

@@ -189,7 +189,7 @@ TEST_F(NodeTest, ACallbackMayPropose) {
 TEST_F(NodeTest, AReadBarrierOfASoleVoterAnswersInTheCaller) {
   OpenReady();
   absl::Status answer = absl::UnknownError("never called");
-  node_->ReadBarrier([&](absl::Status status) { answer = status; });
+  node_->ReadBarrier(ReadMode::kReadIndex, [&](absl::Status status) { answer = status; });
   EXPECT_TRUE(answer.ok());
 }
 
@@ -198,7 +198,7 @@ TEST_F(NodeTest, AReadBarrierWithoutALeaderIsRefused) {
   options.bootstrap = false;
   ASSERT_TRUE(Open(std::move(options)).ok());
   absl::Status answer;
-  node_->ReadBarrier([&](absl::Status status) { answer = status; });
+  node_->ReadBarrier(ReadMode::kReadIndex, [&](absl::Status status) { answer = status; });
   EXPECT_EQ(answer.code(), absl::StatusCode::kFailedPrecondition);
 }
 

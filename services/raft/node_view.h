@@ -7,6 +7,7 @@
 #define CONSUL_SERVICES_RAFT_NODE_VIEW_H_
 
 #include <atomic>
+#include <vector>
 
 #include "services/base/mutex.h"
 #include "services/raft/core.h"
@@ -25,16 +26,23 @@ class NodeView {
   bool Publish(const Core& core, Index handed);
 
   bool leads() const { return role_.load(std::memory_order_acquire) == Role::kLeader; }
-  // Consistent reads need nobody else.
+  bool leader_known() const { return leader_known_.load(std::memory_order_acquire); }
+  bool ready() const { return ready_.load(std::memory_order_acquire); }
+  // Leads, and nobody but this server can acknowledge anything: reads need nobody else.
   bool alone() const { return alone_.load(std::memory_order_acquire); }
+  // Leads by a lease that holds now, and `applied` includes all that anybody may have acknowledged:
+  // followers learn what is committed only after it was published here.
+  bool LeaseHolds(Index applied) const;
   Term last_term() const { return Term{last_term_.load(std::memory_order_relaxed)}; }
-  // All but the applied index.
-  NodeStatus status() const;
+  NodeStatus status(Index applied) const;
   ServerId leader() const;
+  std::vector<MemberProgress> members() const;
   PlacedConfiguration configuration() const;
   SnapshotMeta snapshot() const;
 
  private:
+  void PublishMembers(const Core& core);
+
   std::atomic<Role> role_{Role::kFollower};
   std::atomic<uint64_t> term_{0};
   std::atomic<bool> leader_known_{false};
@@ -42,10 +50,14 @@ class NodeView {
   std::atomic<bool> alone_{false};
   std::atomic<uint64_t> last_index_{0};
   std::atomic<uint64_t> last_term_{0};
+  std::atomic<uint64_t> handed_{0};
   std::atomic<uint64_t> commit_{0};
-  std::atomic<int64_t> heard_at_{0};
+  std::atomic<Time::rep> lease_until_{Time::min().time_since_epoch().count()};
+  std::atomic<Time::rep> heard_at_{0};
+  Time members_at_;  // of the raft thread: when members_ was made
   mutable base::Mutex mutex_;
   ServerId leader_ GUARDED_BY(mutex_);
+  std::vector<MemberProgress> members_ GUARDED_BY(mutex_);
   PlacedConfiguration configuration_ GUARDED_BY(mutex_);
   SnapshotMeta snapshot_ GUARDED_BY(mutex_);
 };

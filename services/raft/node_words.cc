@@ -16,14 +16,30 @@ std::string LastContact(const NodeStatus& status) {
   return StrCat(ms.count(), "ms");
 }
 
-std::string Members(const StatsInput& input) {
+using AddressOf = std::function<std::string(const ServerId&)>;
+
+std::string Members(const Configuration& configuration, const AddressOf& address_of) {
   std::string text;
-  for (const Member& member : input.configuration.configuration.members()) {
+  for (const Member& member : configuration.members()) {
     base::StrAppend(&text, text.empty() ? "[" : " ", "{Suffrage:",
                     member.kind == MemberKind::kVoter ? "Voter" : "Nonvoter", " ID:",
-                    member.id.value, " Address:", input.address_of(member.id), "}");
+                    member.id.value, " Address:", address_of(member.id), "}");
   }
   return text.empty() ? "[]" : text + "]";
+}
+
+std::string_view CommandName(MembershipChange::Kind kind) {
+  switch (kind) {
+    case MembershipChange::Kind::kAddLearner:
+      return "AddNonvoter";
+    case MembershipChange::Kind::kAddVoter:
+      return "AddVoter";
+    case MembershipChange::Kind::kDemote:
+      return "DemoteVoter";
+    case MembershipChange::Kind::kRemove:
+      return "RemoveServer";
+  }
+  return "";
 }
 
 uint64_t PeersCount(const Configuration& configuration) {
@@ -99,6 +115,14 @@ LogLine WordFact(const Fact& fact) {
   return {};
 }
 
+LogLine WordChange(const MembershipChange& change, const Configuration& changed,
+                   const AddressOf& address_of) {
+  return {LogLevel::kInfo,
+          StrCat("raft: updating configuration: command=", CommandName(change.kind),
+                 " server-id=", change.id.value, " server-addr=", address_of(change.id),
+                 " servers=\"", Members(changed, address_of), "\"")};
+}
+
 std::map<std::string, std::string> WordStats(const StatsInput& input) {
   const NodeStatus& status = input.status;
   return {
@@ -110,7 +134,7 @@ std::map<std::string, std::string> WordStats(const StatsInput& input) {
       {"last_log_term", StrCat(input.last_term.value)},
       {"last_snapshot_index", StrCat(input.snapshot.index.value)},
       {"last_snapshot_term", StrCat(input.snapshot.term.value)},
-      {"latest_configuration", Members(input)},
+      {"latest_configuration", Members(input.configuration.configuration, input.address_of)},
       {"latest_configuration_index", StrCat(input.configuration.index.value)},
       {"num_peers", StrCat(PeersCount(input.configuration.configuration))},
       {"protocol_version", "3"},

@@ -6,6 +6,7 @@
 #ifndef CONSUL_SERVICES_RAFT_NODE_WORDS_H_
 #define CONSUL_SERVICES_RAFT_NODE_WORDS_H_
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,10 @@ std::string_view RoleName(Role role);
 // Nothing for a pre-candidate: it has changed nothing yet.
 std::optional<LogLine> WordRole(const RoleChange& change, std::string_view address);
 LogLine WordFact(const Fact& fact);
+
+// A change of members that this leader has put into its log; `changed` is the outcome.
+LogLine WordChange(const MembershipChange& change, const Configuration& changed,
+                   const std::function<std::string(const ServerId&)>& address_of);
 
 // What Stats shows.
 struct StatsInput {

@@ -98,7 +98,6 @@ void Server::Start(std::function<void()> leader_changed, std::function<void()> d
 }
 
 void Server::RoleChanged() {
-  consensus_->RoleChanged(raft::ServerId{options_.node_id});
   if (consensus_->view().leads) {
     duties_->Lead();
   } else {

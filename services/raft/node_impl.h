@@ -1,0 +1,213 @@
+// services/raft/node_impl.h
+//
+// The one Node: what its threads share and what belongs to which. node.cc has what other threads
+// call, node_loop.cc the raft thread's loop around Core, node_requests.cc what that thread does for
+// callers of this server and for servers that do not lead.
+//
+// Threads: as services/raft/node.h says.
+#ifndef CONSUL_SERVICES_RAFT_NODE_IMPL_H_
+#define CONSUL_SERVICES_RAFT_NODE_IMPL_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "services/base/mutex.h"
+#include "services/raft/apply_thread.h"
+#include "services/raft/core.h"
+#include "services/raft/log_store.h"
+#include "services/raft/node.h"
+#include "services/raft/node_recovery.h"
+#include "services/raft/node_view.h"
+#include "services/raft/proposal_forwarder.h"
+#include "services/raft/read_barriers.h"
+#include "services/raft/snapshotter.h"
+#include "services/raft/waiter.h"
+
+namespace consul::raft {
+
+class NodeImpl final : public Node {
+ public:
+  NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNode recovered);
+  ~NodeImpl() override { Stop(); }
+
+  // Says what role it wakes up in. Before Start.
+  void WakeUp() { Pump(); }
+  const Core& core() const { return core_; }
+
+  void Start() override;
+  void Propose(Buffer command, ProposeCallback callback) override;
+  void ReadBarrier(ReadMode mode, ReadCallback callback) override;
+  void Receive(Message message) override;
+  void StreamBroken(ServerId peer) override;
+  void Bootstrap(Configuration configuration, ChangeCallback done) override;
+  void ChangeMembership(MembershipChange change, ChangeCallback done) override;
+  void TransferLeadership(ServerId target, ChangeCallback done) override;
+  std::vector<MemberProgress> Members() const override { return view_.members(); }
+  NodeStatus status() const override { return view_.status(apply_.applied()); }
+  Leader leader() const override;
+  PlacedConfiguration configuration() const override { return view_.configuration(); }
+  std::map<std::string, std::string> Stats() const override;
+  void Stop() override;
+
+ private:
+  struct Read {
+    ReadMode mode = ReadMode::kReadIndex;
+    ReadCallback callback;
+  };
+  // What an operator or autopilot wants of the cluster.
+  struct TransferOrder {
+    ServerId target;
+  };
+  struct Order {
+    std::variant<Configuration, MembershipChange, TransferOrder> what;  // Configuration: bootstrap
+    ChangeCallback done;
+  };
+  // Commands of a server that does not lead.
+  struct ForwardedBatch {
+    ServerId from;
+    ForwardedProposals body;
+    uint64_t records_bytes = 0;
+  };
+  // Whose read it is that Core was asked for: of a caller here, or of another server.
+  struct RemoteRead {
+    ServerId from;
+    ReadId id;
+  };
+  using ReadOwner = std::variant<ReadCallback, RemoteRead>;
+  struct PendingChange {
+    Index index;
+    Term term;
+    ChangeCallback done;
+  };
+
+  // What other threads gave the raft thread.
+  struct Inbox {
+    std::deque<Proposed> proposals;
+    std::vector<Read> reads;
+    std::vector<Order> orders;
+    std::vector<Message> messages;
+    std::vector<ServerId> broken;
+    uint64_t messages_bytes = 0;
+    bool woken = false;  // for the snapshotter
+    bool empty() const {
+      return proposals.empty() && reads.empty() && orders.empty() && messages.empty() &&
+             broken.empty() && !woken;
+    }
+  };
+
+  // On any thread.
+  void Give(Order order);
+  void Wake();
+  std::string AddressOf(const ServerId& id) const;
+  void Log(LogLevel level, std::string_view text) const {
+    if (options_.log) options_.log(level, text);
+  }
+
+  // On the apply thread.
+  void OnApplied(uint64_t bytes);
+
+  // On the raft thread: its loop.
+  void Run();
+  bool WaitForWork(Inbox* inbox);
+  bool WantsProgress() const;
+  Time WakeAt() const;
+  void TakeInbox(Time now, Inbox* inbox);
+  void Pump();
+  void Handle(Output* output);
+  void Send(const ServerId& to, Body body);
+  void SendAll(std::vector<Message> messages);
+  void Say(const Output& output);
+  void SayFact(const Fact& fact);
+  void SayPeers();
+  void LeadershipLost();
+  void Load(const LoadRequest& request);
+  void HandCommitted(std::vector<Entry> entries);
+  void Persist();
+  void SettleWhenQuiet(Time now);
+  void Fail(const absl::Status& why);
+  void Publish();
+  void AnswerAll(Inbox inbox);
+
+  // Its callers.
+  void Deliver(Time now, Message message);
+  void Accept(const ServerId& from, ForwardedProposals body);
+  void TakeProposals();
+  void ProposeBatch(std::vector<Proposed> batch, uint64_t records_bytes);
+  void ForwardProposals();
+  void TakeForwarded();
+  void ProposeForwarded(ForwardedBatch batch);
+  absl::Status MakeRoom(uint64_t records_bytes);
+  void TakeReads(Time now, std::vector<Read> reads);
+  void AskCore(Time now, ReadMode mode, ReadOwner owner);
+  void AnswerRead(ReadOwner owner, ReadStatus status, Index index);
+  void TakeOrder(Time now, Order order);
+  void ChangeMembers(Time now, const MembershipChange& change, ChangeCallback done);
+  void AnswerChanges(const std::vector<Entry>& entries);
+  void Transfer(Time now, const ServerId& target, ChangeCallback done);
+  void AskLeader(Time now);
+  void FlushAnswers();
+  void Refuse(std::vector<Proposed>* batch, const absl::Status& why);
+  void DropWaiters(const absl::Status& why);
+
+  const NodeOptions options_;
+  const std::unique_ptr<LogStore> log_;
+
+  // Of the raft thread.
+  Core core_;
+  Index handed_;        // to the state machine
+  Index told_applied_;  // to core_
+  std::deque<Waiter> waiters_;  // for uncommitted entries of this leader, ascending
+  std::unordered_map<uint64_t, ReadOwner> reads_;
+  uint64_t read_last_ = 0;
+  std::deque<Proposed> proposals_;  // taken from the inbox, not yet proposed or passed on
+  std::deque<ForwardedBatch> forwarded_;  // of other servers, not yet proposed
+  uint64_t forwarded_bytes_ = 0;
+  ProposalForwarder forwarder_;
+  ReadBarriers barriers_;
+  std::deque<PendingChange> changes_;  // of this leader, not yet committed
+  std::vector<ChangeCallback> bootstraps_;
+  ChangeCallback transfer_;
+  std::vector<raft::Persist> persists_;  // handed out by core_, not yet durable
+  std::vector<Message> after_persist_;
+  std::optional<Time> disk_full_retry_;
+  std::optional<Time> settle_at_;
+  RoleChange role_;
+  std::string said_role_;
+  std::set<ServerId> said_peers_;
+
+  // Between threads.
+  base::Mutex mutex_;
+  base::CondVar wake_;
+  Inbox inbox_ GUARDED_BY(mutex_);
+  bool sleeping_ GUARDED_BY(mutex_) = false;
+  bool wake_when_applied_ GUARDED_BY(mutex_) = false;
+  bool applied_more_ GUARDED_BY(mutex_) = false;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::atomic<uint64_t> pending_bytes_{0};
+
+  NodeView view_;
+  Snapshotter snapshotter_;
+  ApplyThread apply_;
+  std::thread thread_;
+};
+
+absl::Status StoppedStatus();
+// Of a command that was proposed by a leader which lost its lead.
+absl::Status LostStatus();
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_NODE_IMPL_H_

@@ -1,0 +1,304 @@
+// The raft thread: what comes in is told to Core, what Core wants is done, in the order that
+// output.h states.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "services/base/strings.h"
+#include "services/raft/node_impl.h"
+#include "services/raft/node_words.h"
+
+namespace consul::raft {
+namespace {
+
+using base::StrCat;
+
+// A log that was not written for so long gets its mark synced: until then, a bit that the disk
+// flips in the very last group after a power cut could be taken for a torn write.
+constexpr Duration kSettleAfter = std::chrono::seconds(1);
+// How long after a full disk kept the core's own records from being written it is tried again.
+constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
+
+}  // namespace
+
+void NodeImpl::Run() {
+  Pump();
+  Inbox inbox;
+  while (WaitForWork(&inbox)) {
+    const Time now = BootNow();
+    TakeInbox(now, &inbox);
+    TakeProposals();
+    TakeForwarded();
+    Pump();
+    AskLeader(now);
+    if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
+    SettleWhenQuiet(now);
+  }
+  AnswerAll(std::move(inbox));
+}
+
+// Messages first: what they say of terms and leaders is what the rest has to go by.
+void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
+  for (Message& message : inbox->messages) Deliver(now, std::move(message));
+  for (const ServerId& peer : inbox->broken) {
+    core_.StreamBroken(now, peer);
+    forwarder_.StreamBroken(peer);
+  }
+  if (const Index applied = apply_.applied(); applied > told_applied_) {
+    told_applied_ = applied;
+    core_.Applied(now, applied);
+  }
+  if (now >= core_.NextDeadline()) core_.Tick(now);
+  for (Order& order : inbox->orders) TakeOrder(now, std::move(order));
+  TakeReads(now, std::move(inbox->reads));
+  for (Proposed& proposed : inbox->proposals) proposals_.push_back(std::move(proposed));
+  *inbox = Inbox{};
+}
+
+// Nothing comes in any more: what is left waits in vain.
+void NodeImpl::AnswerAll(Inbox inbox) {
+  for (Proposed& proposed : inbox.proposals) proposals_.push_back(std::move(proposed));
+  for (Proposed& proposed : std::exchange(proposals_, {})) proposed.callback(StoppedStatus());
+  DropWaiters(StoppedStatus());
+  for (Read& read : inbox.reads) read.callback(StoppedStatus());
+  for (auto& [id, owner] : std::exchange(reads_, {})) {
+    if (auto* read = std::get_if<ReadCallback>(&owner)) (*read)(StoppedStatus());
+  }
+  for (Order& order : inbox.orders) order.done(StoppedStatus());
+  for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(StoppedStatus());
+  if (transfer_) std::exchange(transfer_, nullptr)(StoppedStatus());
+  forwarder_.RefuseAll(StoppedStatus());
+  barriers_.RefuseAll(StoppedStatus());
+  FlushAnswers();
+}
+
+Time NodeImpl::WakeAt() const {
+  Time at = std::min({core_.NextDeadline(), snapshotter_.NextDeadline(),
+                      forwarder_.NextDeadline(), barriers_.NextDeadline()});
+  if (disk_full_retry_.has_value()) at = std::min(at, *disk_full_retry_);
+  if (settle_at_.has_value()) at = std::min(at, *settle_at_);
+  return at;
+}
+
+// Whether the raft thread has to know at once what was applied. A wake costs more than a batch:
+// progress is asked for only where something waits for it.
+bool NodeImpl::WantsProgress() const {
+  if (!reads_.empty() || barriers_.wait_to_apply() || core_.commit_index() > handed_) return true;
+  if (core_.role() != Role::kLeader) return false;
+  const PlacedConfiguration& placed = core_.configuration();
+  return !view_.ready() || (!view_.alone() && placed.configuration.members().size() == 1);
+}
+
+// Returns false when the node stops. Otherwise there is something to do, or a deadline has come.
+bool NodeImpl::WaitForWork(Inbox* inbox) {
+  const Time at = WakeAt();
+  const bool wake_when_applied = WantsProgress();
+  base::MutexLock lock(&mutex_);
+  wake_when_applied_ = wake_when_applied;
+  while (!stopping_ && inbox_.empty() && proposals_.empty() && forwarded_.empty() &&
+         !(wake_when_applied && applied_more_)) {
+    sleeping_ = true;
+    if (at == Time::max()) {
+      wake_.Wait(&mutex_);
+    } else {
+      const Duration wait = at - BootNow();
+      if (wait <= Duration{0} || !wake_.WaitFor(&mutex_, wait)) break;
+    }
+  }
+  sleeping_ = false;
+  applied_more_ = false;
+  std::swap(*inbox, inbox_);
+  return !stopping_;
+}
+
+// Until the core wants nothing more that can be done at once.
+void NodeImpl::Pump() {
+  for (;;) {
+    Output output = core_.TakeOutput();
+    const bool nothing = output.empty();
+    if (!nothing) Handle(&output);
+    Publish();
+    if (disk_full_retry_.has_value() && BootNow() < *disk_full_retry_) return;
+    if (nothing && persists_.empty()) return;
+    Persist();
+  }
+}
+
+void NodeImpl::Handle(Output* output) {
+  if (!output->persist.empty()) persists_.push_back(std::move(output->persist));
+  if (options_.transport != nullptr) {
+    // Published before anybody hears of it: a lease must not outlive what the messages say.
+    Publish();
+    SendAll(std::move(output->messages));
+  }
+  for (Message& message : output->messages_after_persist) {
+    after_persist_.push_back(std::move(message));
+  }
+  // What was committed before leadership ended is answered before the rest is given up.
+  if (!output->committed.empty()) HandCommitted(std::move(output->committed));
+  Say(*output);
+  for (const ReadResult& result : output->reads) {
+    auto read = reads_.extract(result.id.value);
+    if (!read.empty()) AnswerRead(std::move(read.mapped()), result.status, result.index);
+  }
+  for (const LoadRequest& request : output->loads) Load(request);
+}
+
+void NodeImpl::Send(const ServerId& to, Body body) {
+  if (options_.transport == nullptr) return;
+  options_.transport->Send({options_.core.self, to, core_.term(), std::move(body)});
+}
+
+void NodeImpl::SendAll(std::vector<Message> messages) {
+  if (options_.transport == nullptr) return;
+  for (Message& message : messages) options_.transport->Send(std::move(message));
+}
+
+// A vote was won before its winner leads, and time ran out before its candidate stood.
+void NodeImpl::Say(const Output& output) {
+  size_t facts_said = 0;
+  const auto say_facts = [&](bool through_victory) {
+    while (facts_said < output.facts.size()) {
+      const Fact& fact = output.facts[facts_said];
+      if (!through_victory && fact.kind == FactKind::kElectionWon) return;
+      SayFact(fact);
+      ++facts_said;
+    }
+  };
+  for (const RoleChange& change : output.role_changes) {
+    say_facts(/*through_victory=*/change.role == Role::kLeader);
+    const bool led = role_.role == Role::kLeader;
+    role_ = change;
+    const auto line = WordRole(change, options_.address);
+    if (line.has_value() && (line->text != said_role_ || change.role == Role::kCandidate)) {
+      Log(line->level, line->text);
+      said_role_ = line->text;
+    }
+    if (led && change.role != Role::kLeader) LeadershipLost();
+    if (!led && change.role == Role::kLeader) SayPeers();
+    Publish();
+    if (options_.on_role_change) options_.on_role_change(change);
+  }
+  say_facts(/*through_victory=*/true);
+}
+
+void NodeImpl::SayFact(const Fact& fact) {
+  const LogLine line = WordFact(fact);
+  Log(line.level, line.text);
+  switch (fact.kind) {
+    case FactKind::kConfigurationChanged:
+    case FactKind::kConfigurationFellBack:
+      SayPeers();
+      break;
+    case FactKind::kTransferGivenUp:
+      if (transfer_) {
+        std::exchange(transfer_, nullptr)(absl::DeadlineExceededError(
+            StrCat("server ", fact.server.value, " did not take over in time")));
+      }
+      break;
+    case FactKind::kSnapshotInstalled:
+      handed_ = std::max(handed_, Index{fact.number});
+      forwarder_.SnapshotInstalled(Index{fact.number});
+      break;
+    default:
+      break;
+  }
+}
+
+// Whom this leader sends its log to.
+void NodeImpl::SayPeers() {
+  std::set<ServerId> peers;
+  if (role_.role == Role::kLeader) {
+    for (const Member& member : core_.configuration().configuration.members()) {
+      if (member.id != options_.core.self) peers.insert(member.id);
+    }
+  }
+  for (const ServerId& peer : peers) {
+    if (said_peers_.contains(peer)) continue;
+    Log(LogLevel::kInfo, StrCat("raft: added peer, starting replication: peer=", peer.value));
+  }
+  for (const ServerId& peer : said_peers_) {
+    if (peers.contains(peer) || role_.role != Role::kLeader) continue;
+    Log(LogLevel::kInfo, StrCat("raft: removed peer, stopping replication: peer=", peer.value,
+                                " last-index=", core_.last_index().value));
+  }
+  said_peers_ = std::move(peers);
+}
+
+void NodeImpl::LeadershipLost() {
+  DropWaiters(LostStatus());
+  said_peers_.clear();
+  if (transfer_) std::exchange(transfer_, nullptr)(absl::OkStatus());
+}
+
+void NodeImpl::Load(const LoadRequest& request) {
+  auto entries = log_->Read(request.first, request.last, request.bytes_max);
+  if (!entries.ok()) return Fail(entries.status());
+  if (entries->empty() && request.peer.empty()) {
+    return Fail(absl::DataLossError(StrCat("the log has no entry ", request.first.value)));
+  }
+  core_.EntriesLoaded(BootNow(), request, std::move(*entries));
+}
+
+void NodeImpl::HandCommitted(std::vector<Entry> entries) {
+  ApplyBatch batch;
+  while (!waiters_.empty() && waiters_.front().index <= entries.back().index) {
+    batch.waiters.push_back(std::move(waiters_.front()));
+    waiters_.pop_front();
+  }
+  forwarder_.Committed(entries, &batch.waiters);
+  AnswerChanges(entries);
+  batch.entries = std::move(entries);
+  handed_ = batch.entries.back().index;
+  uint64_t bytes = 0;
+  for (const Entry& entry : batch.entries) bytes += entry.bytes();
+  snapshotter_.Handed(handed_, bytes);
+  apply_.Push(std::move(batch));
+}
+
+// The one place that writes. All that the core handed out shares one sync.
+void NodeImpl::Persist() {
+  if (!persists_.empty()) {
+    const absl::Status status = log_->Append(persists_);
+    const Time now = BootNow();
+    if (status.code() == absl::StatusCode::kResourceExhausted) {
+      // Nothing was written and nothing is promised: the core waits, as behind a slow disk.
+      Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(status.message())));
+      disk_full_retry_ = now + kFullDiskRetry;
+      return;
+    }
+    if (!status.ok()) return Fail(status);
+    disk_full_retry_.reset();
+    settle_at_ = now + kSettleAfter;
+    core_.Persisted(now, persists_.back().id);
+    persists_.clear();
+    if (core_.durable_index() > Index{0}) {
+      for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(absl::OkStatus());
+    }
+  }
+  SendAll(std::exchange(after_persist_, {}));
+}
+
+void NodeImpl::SettleWhenQuiet(Time now) {
+  if (!settle_at_.has_value() || now < *settle_at_) return;
+  settle_at_.reset();
+  if (absl::Status status = log_->Settle(); !status.ok()) Fail(status);
+}
+
+// The file system has ended the process, unless it is a test's: then nothing more may be promised.
+void NodeImpl::Fail(const absl::Status& why) {
+  Log(LogLevel::kError, StrCat("raft: fatal: ", why.ToString()));
+  options_.file_system->Fatal(why);
+  persists_.clear();
+  {
+    base::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  DropWaiters(absl::UnknownError(StrCat("the log failed: ", why.ToString())));
+}
+
+void NodeImpl::Publish() {
+  if (view_.Publish(core_, handed_) && options_.on_role_change) options_.on_role_change(role_);
+}
+
+}  // namespace consul::raft

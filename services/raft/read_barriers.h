@@ -1,0 +1,95 @@
+// services/raft/read_barriers.h
+//
+// The reads that wait at a server that does not lead. For all that wait in one mode it asks the
+// leader one question, how far a state has to be, and asks the next only when it has the answer;
+// then each waits until this server's state is that far.
+//
+// Threads: pure, of the raft thread; time is an argument. Owes the callbacks that it holds.
+// Background: services/raft/README.md (Servers that do not lead).
+#ifndef CONSUL_SERVICES_RAFT_READ_BARRIERS_H_
+#define CONSUL_SERVICES_RAFT_READ_BARRIERS_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "services/raft/message.h"
+#include "services/raft/node.h"
+#include "services/raft/types.h"
+
+namespace consul::raft {
+
+struct AnsweredRead {
+  ReadCallback callback;
+  absl::Status status;
+};
+
+class ReadBarriers {
+ public:
+  struct Limits {
+    Duration ask_again{0};      // a question without an answer is asked again
+    Duration wait_max{0};       // a read is given up, so that its caller can look for a leader anew
+    uint64_t reads_max = 0;     // that wait; above it they are refused
+  };
+  // Numbers begin behind `id_seed`, which no other life of this server used: an answer to that one
+  // would be too old for a read of this one.
+  ReadBarriers(const Limits& limits, uint64_t id_seed) : limits_(limits), id_last_(id_seed) {}
+
+  // A read came. It is part of the next question.
+  void Add(Time now, ReadMode mode, ReadCallback callback);
+
+  // The questions to be sent now to `leader`, which leads `term`. With none known, the reads that
+  // wait to be asked for are refused.
+  std::vector<ReadIndexRequest> Ask(Time now, const ServerId& leader, Term term);
+
+  void Answered(const ServerId& from, const ReadIndexReply& reply);
+  // The state machine is at `index`.
+  void Applied(Index index);
+  // This server's term and leader are these now; an empty leader is silent, perhaps not lost.
+  void LeaderIs(Term term, const ServerId& leader);
+
+  // Gives up what waited too long. Due, as is Ask, at NextDeadline().
+  void Expire(Time now);
+  Time NextDeadline() const;
+  void RefuseAll(const absl::Status& why);
+
+  // Reads whose answer became known, each once.
+  std::vector<AnsweredRead> TakeAnswered() { return std::exchange(answered_, {}); }
+
+  // Some wait for Applied.
+  bool wait_to_apply() const { return !granted_.empty(); }
+  bool empty() const { return count_ == 0; }
+
+ private:
+  // Reads that share a question; all came before it was first asked.
+  struct Batch {
+    ReadId id;
+    ServerId leader;
+    Term term;
+    Time asked_at;
+    Time deadline;
+    std::vector<ReadCallback> reads;
+  };
+  struct Mode {
+    std::optional<Batch> asked;
+    std::vector<ReadCallback> waiting;
+    Time waiting_deadline;  // of the first of them
+  };
+
+  void Answer(std::vector<ReadCallback> reads, const absl::Status& status);
+
+  const Limits limits_;
+  std::array<Mode, 2> modes_;  // by ReadMode
+  std::multimap<Index, Batch> granted_;
+  uint64_t id_last_;
+  uint64_t count_ = 0;
+  std::vector<AnsweredRead> answered_;
+};
+
+}  // namespace consul::raft
+
+#endif  // CONSUL_SERVICES_RAFT_READ_BARRIERS_H_
