@@ -9,10 +9,12 @@
 namespace consul::agent {
 namespace {
 
-rpc::GrpcServer::Options PortOptions(const config::Endpoint& endpoint) {
+rpc::GrpcServer::Options PortOptions(const config::Endpoint& endpoint,
+                                     grpc::Service* consensus) {
   rpc::GrpcServer::Options options;
   options.addresses = {endpoint.ToString()};
   options.limits.reply_bytes_max = rpc::kForwardedReplyBytesMax;
+  options.services = {consensus};
   return options;
 }
 
@@ -28,8 +30,9 @@ void ServerPort::FromOutside::Start(rpc::Call* call) {
   call->Done();
 }
 
-ServerPort::ServerPort(const config::Endpoint& endpoint, rpc::Backend* backend)
+ServerPort::ServerPort(const config::Endpoint& endpoint, rpc::Backend* backend,
+                       grpc::Service* consensus)
     : from_outside_(backend),
-      grpc_(PortOptions(endpoint), {&rpc::PublicApi(), &rpc::InternalApi()}, &from_outside_) {}
+      grpc_(PortOptions(endpoint, consensus), {&rpc::PublicApi(), &rpc::InternalApi()}, &from_outside_) {}
 
 }  // namespace consul::agent

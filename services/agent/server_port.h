@@ -17,8 +17,9 @@ namespace consul::agent {
 
 class ServerPort {
  public:
-  // `backend` has the public and the internal methods, and outlives it.
-  ServerPort(const config::Endpoint& endpoint, rpc::Backend* backend);
+  // `backend` has the public and the internal methods, `consensus` is how other servers reach this
+  // one's; both outlive it.
+  ServerPort(const config::Endpoint& endpoint, rpc::Backend* backend, grpc::Service* consensus);
 
   // Errors as GrpcServer::Start.
   absl::Status Start() { return grpc_.Start(); }

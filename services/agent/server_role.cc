@@ -9,6 +9,7 @@
 #include "services/agent/role.h"
 #include "services/agent/self.h"
 #include "services/agent/server_port.h"
+#include "services/agent/bootstrap_handlers.h"
 #include "services/api/catalog_handlers.h"
 #include "services/api/coordinate_handlers.h"
 #include "services/api/keyring_handlers.h"
@@ -41,6 +42,7 @@ server::Server::Options ServerOptions(const config::Config& config, const std::s
   options.datacenter = config.datacenter;
   options.address = AddressOf(config);
   options.bootstrap = config.bootstrap;
+  options.bootstrap_expect = config.bootstrap_expect;
   options.raft_multiplier = config.performance.raft_multiplier;
   options.raft_snapshot_threshold = config.raft_log.snapshot_threshold;
   options.raft_snapshot_interval = config.raft_log.snapshot_interval;
@@ -84,6 +86,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     api::RegisterCoordinates(config_.datacenter, wan_.get(), server_.state(), handlers);
     api::RegisterKeyring({config_.datacenter, context_.lan, wan_.get()}, handlers);
     api::RegisterNodeSync(server_.state(), handlers);
+    RegisterBootstrap([this] { return server_.bootstrapper(); }, handlers);
     api::RegisterStatus({.leader = [this] { return server_.leader(); },
                          .peers = [this] { return server_.peers(); }},
                         handlers);
@@ -98,7 +101,8 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     backend_ = std::make_unique<rpc::LocalBackend>(options, handlers, server_.consensus());
     if (absl::Status status = server_.Open(); !status.ok()) return status;
     if (config_.server_listen.has_value()) {
-      port_ = std::make_unique<ServerPort>(*config_.server_listen, backend_.get());
+      port_ = std::make_unique<ServerPort>(*config_.server_listen, backend_.get(),
+                                           server_.service());
       if (absl::Status status = port_->Start(); !status.ok()) return status;
     }
     logger_->Info("consul", base::StrCat("adding server for datacenter: ", config_.datacenter,
@@ -107,18 +111,17 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
   }
 
   void Start(std::function<void()> writable) override {
-    // The leader first registers its members, this agent among them; then agents add to their
-    // nodes.
-    server_.Start([this] { backend_->LeaderChanged(); },
-                  [this, writable = std::move(writable)] {
-                    // The leader has given the cluster its id by now.
-                    context_.lan->SetClusterId(server_.cluster_id());
-                    writable();
-                  });
-    // One that has it on disk knows it already.
-    if (std::string id = server_.cluster_id(); !id.empty()) {
-      context_.lan->SetClusterId(std::move(id));
-    }
+    server_.Start({.leader_changed =
+                       [this, writable] {
+                         backend_->LeaderChanged();
+                         // A follower writes through the leader.
+                         if (server_.view().has_leader && !server_.view().leads) writable();
+                       },
+                   // The leader first registers its members, this agent among them; then agents add
+                   // to their nodes.
+                   .duties_begun = writable,
+                   .cluster_named =
+                       [this](const std::string& id) { context_.lan->SetClusterId(id); }});
     if (wan_ != nullptr) wan_->Start();
   }
 

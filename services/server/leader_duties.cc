@@ -10,7 +10,6 @@
 
 #include "consul/internal/raft/v1/command.pb.h"
 #include "services/base/strings.h"
-#include "services/base/uuid.h"
 #include "services/server/reconcile.h"
 #include "services/state/command.h"
 #include "services/state/version.h"
@@ -185,7 +184,7 @@ bool LeaderDuties::NameCluster() {
   const auto newest = state_->Load();
   if (!static_cast<const state::Version&>(*newest).cluster_id(nullptr).empty()) return true;
   Command command;
-  command.mutable_set_cluster_id()->set_cluster_id(base::MakeUuid());
+  command.mutable_set_cluster_id()->set_cluster_id(options_.cluster_id());
   return Write(&command, "the cluster id").ok();
 }
 

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
+#include "services/base/uuid.h"
 #include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
 #include "services/server/absences.h"
@@ -55,6 +56,8 @@ class LeaderDuties {
     std::chrono::milliseconds tombstone_grain = std::chrono::seconds(30);
     // Told on the leader thread once a lead, when the members are in the catalog.
     std::function<void()> begun = [] {};
+    // The id for a cluster that has none: the one it was founded under, or one made by chance.
+    std::function<std::string()> cluster_id = &base::MakeUuid;
   };
 
   // All outlive it.

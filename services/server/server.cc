@@ -2,15 +2,23 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <utility>
 
+#include "services/base/file.h"
 #include "services/base/strings.h"
+#include "services/base/uuid.h"
 #include "services/raft/node.h"
+#include "services/rpc/channel_backend.h"
+#include "services/server/bootstrapper.h"
 #include "services/server/leader_duties.h"
+#include "services/server/pledge_file.h"
 #include "services/server/raft_consensus.h"
 #include "services/server/replicated_state.h"
 #include "services/state/version.h"
+#include "services/state/watch_set.h"
+#include "services/transport/grpc_transport.h"
 
 namespace consul::server {
 namespace {
@@ -39,32 +47,73 @@ raft::SnapshotOptions SnapshotsOf(const Server::Options& options) {
   return snapshots;
 }
 
-LeaderDuties::Options DutiesOptions(const Server::Options& options, std::function<void()> begun) {
-  LeaderDuties::Options duties;
-  duties.begun = std::move(begun);
-  duties.node_name = options.node_name;
-  duties.datacenter = options.datacenter;
-  return duties;
+transport::TransportOptions TransportTo(const Server::Options& options, base::Logger* logger) {
+  transport::TransportOptions transport;
+  transport.self = raft::ServerId{options.node_id};
+  transport.datacenter = options.datacenter;
+  transport.logger = logger;
+  return transport;
+}
+
+// A backend for calls to one other server, which answers soon or not at all.
+std::unique_ptr<rpc::Backend> ConnectTo(const std::string& address) {
+  rpc::ChannelBackend::Options options;
+  options.timeout = std::chrono::seconds(2);
+  return std::make_unique<rpc::ChannelBackend>(address, options);
 }
 
 }  // namespace
 
+// Waits for the cluster to be named.
+class Server::NameWatch final : public state::Waiter,
+                                public std::enable_shared_from_this<NameWatch> {
+ public:
+  NameWatch(state::VersionSource* source, std::function<void(const std::string&)> named)
+      : source_(source), named_(std::move(named)) {}
+
+  void Look() {
+    for (;;) {
+      state::WatchSet watched;
+      const auto newest = source_->Load();
+      const std::string& id = static_cast<const state::Version&>(*newest).cluster_id(&watched);
+      if (!id.empty()) return named_(id);
+      if (source_->Park(shared_from_this(), watched, newest->IndexOf(watched))) return;
+    }
+  }
+  void Fire() override { Look(); }
+  void Stop() { source_->registry().Cancel(this); }
+
+ private:
+  state::VersionSource* const source_;
+  const std::function<void(const std::string&)> named_;
+};
+
 Server::Server(Options options, const gossip::MemberList* lan, base::Logger* logger)
     : options_(std::move(options)),
+      lan_(lan),
       logger_(logger),
+      servers_(std::make_shared<const std::vector<ServerMember>>()),
       state_(std::make_unique<ReplicatedState>([logger](const absl::Status& status) {
         logger->Error("consul", base::StrCat("cannot go on: ", base::ToStd(status.message())));
         logger->Release();
         std::_Exit(1);
       })),
-      consensus_(std::make_unique<RaftConsensus>()),
-      duties_(std::make_unique<LeaderDuties>(
-          DutiesOptions(options_, [this] { duties_begun_(); }), lan, consensus_.get(),
-          &state_->source(), logger)) {}
+      consensus_(std::make_unique<RaftConsensus>()) {}
 
 Server::~Server() { Stop(); }
 
 absl::Status Server::Open() {
+  transport::TransportOptions transport = TransportTo(options_, logger_);
+  transport.address_of = [this](const raft::ServerId& id) { return AddressOf(id.value); };
+  transport.cluster_id = [this] { return cluster_id(); };
+  transport.receive = [this](raft::Message message) { node_->Receive(std::move(message)); };
+  transport.stream_broken = [this](const raft::ServerId& peer) { node_->StreamBroken(peer); };
+  transport_ = std::make_unique<transport::GrpcTransport>(std::move(transport));
+  if (absl::Status status = OpenNode(); !status.ok()) return status;
+  return OpenFounding();
+}
+
+absl::Status Server::OpenNode() {
   raft::NodeOptions node;
   node.directory = options_.data_dir + "/raft";
   node.address = options_.address;
@@ -73,6 +122,8 @@ absl::Status Server::Open() {
   node.core.seed = std::random_device{}();
   node.core.raft_multiplier = options_.raft_multiplier;
   node.snapshots = SnapshotsOf(options_);
+  node.transport = transport_.get();
+  node.address_of = [this](const raft::ServerId& id) { return AddressOf(id.value); };
   node.log = [this](raft::LogLevel level, std::string_view text) {
     // Raft's lines name their component already.
     constexpr std::string_view kComponent = "raft: ";
@@ -81,7 +132,7 @@ absl::Status Server::Open() {
   };
   node.on_role_change = [this](const raft::RoleChange&) {
     // The role it wakes up in is told inside Open, before anyone listens.
-    if (leader_changed_ != nullptr) RoleChanged();
+    if (started_) RoleChanged();
   };
   absl::StatusOr<std::unique_ptr<raft::Node>> opened =
       raft::Node::Open(std::move(node), state_.get());
@@ -90,11 +141,57 @@ absl::Status Server::Open() {
   return absl::OkStatus();
 }
 
-void Server::Start(std::function<void()> leader_changed, std::function<void()> duties_begun) {
-  leader_changed_ = std::move(leader_changed);
-  duties_begun_ = std::move(duties_begun);
+absl::Status Server::OpenFounding() {
+  pledge_file_ =
+      std::make_unique<PledgeFile>(base::FileSystem::Posix(), options_.data_dir + "/raft");
+  absl::StatusOr<std::optional<Foundation>> pledge = pledge_file_->Load();
+  if (!pledge.ok()) return pledge.status();
+
+  Bootstrapper::Options founding;
+  founding.datacenter = options_.datacenter;
+  founding.self = options_.node_id;
+  founding.expect = static_cast<size_t>(options_.bootstrap_expect);
+  founding.connect = &ConnectTo;
+  founding.has_state = [this] {
+    const raft::NodeStatus status = node_->status();
+    return status.term > raft::Term{0} || status.last_index > raft::Index{0};
+  };
+  founding.found = [this](const std::vector<std::string>& voters,
+                          std::function<void(absl::Status)> done) {
+    std::vector<raft::Member> members;
+    for (const std::string& id : voters) members.push_back({raft::ServerId{id}});
+    node_->Bootstrap(raft::Configuration(std::move(members)), std::move(done));
+  };
+  bootstrapper_ = std::make_unique<Bootstrapper>(std::move(founding), *pledge,
+                                                 pledge_file_.get(), lan_, logger_);
+
+  LeaderDuties::Options duties;
+  duties.begun = [this] { news_.duties_begun(); };
+  duties.node_name = options_.node_name;
+  duties.datacenter = options_.datacenter;
+  duties.cluster_id = [file = pledge_file_.get()]() -> std::string {
+    const auto founded = file->Load();
+    return founded.ok() && founded->has_value() ? (*founded)->cluster_id() : base::MakeUuid();
+  };
+  duties_ = std::make_unique<LeaderDuties>(std::move(duties), lan_, consensus_.get(),
+                                           &state_->source(), logger_);
+  return absl::OkStatus();
+}
+
+grpc::Service* Server::service() { return transport_->service(); }
+
+void Server::Start(News news) {
+  news_ = std::move(news);
+  started_ = true;
+  MembersChanged();
   consensus_->SetNode(node_.get());
+  name_watch_ = std::make_shared<NameWatch>(&state_->source(), [this](const std::string& id) {
+    transport_->PeersChanged();
+    news_.cluster_named(id);
+  });
+  name_watch_->Look();
   node_->Start();
+  bootstrapper_->Start();
 }
 
 void Server::RoleChanged() {
@@ -103,7 +200,32 @@ void Server::RoleChanged() {
   } else {
     duties_->Follow();
   }
-  leader_changed_();
+  TellOfLeader();
+  news_.leader_changed();
+}
+
+// The leader says so of itself when its duties begin.
+void Server::TellOfLeader() {
+  const std::string id = node_->leader().id.value;
+  if (id == told_leader_) return;
+  told_leader_ = id;
+  if (id.empty() || id == options_.node_id) return;
+  const auto known = servers();
+  const ServerMember* const leader = FindServer(*known, id);
+  logger_->Info("consul",
+                base::StrCat("New leader elected: ", leader == nullptr ? id : leader->name));
+}
+
+std::shared_ptr<const std::vector<ServerMember>> Server::servers() const {
+  base::MutexLock lock(&mutex_);
+  return servers_;
+}
+
+std::string Server::AddressOf(const std::string& id) const {
+  if (id == options_.node_id) return options_.address;
+  const auto known = servers();
+  const ServerMember* const server = FindServer(*known, id);
+  return server == nullptr ? std::string() : server->address;
 }
 
 std::string Server::cluster_id() const {
@@ -111,19 +233,39 @@ std::string Server::cluster_id() const {
   return static_cast<const state::Version&>(*newest).cluster_id(nullptr);
 }
 
-void Server::MembersChanged() { duties_->MembersChanged(); }
-
-void Server::MemberReaped(std::string name, std::string generation) {
-  duties_->MemberReaped(std::move(name), std::move(generation));
+void Server::MembersChanged() {
+  if (!started_) return;
+  auto now = std::make_shared<const std::vector<ServerMember>>(
+      ServerMembers(*lan_->members(), options_.datacenter));
+  bool moved = false;
+  {
+    base::MutexLock lock(&mutex_);
+    moved = *servers_ != *now;
+    if (moved) servers_ = std::move(now);
+  }
+  if (moved) {
+    transport_->PeersChanged();
+    bootstrapper_->MembersChanged();
+  }
+  duties_->MembersChanged();
 }
 
-void Server::StopDuties() { duties_->Stop(); }
+void Server::MemberReaped(std::string name, std::string generation) {
+  if (started_) duties_->MemberReaped(std::move(name), std::move(generation));
+}
+
+void Server::StopDuties() {
+  if (duties_ != nullptr) duties_->Stop();
+}
 
 void Server::Stop() {
-  duties_->AskToStop();
+  if (duties_ != nullptr) duties_->AskToStop();
+  if (bootstrapper_ != nullptr) bootstrapper_->Stop();
   // A duty that waits for its write is answered when the node stops, if not before.
   if (node_ != nullptr) node_->Stop();
-  duties_->Stop();
+  if (transport_ != nullptr) transport_->Stop();
+  if (name_watch_ != nullptr) name_watch_->Stop();
+  StopDuties();
 }
 
 rpc::Consensus* Server::consensus() { return consensus_.get(); }
@@ -139,8 +281,9 @@ std::vector<std::string> Server::peers() const {
   if (node_ == nullptr) return peers;
   const raft::PlacedConfiguration placed = node_->configuration();
   for (const raft::Member& member : placed.configuration.members()) {
-    // The addresses of others come from gossip; alone there is only one.
-    if (member.id.value == options_.node_id) peers.push_back(options_.address);
+    std::string address = AddressOf(member.id.value);
+    // One that nobody has heard of has no address.
+    if (!address.empty()) peers.push_back(std::move(address));
   }
   return peers;
 }

@@ -17,17 +17,29 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/log.h"
+#include "services/base/mutex.h"
 #include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
+#include "services/server/server_members.h"
 #include "services/state/version_source.h"
+
+namespace grpc {
+class Service;
+}  // namespace grpc
 
 namespace consul::raft {
 class Node;
 }  // namespace consul::raft
 
+namespace consul::transport {
+class GrpcTransport;
+}  // namespace consul::transport
+
 namespace consul::server {
 
+class Bootstrapper;
 class LeaderDuties;
+class PledgeFile;
 class RaftConsensus;
 class ReplicatedState;
 
@@ -42,6 +54,8 @@ class Server {
     // `ip:port` of the server port, as others are told.
     std::string address;
     bool bootstrap = false;
+    // How many servers found the cluster with this one among them; 0: it founds none with others.
+    int bootstrap_expect = 0;
     int raft_multiplier = 1;
     // 0: as raft::SnapshotOptions has it.
     uint64_t raft_snapshot_threshold = 0;
@@ -55,14 +69,21 @@ class Server {
 
   // Recovers what is on disk. Errors: as raft::Node::Open.
   absl::Status Open();
-  // Takes part. `leader_changed` is told on a thread of consensus, and must be short;
-  // `duties_begun` on the leader's thread, when this server leads and the members are in the
-  // catalog.
-  // REQUIRES: Open has succeeded.
-  void Start(std::function<void()> leader_changed, std::function<void()> duties_begun);
+  // What the server port has to serve besides: how other servers reach this one's consensus. Lives
+  // as long as this. REQUIRES: Open has succeeded.
+  grpc::Service* service();
 
-  // Of the state as it is now; empty while nobody has named the cluster.
-  std::string cluster_id() const;
+  struct News {
+    // Another server leads, or none. On a thread of consensus; must be short.
+    std::function<void()> leader_changed;
+    // This server leads, and the members are in the catalog. On the leader's thread.
+    std::function<void()> duties_begun;
+    // The cluster's id is known. At once or on the apply thread; must be short.
+    std::function<void(const std::string& id)> cluster_named;
+  };
+  // Takes part. REQUIRES: Open has succeeded.
+  void Start(News news);
+
   // The pool has changed, or has forgotten a member; of use to a leader only.
   void MembersChanged();
   void MemberReaped(std::string name, std::string generation);
@@ -71,6 +92,9 @@ class Server {
   void StopDuties();
   // Ends; what waits is answered with an error. Idempotent.
   void Stop();
+
+  // Founding with others. REQUIRES: Open has succeeded.
+  Bootstrapper* bootstrapper() { return bootstrapper_.get(); }
 
   rpc::Consensus* consensus();
   rpc::Consensus::View view() const;
@@ -84,15 +108,35 @@ class Server {
   std::map<std::string, std::string> RaftStats() const;
 
  private:
+  class NameWatch;
+
+  absl::Status OpenNode();
+  absl::Status OpenFounding();
   void RoleChanged();
+  void TellOfLeader();
+  // `ip:port` of a server; empty where the pool does not know it.
+  std::string AddressOf(const std::string& id) const;
+  std::shared_ptr<const std::vector<ServerMember>> servers() const;
+  // Of the state as it is now; empty while nobody has named the cluster.
+  std::string cluster_id() const;
 
   const Options options_;
+  const gossip::MemberList* const lan_;
   base::Logger* const logger_;
-  std::function<void()> leader_changed_;
-  std::function<void()> duties_begun_;
+  News news_;
+  bool started_ = false;
+  std::string told_leader_;  // of the raft thread
+
+  mutable base::Mutex mutex_;
+  std::shared_ptr<const std::vector<ServerMember>> servers_ GUARDED_BY(mutex_);
+
   const std::unique_ptr<ReplicatedState> state_;
   const std::unique_ptr<RaftConsensus> consensus_;
-  const std::unique_ptr<LeaderDuties> duties_;
+  std::unique_ptr<LeaderDuties> duties_;
+  std::unique_ptr<PledgeFile> pledge_file_;
+  std::unique_ptr<Bootstrapper> bootstrapper_;
+  std::shared_ptr<NameWatch> name_watch_;
+  std::unique_ptr<transport::GrpcTransport> transport_;
   std::unique_ptr<raft::Node> node_;
 };
 
