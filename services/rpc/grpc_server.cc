@@ -98,6 +98,7 @@ class GrpcServer::Impl {
     }
     Configure(&builder);
     for (const auto& service : services_) builder.RegisterService(service.get());
+    for (grpc::Service* const service : options_.services) builder.RegisterService(service);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return WhyNot();
     for (const std::string& name : names_) {

@@ -21,6 +21,10 @@
 #include "services/rpc/backend.h"
 #include "services/rpc/method.h"
 
+namespace grpc {
+class Service;
+}  // namespace grpc
+
 namespace consul::rpc {
 
 class GrpcServer {
@@ -45,6 +49,8 @@ class GrpcServer {
     // "127.0.0.1:8400", "[::1]:8400" or "unix:///path"; port 0 takes a free one.
     std::vector<std::string> addresses;
     Limits limits = {};
+    // Served beside the tables' services; they outlive the server.
+    std::vector<grpc::Service*> services = {};
   };
 
   // The tables and `backend` outlive the server.

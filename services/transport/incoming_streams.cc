@@ -1,0 +1,199 @@
+#include "services/transport/incoming_streams.h"
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <optional>
+#include <vector>
+
+#include "services/base/check.h"
+#include "services/base/strings.h"
+
+namespace consul::transport {
+namespace {
+
+using grpc::ByteBuffer;
+
+// Statuses of this folder carry no details.
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      std::string(status.message()));
+}
+
+}  // namespace
+
+class IncomingStreams::Stream final : public grpc::ServerReadReactor<ByteBuffer> {
+ public:
+  Stream(IncomingStreams* streams, grpc::CallbackServerContext* context)
+      : streams_(streams), context_(context), remote_(context->peer()) {
+    if (!streams_->Add(this)) {
+      counted_ = false;
+      Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "this server is stopping"));
+      return;
+    }
+    StartRead(&request_);
+  }
+
+  const std::optional<Hello>& hello() const { return hello_; }
+  // Where it comes from, as gRPC says it.
+  const std::string& remote() const { return remote_; }
+  // Ends soon. REQUIRES: the caller keeps it from being removed.
+  void Cancel() { context_->TryCancel(); }
+
+ private:
+  void OnReadDone(bool ok) override {
+    absl::Status status = absl::OkStatus();
+    if (ok) {
+      status = hello_.has_value() ? TakeBatch() : TakeHello();
+      if (status.ok()) return StartRead(&request_);
+    }
+    streams_->Ended(this);
+    Finish(ToGrpc(status));
+  }
+
+  absl::Status TakeHello() {
+    absl::StatusOr<Hello> hello = DecodeHello(request_);
+    request_.Clear();
+    if (!hello.ok()) return hello.status();
+    const absl::Status accepted = streams_->Accept(this, *hello);
+    if (accepted.ok()) hello_ = *std::move(hello);
+    return accepted;
+  }
+
+  absl::Status TakeBatch() {
+    absl::StatusOr<std::vector<raft::Message>> batch =
+        DecodeBatch(request_, hello_->from, hello_->to);
+    request_.Clear();
+    if (!batch.ok()) return batch.status();
+    for (raft::Message& message : *batch) streams_->options_->receive(std::move(message));
+    return absl::OkStatus();
+  }
+
+  void OnDone() override {
+    if (counted_) streams_->Remove(this);
+    delete this;
+  }
+
+  IncomingStreams* const streams_;
+  grpc::CallbackServerContext* const context_;
+  const std::string remote_;
+  bool counted_ = true;
+  std::optional<Hello> hello_;  // once it is accepted
+  ByteBuffer request_;
+};
+
+class IncomingStreams::Service final : public grpc::Service {
+ public:
+  explicit Service(IncomingStreams* streams) {
+    using grpc::internal::RpcMethod;
+    AddMethod(new grpc::internal::RpcServiceMethod(kSendPath, RpcMethod::CLIENT_STREAMING, nullptr));
+    MarkMethodRawCallback(
+        0, new grpc::internal::CallbackClientStreamingHandler<ByteBuffer, ByteBuffer>(
+               [streams](grpc::CallbackServerContext* context, ByteBuffer* response) {
+                 const grpc::Slice empty;  // of SendResponse, which has no fields
+                 *response = ByteBuffer(&empty, 1);
+                 return new Stream(streams, context);
+               }));
+  }
+};
+
+IncomingStreams::IncomingStreams(std::shared_ptr<const TransportOptions> options,
+                                 std::shared_ptr<RefusalLog> refusals,
+                                 std::function<void(const raft::ServerId&)> peer_spoke)
+    : options_(std::move(options)),
+      refusals_(std::move(refusals)),
+      peer_spoke_(std::move(peer_spoke)),
+      service_(std::make_unique<Service>(this)) {}
+
+IncomingStreams::~IncomingStreams() { CONSUL_CHECK(streams_.empty()); }
+
+grpc::Service* IncomingStreams::service() { return service_.get(); }
+
+bool IncomingStreams::Add(Stream* stream) {
+  base::MutexLock lock(&mutex_);
+  if (stopped_) return false;
+  streams_.insert(stream);
+  return true;
+}
+
+void IncomingStreams::Remove(Stream* stream) {
+  base::MutexLock lock(&mutex_);
+  streams_.erase(stream);
+  if (streams_.empty()) none_.SignalAll();
+}
+
+absl::Status IncomingStreams::Compare(const Hello& hello, const std::string& ours) const {
+  if (hello.to != options_->self) {
+    return absl::FailedPreconditionError(
+        base::StrCat("this is server ", options_->self.value, ", not ", hello.to.value));
+  }
+  if (hello.from == options_->self) {
+    return absl::FailedPreconditionError(
+        base::StrCat("a server of this one's node id: ", hello.from.value));
+  }
+  if (hello.datacenter != options_->datacenter) {
+    return absl::FailedPreconditionError(base::StrCat("this is datacenter ", options_->datacenter,
+                                                      ", not ", hello.datacenter));
+  }
+  if (!ours.empty() && !hello.cluster_id.empty() && ours != hello.cluster_id) {
+    return absl::FailedPreconditionError(
+        base::StrCat("this is a server of cluster ", ours, ", not ", hello.cluster_id));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
+  const std::string ours = options_->cluster_id();
+  const absl::Status same = Compare(hello, ours);
+  if (!same.ok()) {
+    const std::string text(same.message());
+    if (refusals_->IsNew(hello.from, text)) {
+      options_->logger->Warn(kLogComponent,
+                             base::StrCat("refused server ", hello.from.value, ": address=",
+                                          stream->remote(), " error=", text));
+    }
+    return same;
+  }
+  {
+    base::MutexLock lock(&mutex_);
+    Current& current = current_[Key{hello.from, hello.lane}];
+    // The peer has given the old one up.
+    if (current.stream != nullptr) current.stream->Cancel();
+    current = Current{stream, ours};
+  }
+  peer_spoke_(hello.from);
+  return absl::OkStatus();
+}
+
+void IncomingStreams::Ended(Stream* stream) {
+  if (!stream->hello().has_value()) return;
+  {
+    base::MutexLock lock(&mutex_);
+    const auto found = current_.find(Key{stream->hello()->from, stream->hello()->lane});
+    if (found == current_.end() || found->second.stream != stream) return;
+    current_.erase(found);
+    if (stopped_) return;
+  }
+  options_->stream_broken(stream->hello()->from);
+}
+
+void IncomingStreams::SetClusterId(const std::string& cluster_id) {
+  base::MutexLock lock(&mutex_);
+  std::erase_if(current_, [&cluster_id](const auto& item) {
+    const Current& current = item.second;
+    if (current.cluster_id == cluster_id) return false;
+    current.stream->Cancel();
+    return true;
+  });
+}
+
+void IncomingStreams::Stop() {
+  base::MutexLock lock(&mutex_);
+  stopped_ = true;
+  for (Stream* const stream : streams_) stream->Cancel();
+  while (!streams_.empty()) none_.Wait(&mutex_);
+}
+
+}  // namespace consul::transport

@@ -1,0 +1,274 @@
+#include "services/transport/outgoing_lane.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/base/strings.h"
+#include "services/rpc/open_channel.h"
+#include "services/transport/message_codec.h"
+
+namespace consul::transport {
+namespace {
+
+// A peer that is cut off without a word is found out within the two together. The server port takes
+// a ping each 10 s: two seconds more, for they may come closer together than they were sent.
+constexpr std::chrono::milliseconds kKeepalive{12'000};
+constexpr std::chrono::milliseconds kKeepaliveTimeout{3'000};
+// A reply is empty.
+constexpr size_t kReplyBytesMax = 64 << 10;
+
+// Whether the peer itself has ended the stream because of what this server is or says.
+bool IsRefusal(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+// A call of gRPC's, from its start to its last word.
+class OutgoingLane::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer,
+                                                                  grpc::ByteBuffer> {
+ public:
+  Stream(std::shared_ptr<OutgoingLane> lane, std::shared_ptr<grpc::Channel> channel)
+      : lane_(std::move(lane)), stub_(std::move(channel)) {}
+
+  void Start(grpc::ByteBuffer hello) {
+    request_.Swap(&hello);
+    stub_.PrepareBidiStreamingCall(&context_, kSendPath, grpc::StubOptions(), this);
+    AddHold();  // writes begin on any thread
+    StartRead(&reply_);
+    StartWrite(&request_);
+    StartCall();
+  }
+
+  // REQUIRES: nothing is being written, and the hold is there.
+  void Write(const std::vector<raft::Message>& batch) {
+    grpc::ByteBuffer request = EncodeBatch(batch);
+    request_.Swap(&request);
+    StartWrite(&request_);
+  }
+
+  void Cancel() { context_.TryCancel(); }
+
+  const Clock::time_point started = Clock::now();
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (ok) return StartRead(&reply_);
+    lane_->Ended(this);
+  }
+  void OnWriteDone(bool ok) override { lane_->Written(this, ok); }
+  void OnDone(const grpc::Status& status) override {
+    const std::shared_ptr<OutgoingLane> lane = std::move(lane_);
+    const std::shared_ptr<StreamCount> count = lane->count_;
+    lane->Over(this, status);
+    delete this;
+    count->Remove();
+  }
+
+  std::shared_ptr<OutgoingLane> lane_;
+  grpc::GenericStub stub_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer reply_;
+};
+
+OutgoingLane::OutgoingLane(std::shared_ptr<const TransportOptions> options,
+                           std::shared_ptr<StreamCount> count,
+                           std::shared_ptr<RefusalLog> refusals, raft::ServerId peer,
+                           raft::Lane lane)
+    : options_(std::move(options)),
+      count_(std::move(count)),
+      refusals_(std::move(refusals)),
+      peer_(std::move(peer)),
+      lane_(lane) {}
+
+OutgoingLane::~OutgoingLane() { CONSUL_CHECK(stream_ == nullptr); }
+
+size_t OutgoingLane::bytes_max() const {
+  return lane_ == raft::Lane::kControl ? options_->limits.control_bytes_max
+                                       : options_->limits.data_bytes_max;
+}
+
+void OutgoingLane::Send(raft::Message message) {
+  const size_t bytes = MessageBytes(message);
+  if (bytes > kMessageBytesMax) {
+    options_->logger->Error(
+        kLogComponent, base::StrCat("a message of ", bytes, " bytes to server ", peer_.value,
+                                    " is dropped: ", kMessageBytesMax, " bytes at most"));
+    return;
+  }
+  Stream* stream = nullptr;
+  std::vector<raft::Message> batch;
+  {
+    base::MutexLock lock(&mutex_);
+    if (dropped_ || queued_bytes_ + bytes > bytes_max()) return;
+    if (state_ == State::kNone && Clock::now() < retry_at_) return;
+    queued_bytes_ += bytes;
+    queue_.push_back({std::move(message), bytes});
+    switch (state_) {
+      case State::kDialling:
+      case State::kWriting:
+      case State::kBroken:
+        return;
+      case State::kNone:
+        state_ = State::kDialling;
+        break;
+      case State::kIdle:
+        state_ = State::kWriting;
+        stream = stream_;
+        batch = TakeBatchLocked();
+        break;
+    }
+  }
+  if (stream == nullptr) return Dial();
+  stream->Write(batch);
+}
+
+void OutgoingLane::PeerSpoke() {
+  base::MutexLock lock(&mutex_);
+  if (state_ != State::kNone && state_ != State::kDialling) return;
+  retry_at_ = {};
+  if (channel_ != nullptr) grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
+}
+
+bool OutgoingLane::WouldDial(const std::string& address, const std::string& cluster_id) {
+  base::MutexLock lock(&mutex_);
+  return channel_ == nullptr || (address_ == address && cluster_id_ == cluster_id);
+}
+
+void OutgoingLane::Drop() {
+  base::MutexLock lock(&mutex_);
+  dropped_ = true;
+  queue_.clear();
+  queued_bytes_ = 0;
+  if (stream_ != nullptr) stream_->Cancel();
+}
+
+void OutgoingLane::Dial() {
+  const std::string address = options_->address_of(peer_);
+  std::string cluster_id = options_->cluster_id();
+  grpc::ByteBuffer hello =
+      EncodeHello({cluster_id, options_->datacenter, options_->self, peer_, lane_});
+  Stream* stream = nullptr;
+  {
+    base::MutexLock lock(&mutex_);
+    if (address.empty() || dropped_) return GiveUpLocked(kRetryPause);
+    if (channel_ == nullptr || address != address_) {
+      address_ = address;
+      channel_ = ChannelTo(address);
+    }
+    cluster_id_ = std::move(cluster_id);
+    count_->Add();
+    stream_ = stream = new Stream(shared_from_this(), channel_);
+    state_ = State::kWriting;
+  }
+  // Nobody ends it while it counts as writing.
+  stream->Start(std::move(hello));
+}
+
+std::shared_ptr<grpc::Channel> OutgoingLane::ChannelTo(const std::string& address) {
+  rpc::ChannelSettings settings;
+  settings.reply_bytes_max = kReplyBytesMax;
+  settings.keepalive = kKeepalive;
+  settings.keepalive_timeout = kKeepaliveTimeout;
+  return rpc::OpenChannel(address, settings);
+}
+
+void OutgoingLane::GiveUpLocked(std::chrono::milliseconds pause) {
+  state_ = State::kNone;
+  queue_.clear();
+  queued_bytes_ = 0;
+  retry_at_ = Clock::now() + pause;
+}
+
+// As much as makes one request. REQUIRES: something waits.
+std::vector<raft::Message> OutgoingLane::TakeBatchLocked() {
+  std::vector<raft::Message> batch;
+  size_t bytes = 0;
+  while (!queue_.empty() && batch.size() < kBatchMessagesMax) {
+    Queued& next = queue_.front();
+    if (!batch.empty() && bytes + next.bytes > kBatchBytesMax) break;
+    bytes += next.bytes;
+    batch.push_back(std::move(next.message));
+    queue_.pop_front();
+  }
+  queued_bytes_ -= bytes;
+  return batch;
+}
+
+void OutgoingLane::Written(Stream* stream, bool ok) {
+  std::vector<raft::Message> batch;
+  {
+    base::MutexLock lock(&mutex_);
+    CONSUL_CHECK(stream == stream_);
+    if (!ok || state_ == State::kBroken) {
+      state_ = State::kBroken;
+      stream->RemoveHold();
+      return;
+    }
+    if (queue_.empty()) {
+      state_ = State::kIdle;
+      return;
+    }
+    batch = TakeBatchLocked();
+  }
+  stream->Write(batch);
+}
+
+void OutgoingLane::Ended(Stream* stream) {
+  base::MutexLock lock(&mutex_);
+  CONSUL_CHECK(stream == stream_);
+  const State before = std::exchange(state_, State::kBroken);
+  // While a request is written, its end is still to come and removes the hold.
+  if (before == State::kIdle) stream->RemoveHold();
+}
+
+void OutgoingLane::Over(Stream* stream, const grpc::Status& status) {
+  std::string address;
+  bool log = false;
+  bool dial = false;
+  {
+    base::MutexLock lock(&mutex_);
+    CONSUL_CHECK(stream == stream_);
+    stream_ = nullptr;
+    state_ = State::kNone;
+    address = address_;
+    log = !dropped_ && logged_ != status.error_message();
+    if (log) logged_ = status.error_message();
+    const bool early = Clock::now() - stream->started < kRetryPause;
+    if (dropped_ || IsRefusal(status) || early) {
+      GiveUpLocked(IsRefusal(status) ? kRefusedPause : kRetryPause);
+    } else if (!queue_.empty()) {
+      state_ = State::kDialling;
+      dial = true;
+    }
+  }
+  if (log) LogOver(status, address);
+  if (dial) Dial();
+}
+
+void OutgoingLane::LogOver(const grpc::Status& status, const std::string& address) {
+  const std::string error = base::StrCat("address=", address, " error=", status.error_message());
+  if (!IsRefusal(status)) {
+    options_->logger->Warn(kLogComponent,
+                           base::StrCat("no connection to server ", peer_.value,
+                                        ": lane=", LaneName(lane_), " ", error));
+  } else if (refusals_->IsNew(peer_, error)) {
+    options_->logger->Warn(kLogComponent,
+                           base::StrCat("refused by server ", peer_.value, ": ", error));
+  }
+}
+
+}  // namespace consul::transport
