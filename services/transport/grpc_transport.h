@@ -1,9 +1,9 @@
 // services/transport/grpc_transport.h
 //
-// How servers reach each other: raft::Transport over gRPC on the server port. This server dials each
-// peer twice, once for each lane, and sends on the streams that it dialled; what it receives comes on
-// the streams that the others dialled, through service(). Loses what it cannot send, as raft allows,
-// and never a message that fits while the connection holds.
+// How servers reach each other: raft::Transport over gRPC on the server port. This server dials
+// each peer twice, once for each lane, and sends on the streams that it dialled; what it receives
+// comes on the streams that the others dialled, through service(). Loses what it cannot send, as
+// raft allows, and never a message that fits while the connection holds.
 //
 // Threads: Send on raft's; the rest from any. What it calls is said with Options.
 // Background: services/transport/README.md.
@@ -41,12 +41,13 @@ class GrpcTransport final : public raft::Transport {
   // For rpc::GrpcServer::Options::services, of the server port.
   grpc::Service* service() { return incoming_.service(); }
 
-  // Queues, and sends what it can without waiting. Dropped: what has no room within the limits, what
-  // is larger than a request may be, and what is for a server that cannot be reached or refuses us.
+  // Queues, and sends what it can without waiting. Dropped: what has no room within the limits,
+  // what is larger than a request may be, and what is for a server that cannot be reached or
+  // refuses us.
   void Send(raft::Message message) override;
 
-  // Addresses of peers, who they are, or the cluster's id may have changed: connections that are not
-  // as they would be made now are dropped, and made anew by the next message.
+  // Addresses of peers, who they are, or the cluster's id may have changed: connections that are
+  // not as they would be made now are dropped, and made anew by the next message.
   void PeersChanged();
 
   // Ends every stream of both directions, and returns when none is left and nothing of Options is

@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "services/transport/test_messages.h"
@@ -28,7 +30,8 @@ std::vector<uint64_t> Rounds(const std::vector<Message>& messages, const std::st
   std::vector<uint64_t> rounds;
   for (const Message& message : messages) {
     const auto* heartbeat = std::get_if<Heartbeat>(&message.body);
-    if (heartbeat != nullptr && message.from.value == from) rounds.push_back(heartbeat->round.value);
+    if (heartbeat == nullptr || message.from.value != from) continue;
+    rounds.push_back(heartbeat->round.value);
   }
   return rounds;
 }
@@ -102,6 +105,171 @@ TEST(GrpcTransportTest, ThreeServersSendToEachOther) {
       if (from != to) EXPECT_EQ(Rounds(received, from->id().value), Count(kCount));
     }
   }
+}
+
+TEST(GrpcTransportTest, ManyAppendsDoNotHoldBackAHeartbeat) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  b.Hold();  // of the data lane alone
+  constexpr uint64_t kAppends = 12;
+  for (uint64_t i = 1; i <= kAppends; ++i) a.Send(b, TestAppend(std::string(1 << 20, 'x'), i));
+  a.Send(b, Heartbeat{Index{0}, Round{1}});
+  const std::vector<Message> first = b.WaitForCount(1);
+  EXPECT_EQ(Rounds(first, "a"), Count(1));
+  b.Release();
+  const std::vector<Message> received = b.WaitForCount(kAppends + 1);
+  for (uint64_t i = 1; i <= kAppends; ++i) {
+    const auto& append = std::get<raft::AppendRequest>(received[i].body);
+    ASSERT_EQ(append.entries.size(), 1u);
+    EXPECT_EQ(append.entries.front().index, Index{i});
+    EXPECT_EQ(append.entries.front().payload_bytes(), size_t{1} << 20);
+  }
+}
+
+TEST(GrpcTransportTest, WhatHasNoRoomIsDropped) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.limits = {.data_bytes_max = 1 << 20, .control_bytes_max = 100}});
+  TestServer b("b", &addresses);
+  b.Hold();
+  constexpr uint64_t kSent = 64;
+  for (uint64_t i = 1; i <= kSent; ++i) a.Send(b, TestAppend(std::string(1 << 20, 'x'), i));
+  // Some are under way in gRPC and the sockets; none waits, for each is larger than may wait.
+  for (uint64_t i = 1; i <= kSent; ++i) a.Send(b, TestAppend(std::string(1000, 'y'), i));
+  b.Release();
+  SendUntilItCame(a, b, 1);
+  EXPECT_LT(b.received_count(), 2 * kSent);
+}
+
+TEST(GrpcTransportTest, AMessageLargerThanARequestIsDroppedAndNamed) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  a.Send(b, TestAppend(std::string(kMessageBytesMax, 'x')));
+  a.WaitForLine("bytes to server b is dropped");
+  // One that is just small enough is taken by the server port.
+  a.Send(b, TestAppend(std::string(kMessageBytesMax - 100, 'x')));
+  const std::vector<Message> received = b.WaitForCount(1);
+  EXPECT_EQ(std::get<raft::AppendRequest>(received.front().body).entries.front().payload_bytes(),
+            kMessageBytesMax - 100);
+}
+
+TEST(GrpcTransportTest, APeerThatComesBackOnItsAddressIsReached) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  auto b = std::make_unique<TestServer>("b", &addresses);
+  SendUntilItCame(a, *b, 1);
+  const std::string address = b->address();
+  b->Kill();
+  b = std::make_unique<TestServer>("b", &addresses, TestServerOptions{.address = address});
+  SendUntilItCame(a, *b, 2);
+}
+
+TEST(GrpcTransportTest, APeerThatComesBackOnAnotherAddressIsReached) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  auto b = std::make_unique<TestServer>("b", &addresses);
+  SendUntilItCame(a, *b, 1);
+  // The old one lives on, as a machine that was cut off: the new address counts.
+  TestServer again("b", &addresses);
+  a.transport().PeersChanged();
+  b->WaitForBroken("a");
+  SendUntilItCame(a, again, 2);
+}
+
+TEST(GrpcTransportTest, AServerWhoseAddressIsNotKnownGetsNothing) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  a.Send(raft::ServerId{"b"}, Heartbeat{Index{0}, Round{1}});
+  TestServer b("b", &addresses);
+  SendUntilItCame(a, b, 2);
+  for (const uint64_t round : Rounds(b.WaitForCount(1), "a")) EXPECT_EQ(round, 2u);
+  addresses.Set("b", "");
+  a.transport().PeersChanged();
+  b.WaitForBroken("a");
+}
+
+TEST(GrpcTransportTest, TheEndOfAPeerIsTold) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  SendUntilItCame(a, b, 1);
+  EXPECT_EQ(b.broken_count(), 0u);
+  a.Kill();
+  b.WaitForBroken("a");
+}
+
+TEST(GrpcTransportTest, AServerOfAnotherClusterIsRefusedAndBothSaySoOnce) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.cluster_id = "ours"});
+  TestServer b("b", &addresses, {.cluster_id = "theirs"});
+  const std::string text = "this is a server of cluster theirs, not ours";
+  a.Send(b, Heartbeat{Index{0}, Round{1}});
+  EXPECT_NE(a.WaitForLine("refused by server b").find(text), std::string::npos);
+  EXPECT_NE(b.WaitForLine("refused server a").find(text), std::string::npos);
+  // A retry is refused in silence: the data lane's first one is such.
+  a.Send(b, TestAppend("x"));
+  // Then they agree, and what is sent arrives.
+  b.SetClusterId("ours");
+  SendUntilItCame(a, b, 2);
+  for (const uint64_t round : Rounds(b.WaitForCount(1), "a")) EXPECT_EQ(round, 2u);
+  EXPECT_EQ(a.CountLines("refused by server b"), 1u);
+  EXPECT_EQ(b.CountLines("refused server a"), 1u);
+}
+
+TEST(GrpcTransportTest, WhoKnowsNoClusterYetIsTakenUntilItDoes) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.cluster_id = ""});
+  TestServer b("b", &addresses, {.cluster_id = "theirs"});
+  SendUntilItCame(a, b, 1);
+  a.SetClusterId("ours");
+  a.Send(b, Heartbeat{Index{0}, Round{2}});
+  a.WaitForLine("refused by server b");
+}
+
+TEST(GrpcTransportTest, AServerOfAnotherDatacenterIsRefused) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.datacenter = "dc1"});
+  TestServer b("b", &addresses, {.datacenter = "dc2"});
+  a.Send(b, Heartbeat{Index{0}, Round{1}});
+  EXPECT_NE(a.WaitForLine("refused by server b").find("this is datacenter dc2, not dc1"),
+            std::string::npos);
+  EXPECT_EQ(b.received_count(), 0u);
+}
+
+TEST(GrpcTransportTest, AnotherServerAtThePeersAddressIsRefused) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer c("c", &addresses);
+  addresses.Set("b", c.address());
+  a.Send(raft::ServerId{"b"}, Heartbeat{Index{0}, Round{1}});
+  EXPECT_NE(a.WaitForLine("refused by server b").find("this is server c, not b"),
+            std::string::npos);
+  EXPECT_EQ(c.received_count(), 0u);
+}
+
+TEST(GrpcTransportTest, StopsUnderLoad) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> senders;
+  for (auto [from, to] : {std::pair{&a, &b}, std::pair{&b, &a}}) {
+    senders.emplace_back([&stop, from, to] {
+      for (uint64_t i = 1; !stop; ++i) {
+        from->Send(*to, TestAppend(std::string(10'000, 'x'), i));
+        from->Send(*to, Heartbeat{Index{0}, Round{i}});
+      }
+    });
+  }
+  b.WaitForCount(1000);
+  a.WaitForCount(1000);
+  a.Stop();
+  b.Stop();
+  const size_t count = a.received_count();
+  stop = true;
+  for (std::thread& sender : senders) sender.join();
+  EXPECT_EQ(a.received_count(), count);
 }
 
 }  // namespace

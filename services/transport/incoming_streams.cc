@@ -88,7 +88,8 @@ class IncomingStreams::Service final : public grpc::Service {
  public:
   explicit Service(IncomingStreams* streams) {
     using grpc::internal::RpcMethod;
-    AddMethod(new grpc::internal::RpcServiceMethod(kSendPath, RpcMethod::CLIENT_STREAMING, nullptr));
+    AddMethod(
+        new grpc::internal::RpcServiceMethod(kSendPath, RpcMethod::CLIENT_STREAMING, nullptr));
     MarkMethodRawCallback(
         0, new grpc::internal::CallbackClientStreamingHandler<ByteBuffer, ByteBuffer>(
                [streams](grpc::CallbackServerContext* context, ByteBuffer* response) {

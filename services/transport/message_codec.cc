@@ -19,9 +19,12 @@
 #include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/base/utf8.h"
+#include "services/transport/message_fields.h"
 #include "services/transport/wire.h"
 
 namespace consul::transport {
+
+namespace {
 
 using google::protobuf::internal::WireFormatLite;
 using raft::Buffer;
@@ -29,186 +32,7 @@ using raft::Message;
 using raft::ServerId;
 namespace v1 = internal::raft::v1;
 
-// What a request and a batch are here.
-struct HelloRequest {
-  const Hello& hello;
-};
-struct Batch {
-  std::span<const Message> messages;
-};
-struct BatchRequest {
-  Batch batch;
-};
-
-// ---- Out. Of every kind: its fields, in the order of their numbers. Sizer and Writer find these by
-// the namespace that they are of themselves, so it is no unnamed one.
-
-template <class Out>
-void Put(Out* out, const raft::VoteRequest& vote) {
-  out->Number(v1::VoteRequest::kLastIndexFieldNumber, vote.last_index.value);
-  out->Number(v1::VoteRequest::kLastTermFieldNumber, vote.last_term.value);
-  out->Number(v1::VoteRequest::kPreVoteFieldNumber, vote.pre_vote);
-  out->Number(v1::VoteRequest::kTransferFieldNumber, vote.transfer);
-}
-
-template <class Out>
-void Put(Out* out, const raft::VoteReply& vote) {
-  const auto wait = std::clamp<raft::Duration>(vote.vote_wait, raft::Duration{0}, kVoteWaitMax);
-  out->Number(v1::VoteReply::kPreVoteFieldNumber, vote.pre_vote);
-  out->Number(v1::VoteReply::kGrantedFieldNumber, vote.granted);
-  out->Number(v1::VoteReply::kVoteWaitNanosFieldNumber, static_cast<uint64_t>(wait.count()));
-}
-
-template <class Out>
-void Put(Out* out, const raft::Entry& entry) {
-  out->Number(v1::Entry::kTermFieldNumber, entry.term.value);
-  out->Number(v1::Entry::kIndexFieldNumber, entry.index.value);
-  out->Number(v1::Entry::kKindFieldNumber, static_cast<uint64_t>(entry.kind));
-  if (entry.payload_bytes() > 0) out->Payload(v1::Entry::kPayloadFieldNumber, entry.payload);
-}
-
-template <class Out>
-void Put(Out* out, const raft::AppendRequest& append) {
-  out->Number(v1::AppendRequest::kPrevIndexFieldNumber, append.prev_index.value);
-  out->Number(v1::AppendRequest::kPrevTermFieldNumber, append.prev_term.value);
-  out->Number(v1::AppendRequest::kCommitFieldNumber, append.commit.value);
-  out->Number(v1::AppendRequest::kRoundFieldNumber, append.round.value);
-  for (const raft::Entry& entry : append.entries) {
-    out->Nested(v1::AppendRequest::kEntriesFieldNumber, entry);
-  }
-}
-
-template <class Out>
-void Put(Out* out, const raft::AppendReply& reply) {
-  out->Number(v1::AppendReply::kAcceptedFieldNumber, reply.accepted);
-  out->Number(v1::AppendReply::kMatchFieldNumber, reply.match.value);
-  out->Number(v1::AppendReply::kRefusedFieldNumber, reply.refused.value);
-  out->Number(v1::AppendReply::kHintIndexFieldNumber, reply.hint_index.value);
-  out->Number(v1::AppendReply::kHintTermFieldNumber, reply.hint_term.value);
-  out->Number(v1::AppendReply::kRoundFieldNumber, reply.round.value);
-}
-
-template <class Out>
-void Put(Out* out, const raft::Heartbeat& heartbeat) {
-  out->Number(v1::Heartbeat::kCommitFieldNumber, heartbeat.commit.value);
-  out->Number(v1::Heartbeat::kRoundFieldNumber, heartbeat.round.value);
-}
-
-template <class Out>
-void Put(Out* out, const raft::HeartbeatReply& reply) {
-  out->Number(v1::HeartbeatReply::kRoundFieldNumber, reply.round.value);
-}
-
-template <class Out>
-void Put(Out* out, const raft::SnapshotMeta& meta) {
-  out->Number(v1::SnapshotMeta::kIndexFieldNumber, meta.index.value);
-  out->Number(v1::SnapshotMeta::kTermFieldNumber, meta.term.value);
-  out->Number(v1::SnapshotMeta::kConfigurationIndexFieldNumber, meta.configuration.index.value);
-  out->Text(v1::SnapshotMeta::kConfigurationFieldNumber,
-            meta.configuration.configuration.Encode());
-  out->Text(v1::SnapshotMeta::kIdFieldNumber, meta.id);
-  out->Number(v1::SnapshotMeta::kSizeBytesFieldNumber, meta.size_bytes);
-}
-
-template <class Out>
-void Put(Out* out, const raft::SnapshotChunk& chunk) {
-  out->Nested(v1::SnapshotChunk::kMetaFieldNumber, chunk.meta);
-  out->Number(v1::SnapshotChunk::kOffsetFieldNumber, chunk.offset);
-  out->Payload(v1::SnapshotChunk::kBytesFieldNumber, chunk.bytes);
-  out->Number(v1::SnapshotChunk::kLastFieldNumber, chunk.last);
-}
-
-template <class Out>
-void Put(Out* out, const raft::SnapshotReply& reply) {
-  out->Text(v1::SnapshotReply::kIdFieldNumber, reply.id);
-  out->Number(v1::SnapshotReply::kNextOffsetFieldNumber, reply.next_offset);
-  out->Number(v1::SnapshotReply::kInstalledFieldNumber, reply.installed);
-  out->Number(v1::SnapshotReply::kMatchFieldNumber, reply.match.value);
-}
-
-template <class Out>
-void Put(Out*, const raft::TimeoutNow&) {}
-
-template <class Out>
-void Put(Out* out, const raft::ForwardedProposals& forwarded) {
-  out->Number(v1::ForwardedProposals::kFirstIdFieldNumber, forwarded.first_id);
-  for (const Buffer& command : forwarded.commands) {
-    out->Payload(v1::ForwardedProposals::kCommandsFieldNumber, command);
-  }
-}
-
-template <class Out>
-void Put(Out* out, const raft::ProposalsPlaced& placed) {
-  out->Number(v1::ProposalsPlaced::kFirstIdFieldNumber, placed.first_id);
-  out->Number(v1::ProposalsPlaced::kCountFieldNumber, placed.count);
-  out->Number(v1::ProposalsPlaced::kStatusFieldNumber, static_cast<uint64_t>(placed.status));
-  out->Number(v1::ProposalsPlaced::kFirstFieldNumber, placed.first.value);
-}
-
-template <class Out>
-void Put(Out* out, const raft::ReadIndexRequest& read) {
-  out->Number(v1::ReadIndexRequest::kIdFieldNumber, read.id.value);
-  out->Number(v1::ReadIndexRequest::kModeFieldNumber, read.mode == raft::ReadMode::kLease
-                                                          ? v1::READ_MODE_LEASE
-                                                          : v1::READ_MODE_READ_INDEX);
-}
-
-template <class Out>
-void Put(Out* out, const raft::ReadIndexReply& reply) {
-  out->Number(v1::ReadIndexReply::kIdFieldNumber, reply.id.value);
-  out->Number(v1::ReadIndexReply::kGrantedFieldNumber, reply.granted);
-  out->Number(v1::ReadIndexReply::kIndexFieldNumber, reply.index.value);
-}
-
-// The field of each alternative, in the order of raft::Body.
-constexpr uint32_t kBodyFields[] = {
-    v1::Message::kVoteRequestFieldNumber,     v1::Message::kVoteReplyFieldNumber,
-    v1::Message::kAppendRequestFieldNumber,   v1::Message::kAppendReplyFieldNumber,
-    v1::Message::kHeartbeatFieldNumber,       v1::Message::kHeartbeatReplyFieldNumber,
-    v1::Message::kSnapshotChunkFieldNumber,   v1::Message::kSnapshotReplyFieldNumber,
-    v1::Message::kTimeoutNowFieldNumber,      v1::Message::kForwardedProposalsFieldNumber,
-    v1::Message::kProposalsPlacedFieldNumber, v1::Message::kReadIndexRequestFieldNumber,
-    v1::Message::kReadIndexReplyFieldNumber,
-};
-static_assert(std::size(kBodyFields) == std::variant_size_v<raft::Body>);
-
-template <class Out>
-void Put(Out* out, const Message& message) {
-  out->Number(v1::Message::kTermFieldNumber, message.term.value);
-  std::visit([&](const auto& body) { out->Nested(kBodyFields[message.body.index()], body); },
-             message.body);
-}
-
-template <class Out>
-void Put(Out* out, const Batch& batch) {
-  for (const Message& message : batch.messages) {
-    out->Nested(v1::Batch::kMessagesFieldNumber, message);
-  }
-}
-
-template <class Out>
-void Put(Out* out, const BatchRequest& request) {
-  out->Nested(v1::SendRequest::kBatchFieldNumber, request.batch);
-}
-
-template <class Out>
-void Put(Out* out, const Hello& hello) {
-  out->Text(v1::Hello::kClusterIdFieldNumber, hello.cluster_id);
-  out->Text(v1::Hello::kDatacenterFieldNumber, hello.datacenter);
-  out->Text(v1::Hello::kFromFieldNumber, hello.from.value);
-  out->Text(v1::Hello::kToFieldNumber, hello.to.value);
-  out->Number(v1::Hello::kLaneFieldNumber,
-              hello.lane == raft::Lane::kControl ? v1::LANE_CONTROL : v1::LANE_DATA);
-}
-
-template <class Out>
-void Put(Out* out, const HelloRequest& request) {
-  out->Nested(v1::SendRequest::kHelloFieldNumber, request.hello);
-}
-
-// ---- In. Every function returns false at once when something is not as it must be.
-
-namespace {
+// Every function returns false at once when something is not as it must be.
 
 class Reader : public google::protobuf::io::CodedInputStream {
  public:

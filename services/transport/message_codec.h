@@ -55,8 +55,8 @@ size_t MessageBytes(const raft::Message& message);
 
 // REQUIRES: 1 to kBatchMessagesMax messages.
 grpc::ByteBuffer EncodeBatch(std::span<const raft::Message> messages);
-// The messages, each from and to the ones given. INVALID_ARGUMENT: the bytes are no batch, or hold a
-// message that no server sends, or one of a kind that this program does not know.
+// The messages, each from and to the ones given. INVALID_ARGUMENT: the bytes are no batch, or hold
+// a message that no server sends, or one of a kind that this program does not know.
 absl::StatusOr<std::vector<raft::Message>> DecodeBatch(const grpc::ByteBuffer& bytes,
                                                        const raft::ServerId& from,
                                                        const raft::ServerId& to);

@@ -37,27 +37,29 @@ inline raft::SnapshotMeta TestMeta() {
 }
 
 inline std::vector<raft::Body> EveryBody() {
-  using namespace raft;
-  AppendRequest append = TestAppend("small");
-  append.entries.push_back(TestEntry(10, EntryKind::kCommand, std::string(100'000, 'x')));
-  append.entries.push_back(TestEntry(11, EntryKind::kConfiguration,
+  raft::AppendRequest append = TestAppend("small");
+  append.entries.push_back(TestEntry(10, raft::EntryKind::kCommand, std::string(100'000, 'x')));
+  append.entries.push_back(TestEntry(11, raft::EntryKind::kConfiguration,
                                      TestMeta().configuration.configuration.Encode()));
-  append.entries.push_back({Term{7}, Index{12}, EntryKind::kNoOp, nullptr});
-  append.entries.push_back(TestEntry(13, EntryKind::kCommand, std::string("\0\xff", 2)));
+  append.entries.push_back({raft::Term{7}, raft::Index{12}, raft::EntryKind::kNoOp, nullptr});
+  append.entries.push_back(TestEntry(13, raft::EntryKind::kCommand, std::string("\0\xff", 2)));
   return {
-      VoteRequest{Index{3}, Term{2}, true, true},
-      VoteReply{true, true, std::chrono::milliseconds(123)},
+      raft::VoteRequest{raft::Index{3}, raft::Term{2}, true, true},
+      raft::VoteReply{true, true, std::chrono::milliseconds(123)},
       append,
-      AppendReply{true, Index{1}, Index{2}, Index{3}, Term{4}, Round{5}},
-      Heartbeat{Index{kNumberMax}, Round{7}},
-      HeartbeatReply{Round{8}},
-      SnapshotChunk{TestMeta(), 4096, MakeBuffer(std::string(5000, 'y')), true},
-      SnapshotReply{"90-3-abc", 77, true, Index{88}},
-      TimeoutNow{},
-      ForwardedProposals{5, {MakeBuffer("one"), MakeBuffer(""), MakeBuffer(std::string(9000, 'z'))}},
-      ProposalsPlaced{5, 3, ForwardStatus::kDiskFull, Index{44}},
-      ReadIndexRequest{ReadId{~uint64_t{0}}, ReadMode::kLease},
-      ReadIndexReply{ReadId{6}, true, Index{55}},
+      raft::AppendReply{true, raft::Index{1}, raft::Index{2}, raft::Index{3}, raft::Term{4},
+                        raft::Round{5}},
+      raft::Heartbeat{raft::Index{kNumberMax}, raft::Round{7}},
+      raft::HeartbeatReply{raft::Round{8}},
+      raft::SnapshotChunk{TestMeta(), 4096, raft::MakeBuffer(std::string(5000, 'y')), true},
+      raft::SnapshotReply{"90-3-abc", 77, true, raft::Index{88}},
+      raft::TimeoutNow{},
+      raft::ForwardedProposals{5,
+                               {raft::MakeBuffer("one"), raft::MakeBuffer(""),
+                                raft::MakeBuffer(std::string(9000, 'z'))}},
+      raft::ProposalsPlaced{5, 3, raft::ForwardStatus::kDiskFull, raft::Index{44}},
+      raft::ReadIndexRequest{raft::ReadId{~uint64_t{0}}, raft::ReadMode::kLease},
+      raft::ReadIndexReply{raft::ReadId{6}, true, raft::Index{55}},
   };
 }
 

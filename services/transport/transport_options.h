@@ -21,7 +21,7 @@ namespace consul::transport {
 // Of one batch, unless a single message is larger: what a heartbeat's stream and a slow network do
 // not make wait for long.
 inline constexpr size_t kBatchBytesMax = 1 << 20;
-// Of one message: what a server port takes as one request (rpc::GrpcServer::Limits), less the frame.
+// Of one message: what a server port takes as one request (rpc::GrpcServer::Limits), less a frame.
 // Raft's own limit for entries is a quarter of it.
 inline constexpr size_t kMessageBytesMax = (4 << 20) - 4096;
 // A stream that ended so early was never of use: its peer is not tried again for as long.

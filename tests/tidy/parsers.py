@@ -65,6 +65,7 @@ PARSERS = {
     "services/server/reconcile.cc": "reconcile_fuzz",
     "services/state/fsm.cc": "fsm_command_fuzz",
     "services/state/snapshot.cc": "snapshot_fuzz",
+    "services/transport/message_codec.cc": "raft_message_fuzz",
 }
 EXCUSED = {
     "cli/faces.cc": "the address is one that the command line or the configuration took",

@@ -157,7 +157,7 @@ SAMPLES = {
     "grpc_stays_low": (
         [
             ("services/rpc/x.cc", "#include <grpcpp/grpcpp.h>\n"),
-            ("services/raft/grpc_transport.cc", "#include <grpcpp/grpcpp.h>\n"),
+            ("services/transport/grpc_transport.cc", "#include <grpcpp/grpcpp.h>\n"),
             ("cli/client.cc", '#include "consul/a/v1/a.grpc.pb.h"\n'),
         ],
         [
