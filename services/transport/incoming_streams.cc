@@ -164,6 +164,8 @@ absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
     if (current.stream != nullptr) current.stream->Cancel();
     current = Current{stream, ours};
   }
+  // The id may have become known since it was compared.
+  if (const std::string now = options_->cluster_id(); now != ours) SetClusterId(now);
   peer_spoke_(hello.from);
   return absl::OkStatus();
 }

@@ -145,7 +145,9 @@ void OutgoingLane::PeerSpoke() {
 
 bool OutgoingLane::WouldDial(const std::string& address, const std::string& cluster_id) {
   base::MutexLock lock(&mutex_);
-  return channel_ == nullptr || (address_ == address && cluster_id_ == cluster_id);
+  // What a thread that dials has asked for may be old by now.
+  if (channel_ == nullptr && state_ == State::kNone) return true;
+  return address_ == address && cluster_id_ == cluster_id;
 }
 
 void OutgoingLane::Drop() {
