@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -42,6 +43,8 @@ class Reader : public google::protobuf::io::CodedInputStream {
 bool Read(Reader* in, uint64_t* value, uint64_t max = kNumberMax) {
   return in->ReadVarint64(value) && *value <= max;
 }
+// Chosen and understood by its sender alone.
+bool Read(Reader* in, raft::ReadId* id) { return Read(in, &id->value, UINT64_MAX); }
 bool Read(Reader* in, bool* value) {
   uint64_t number = 0;
   if (!Read(in, &number, 1)) return false;
@@ -286,7 +289,7 @@ bool Field(Reader* in, uint32_t tag, raft::ProposalsPlaced* placed) {
 
 bool Field(Reader* in, uint32_t tag, raft::ReadIndexRequest* read) {
   switch (tag) {
-    case VarintTag(v1::ReadIndexRequest::kIdFieldNumber): return Read(in, &read->id.value);
+    case VarintTag(v1::ReadIndexRequest::kIdFieldNumber): return Read(in, &read->id);
     case VarintTag(v1::ReadIndexRequest::kModeFieldNumber): {
       uint64_t mode = 0;
       if (!Read(in, &mode, v1::READ_MODE_READ_INDEX) || mode == 0) return false;
@@ -300,7 +303,7 @@ bool Field(Reader* in, uint32_t tag, raft::ReadIndexRequest* read) {
 
 bool Field(Reader* in, uint32_t tag, raft::ReadIndexReply* reply) {
   switch (tag) {
-    case VarintTag(v1::ReadIndexReply::kIdFieldNumber): return Read(in, &reply->id.value);
+    case VarintTag(v1::ReadIndexReply::kIdFieldNumber): return Read(in, &reply->id);
     case VarintTag(v1::ReadIndexReply::kGrantedFieldNumber): return Read(in, &reply->granted);
     case VarintTag(v1::ReadIndexReply::kIndexFieldNumber): return Read(in, &reply->index);
     default: return Skip(in, tag);
