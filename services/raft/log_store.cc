@@ -176,6 +176,13 @@ absl::Status LogStore::Reserve(uint64_t records_bytes) {
   return RollFor(records_bytes);
 }
 
+uint64_t LogStore::room() const {
+  const uint64_t state = write_offset_ == kSegmentHeaderBytes ? StateRecordBytes() : 0;
+  const uint64_t used = write_offset_ + kGroupHeaderBytes + state;
+  const uint64_t size = active()->header().size_bytes;
+  return size > used ? size - used : 0;
+}
+
 void LogStore::PrepareAhead() {
   const uint64_t size = active()->header().size_bytes;
   if (!options_.prepare_ahead || preparer_.busy() || !spares_.empty() ||

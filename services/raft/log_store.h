@@ -66,6 +66,9 @@ class LogStore {
   // disk is full; nothing has changed, and a later call may succeed.
   absl::Status Reserve(uint64_t records_bytes);
 
+  // The records that one more group may hold without a new segment.
+  uint64_t room() const;
+
   // What one Persist, or its entries, takes of a group at most.
   static uint64_t RecordsBytes(const Persist& persist);
 

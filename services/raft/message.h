@@ -89,9 +89,9 @@ struct SnapshotReply {
 // Start an election at once: the leader hands over.
 struct TimeoutNow {};
 
-// ---- Between drivers. A server that does not lead serves its callers all the same: it passes their
-// commands on, and asks the leader up to where it has to apply before it may answer a read. Core
-// never sees these four; raft::Node takes them out.
+// ---- Between drivers. A server that does not lead serves its callers all the same: it passes
+// their commands on, and asks the leader up to where it has to apply before it may answer a read.
+// Core never sees these four; raft::Node takes them out.
 
 // Commands for the leader's log, numbered by the sender from `first_id` on without a gap.
 struct ForwardedProposals {

@@ -54,13 +54,13 @@ absl::Status LostStatus() {
 
 NodeImpl::NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNode recovered)
     : options_(std::move(options)),
-      log_(std::move(recovered.log)),
       core_(options_.core, std::move(recovered.restart), BootNow()),
       handed_(core_.snapshot().index),
       told_applied_(handed_),
       forwarder_(handed_, recovered.id_seed),
       barriers_(ReadLimits(options_.core), recovered.id_seed),
-      snapshotter_(options_.snapshots, std::move(recovered.snapshots), &core_, log_.get(), &apply_,
+      disk_(std::move(recovered.log), options_.group_bytes_max, [this] { Wake(); }),
+      snapshotter_(options_.snapshots, std::move(recovered.snapshots), &core_, &disk_, &apply_,
                    {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
                     .wake = [this] { Wake(); }},
                    BootNow()),
@@ -212,7 +212,7 @@ void NodeImpl::Stop() {
   thread_.join();
   apply_.Stop();
   snapshotter_.Stop();
-  if (absl::Status status = log_->Settle(); !status.ok()) Log(LogLevel::kError, status.ToString());
+  if (absl::Status status = disk_.Stop(); !status.ok()) Log(LogLevel::kError, status.ToString());
 }
 
 // On the apply thread.

@@ -122,11 +122,11 @@ struct Applied {
   ApplyResult result;  // what the state machine gave
 };
 
-// FAILED_PRECONDITION: no leader is known, or leadership changed in a way that the command will never
-// be applied: it may be proposed again. RESOURCE_EXHAUSTED: a named limit; UNAVAILABLE: no room on
-// the leader's disk; nothing was proposed. INVALID_ARGUMENT: larger than proposal_bytes_max.
-// UNKNOWN: leadership was lost, or the leader did not answer; the command may yet be applied, or
-// not. CANCELLED: the Node stopped; as UNKNOWN.
+// FAILED_PRECONDITION: no leader is known, or leadership changed in such a way that the command
+// will never be applied: it may be proposed again. RESOURCE_EXHAUSTED: a named limit; UNAVAILABLE:
+// no room on the leader's disk; nothing was proposed. INVALID_ARGUMENT: larger than
+// proposal_bytes_max. UNKNOWN: leadership was lost, or the leader did not answer; the command may
+// yet be applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
 
 // OK: what this server has applied now includes everything that was acknowledged anywhere before
@@ -158,8 +158,8 @@ class Node {
   virtual void Start() = 0;
 
   // Proposes a command, through the leader where this server is not it. `callback` runs exactly
-  // once: on the apply thread when the command was applied here, on the raft thread or in the caller
-  // when it was not. Costs a lock and, when the raft thread sleeps, a wake.
+  // once: on the apply thread when the command was applied here, on the raft thread or in the
+  // caller when it was not. Costs a lock and, when the raft thread sleeps, a wake.
   virtual void Propose(Buffer command, ProposeCallback callback) = 0;
   void Propose(std::string command, ProposeCallback callback) {
     Propose(MakeBuffer(std::move(command)), std::move(callback));
@@ -176,7 +176,8 @@ class Node {
   virtual void StreamBroken(ServerId peer) = 0;
 
   // Gives this server the first configuration of a new cluster; the same on every server that is
-  // given it. FAILED_PRECONDITION: it has raft state already. `done` runs once the entry is durable.
+  // given it. `done` runs once the entry is durable. FAILED_PRECONDITION: it has raft state
+  // already; INVALID_ARGUMENT: no voter is named.
   virtual void Bootstrap(Configuration configuration, ChangeCallback done) = 0;
   // On the leader. `done` runs when the change is committed, or will not be.
   virtual void ChangeMembership(MembershipChange change, ChangeCallback done) = 0;

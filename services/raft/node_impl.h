@@ -27,7 +27,7 @@
 #include "services/base/mutex.h"
 #include "services/raft/apply_thread.h"
 #include "services/raft/core.h"
-#include "services/raft/log_store.h"
+#include "services/raft/log_disk.h"
 #include "services/raft/node.h"
 #include "services/raft/node_recovery.h"
 #include "services/raft/node_view.h"
@@ -133,10 +133,17 @@ class NodeImpl final : public Node {
   void SayFact(const Fact& fact);
   void SayPeers();
   void LeadershipLost();
-  void Load(const LoadRequest& request);
   void HandCommitted(std::vector<Entry> entries);
-  void Persist();
-  void SettleWhenQuiet(Time now);
+  void TakeOrders(Time now);
+  bool TakeDisk();
+  void TakeEvent(LogDisk::Written written);
+  void TakeEvent(LogDisk::Full full);
+  void TakeEvent(LogDisk::Loaded loaded);
+  void TakeEvent(LogDisk::Dropped dropped) { snapshotter_.Dropped(dropped); }
+  void TakeEvent(LogDisk::Failed failed) { Fail(failed.why); }
+  void SendDurable();
+  bool IsOnlyMember() const;
+  void KeepDisk(Time now);
   void Fail(const absl::Status& why);
   void Publish();
   void AnswerAll(Inbox inbox);
@@ -145,16 +152,16 @@ class NodeImpl final : public Node {
   void Deliver(Time now, Message message);
   void Accept(const ServerId& from, ForwardedProposals body);
   void TakeProposals();
-  void ProposeBatch(std::vector<Proposed> batch, uint64_t records_bytes);
+  void ProposeBatch(std::vector<Proposed> batch);
   void ForwardProposals();
   void TakeForwarded();
-  void ProposeForwarded(ForwardedBatch batch);
-  absl::Status MakeRoom(uint64_t records_bytes);
+  void ProposeForwarded(ForwardedBatch batch, const absl::Status& room);
+  std::optional<absl::Status> MakeRoom(uint64_t records_bytes);
   void TakeReads(Time now, std::vector<Read> reads);
   void AskCore(Time now, ReadMode mode, ReadOwner owner);
   void AnswerRead(ReadOwner owner, ReadStatus status, Index index);
-  void TakeOrder(Time now, Order order);
-  void ChangeMembers(Time now, const MembershipChange& change, ChangeCallback done);
+  bool TakeOrder(Time now, Order* order);
+  bool ChangeMembers(Time now, const MembershipChange& change, ChangeCallback* done);
   void AnswerChanges(const std::vector<Entry>& entries);
   void Transfer(Time now, const ServerId& target, ChangeCallback done);
   void AskLeader(Time now);
@@ -163,7 +170,6 @@ class NodeImpl final : public Node {
   void DropWaiters(const absl::Status& why);
 
   const NodeOptions options_;
-  const std::unique_ptr<LogStore> log_;
 
   // Of the raft thread.
   Core core_;
@@ -180,8 +186,15 @@ class NodeImpl final : public Node {
   std::deque<PendingChange> changes_;  // of this leader, not yet committed
   std::vector<ChangeCallback> bootstraps_;
   ChangeCallback transfer_;
-  std::vector<raft::Persist> persists_;  // handed out by core_, not yet durable
-  std::vector<Message> after_persist_;
+  std::deque<Order> orders_;  // taken from the inbox, not yet carried out
+  // Messages that wait for what they promise; ascending.
+  struct DurableMessage {
+    PersistId wait_for;
+    Message message;
+  };
+  std::deque<DurableMessage> after_persist_;
+  PersistId persisted_;
+  bool failed_ = false;  // of the disk: nothing more may be promised
   std::optional<Time> disk_full_retry_;
   std::optional<Time> settle_at_;
   RoleChange role_;
@@ -199,6 +212,7 @@ class NodeImpl final : public Node {
   std::atomic<uint64_t> pending_bytes_{0};
 
   NodeView view_;
+  LogDisk disk_;
   Snapshotter snapshotter_;
   ApplyThread apply_;
   std::thread thread_;

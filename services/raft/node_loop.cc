@@ -26,13 +26,16 @@ void NodeImpl::Run() {
   Inbox inbox;
   while (WaitForWork(&inbox)) {
     const Time now = BootNow();
+    TakeDisk();
+    disk_.SetThreaded(!IsOnlyMember());
     TakeInbox(now, &inbox);
+    TakeOrders(now);
     TakeProposals();
     TakeForwarded();
     Pump();
     AskLeader(now);
     if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
-    SettleWhenQuiet(now);
+    KeepDisk(now);
   }
   AnswerAll(std::move(inbox));
 }
@@ -49,7 +52,7 @@ void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
     core_.Applied(now, applied);
   }
   if (now >= core_.NextDeadline()) core_.Tick(now);
-  for (Order& order : inbox->orders) TakeOrder(now, std::move(order));
+  for (Order& order : inbox->orders) orders_.push_back(std::move(order));
   TakeReads(now, std::move(inbox->reads));
   for (Proposed& proposed : inbox->proposals) proposals_.push_back(std::move(proposed));
   *inbox = Inbox{};
@@ -64,6 +67,7 @@ void NodeImpl::AnswerAll(Inbox inbox) {
   for (auto& [id, owner] : std::exchange(reads_, {})) {
     if (auto* read = std::get_if<ReadCallback>(&owner)) (*read)(StoppedStatus());
   }
+  for (Order& order : std::exchange(orders_, {})) order.done(StoppedStatus());
   for (Order& order : inbox.orders) order.done(StoppedStatus());
   for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(StoppedStatus());
   if (transfer_) std::exchange(transfer_, nullptr)(StoppedStatus());
@@ -93,10 +97,12 @@ bool NodeImpl::WantsProgress() const {
 bool NodeImpl::WaitForWork(Inbox* inbox) {
   const Time at = WakeAt();
   const bool wake_when_applied = WantsProgress();
+  // More than one group's worth, unless room for it is being made: then the disk wakes.
+  const bool waiting = !disk_.reserving() &&
+                       (!proposals_.empty() || !forwarded_.empty() || !orders_.empty());
   base::MutexLock lock(&mutex_);
   wake_when_applied_ = wake_when_applied;
-  while (!stopping_ && inbox_.empty() && proposals_.empty() && forwarded_.empty() &&
-         !(wake_when_applied && applied_more_)) {
+  while (!stopping_ && inbox_.empty() && !waiting && !(wake_when_applied && applied_more_)) {
     sleeping_ = true;
     if (at == Time::max()) {
       wake_.Wait(&mutex_);
@@ -118,22 +124,23 @@ void NodeImpl::Pump() {
     const bool nothing = output.empty();
     if (!nothing) Handle(&output);
     Publish();
-    if (disk_full_retry_.has_value() && BootNow() < *disk_full_retry_) return;
-    if (nothing && persists_.empty()) return;
-    Persist();
+    const bool news = TakeDisk();
+    if (nothing && !news) return;
   }
 }
 
 void NodeImpl::Handle(Output* output) {
-  if (!output->persist.empty()) persists_.push_back(std::move(output->persist));
+  // The thread `disk` writes beside all that follows; on this thread the write comes last.
+  if (!output->persist.empty() && disk_.threaded()) disk_.Write(std::exchange(output->persist, {}));
   if (options_.transport != nullptr) {
     // Published before anybody hears of it: a lease must not outlive what the messages say.
     Publish();
     SendAll(std::move(output->messages));
   }
   for (Message& message : output->messages_after_persist) {
-    after_persist_.push_back(std::move(message));
+    after_persist_.push_back({output->messages_wait_for, std::move(message)});
   }
+  SendDurable();
   // What was committed before leadership ended is answered before the rest is given up.
   if (!output->committed.empty()) HandCommitted(std::move(output->committed));
   Say(*output);
@@ -141,7 +148,8 @@ void NodeImpl::Handle(Output* output) {
     auto read = reads_.extract(result.id.value);
     if (!read.empty()) AnswerRead(std::move(read.mapped()), result.status, result.index);
   }
-  for (const LoadRequest& request : output->loads) Load(request);
+  for (LoadRequest& request : output->loads) disk_.Load(std::move(request));
+  if (!output->persist.empty()) disk_.Write(std::move(output->persist));
 }
 
 void NodeImpl::Send(const ServerId& to, Body body) {
@@ -231,15 +239,6 @@ void NodeImpl::LeadershipLost() {
   if (transfer_) std::exchange(transfer_, nullptr)(absl::OkStatus());
 }
 
-void NodeImpl::Load(const LoadRequest& request) {
-  auto entries = log_->Read(request.first, request.last, request.bytes_max);
-  if (!entries.ok()) return Fail(entries.status());
-  if (entries->empty() && request.peer.empty()) {
-    return Fail(absl::DataLossError(StrCat("the log has no entry ", request.first.value)));
-  }
-  core_.EntriesLoaded(BootNow(), request, std::move(*entries));
-}
-
 void NodeImpl::HandCommitted(std::vector<Entry> entries) {
   ApplyBatch batch;
   while (!waiters_.empty() && waiters_.front().index <= entries.back().index) {
@@ -256,40 +255,85 @@ void NodeImpl::HandCommitted(std::vector<Entry> entries) {
   apply_.Push(std::move(batch));
 }
 
-// The one place that writes. All that the core handed out shares one sync.
-void NodeImpl::Persist() {
-  if (!persists_.empty()) {
-    const absl::Status status = log_->Append(persists_);
-    const Time now = BootNow();
-    if (status.code() == absl::StatusCode::kResourceExhausted) {
-      // Nothing was written and nothing is promised: the core waits, as behind a slow disk.
-      Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(status.message())));
-      disk_full_retry_ = now + kFullDiskRetry;
-      return;
-    }
-    if (!status.ok()) return Fail(status);
-    disk_full_retry_.reset();
-    settle_at_ = now + kSettleAfter;
-    core_.Persisted(now, persists_.back().id);
-    persists_.clear();
-    if (core_.durable_index() > Index{0}) {
-      for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(absl::OkStatus());
-    }
-  }
-  SendAll(std::exchange(after_persist_, {}));
+// ---- The disk.
+
+bool NodeImpl::IsOnlyMember() const {
+  const Configuration& members = core_.configuration().configuration;
+  return members.empty() || (members.members().size() == 1 && members.Contains(options_.core.self));
 }
 
-void NodeImpl::SettleWhenQuiet(Time now) {
-  if (!settle_at_.has_value() || now < *settle_at_) return;
-  settle_at_.reset();
-  if (absl::Status status = log_->Settle(); !status.ok()) Fail(status);
+// Returns whether there was anything.
+bool NodeImpl::TakeDisk() {
+  std::vector<LogDisk::Event> events = disk_.Take();
+  for (LogDisk::Event& event : events) {
+    if (failed_) break;
+    std::visit([this](auto& happened) { TakeEvent(std::move(happened)); }, event);
+  }
+  return !events.empty() && !failed_;
+}
+
+void NodeImpl::TakeEvent(LogDisk::Written written) {
+  const Time now = BootNow();
+  disk_full_retry_.reset();
+  settle_at_ = now + kSettleAfter;
+  persisted_ = written.id;
+  core_.Persisted(now, written.id);
+  if (core_.durable_index() > Index{0}) {
+    for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(absl::OkStatus());
+  }
+  SendDurable();
+}
+
+void NodeImpl::TakeEvent(LogDisk::Full full) {
+  Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(full.why.message())));
+  disk_full_retry_ = BootNow() + kFullDiskRetry;
+}
+
+void NodeImpl::TakeEvent(LogDisk::Loaded loaded) {
+  const LoadRequest& request = loaded.request;
+  if (!loaded.entries.ok()) return Fail(loaded.entries.status());
+  std::vector<Entry>& entries = *loaded.entries;
+  if (request.peer.empty() && entries.empty() && request.first == handed_.Next()) {
+    return Fail(absl::DataLossError(StrCat("the log has no entry ", request.first.value)));
+  }
+  // Asked for by an earlier leadership, and cut since.
+  const bool stale = std::any_of(entries.begin(), entries.end(), [this](const Entry& entry) {
+    return core_.log().TermAt(entry.index) != entry.term;
+  });
+  if (stale) entries.clear();
+  if (stale && request.peer.empty() && request.first == handed_.Next()) {
+    return Fail(absl::DataLossError(
+        StrCat("the log's entry ", request.first.value, " is of another term")));
+  }
+  core_.EntriesLoaded(BootNow(), request, std::move(entries));
+}
+
+void NodeImpl::SendDurable() {
+  while (!after_persist_.empty() && after_persist_.front().wait_for <= persisted_) {
+    if (options_.transport != nullptr) {
+      options_.transport->Send(std::move(after_persist_.front().message));
+    }
+    after_persist_.pop_front();
+  }
+}
+
+void NodeImpl::KeepDisk(Time now) {
+  if (disk_full_retry_.has_value() && now >= *disk_full_retry_) {
+    disk_full_retry_.reset();
+    disk_.RetryWrite();
+  }
+  if (settle_at_.has_value() && now >= *settle_at_) {
+    settle_at_.reset();
+    disk_.Settle();
+  }
+  if (TakeDisk()) Pump();
 }
 
 // The file system has ended the process, unless it is a test's: then nothing more may be promised.
 void NodeImpl::Fail(const absl::Status& why) {
   Log(LogLevel::kError, StrCat("raft: fatal: ", why.ToString()));
   options_.file_system->Fatal(why);
-  persists_.clear();
+  failed_ = true;
   {
     base::MutexLock lock(&mutex_);
     stopping_ = true;

@@ -89,31 +89,37 @@ void NodeImpl::Deliver(Time now, Message message) {
 // One group's worth; the rest waits for the next.
 void NodeImpl::TakeProposals() {
   if (core_.role() != Role::kLeader) return ForwardProposals();
-  std::vector<Proposed> batch;
   uint64_t records_bytes = 0;
-  while (!proposals_.empty()) {
-    const uint64_t bytes = RecordBytes(proposals_.front().bytes - Entry::kOverheadBytes);
-    if (!batch.empty() && records_bytes + bytes > options_.group_bytes_max) break;
+  size_t count = 0;
+  for (; count < proposals_.size(); ++count) {
+    const uint64_t bytes = RecordBytes(proposals_[count].bytes - Entry::kOverheadBytes);
+    if (count > 0 && records_bytes + bytes > options_.group_bytes_max) break;
     records_bytes += bytes;
+  }
+  if (count == 0) return;
+  const std::optional<absl::Status> room = MakeRoom(records_bytes);
+  if (!room.has_value()) return;
+  std::vector<Proposed> batch;
+  batch.reserve(count);
+  for (; count > 0; --count) {
     batch.push_back(std::move(proposals_.front()));
     proposals_.pop_front();
   }
-  if (!batch.empty()) ProposeBatch(std::move(batch), records_bytes);
+  if (!room->ok()) return Refuse(&batch, *room);
+  ProposeBatch(std::move(batch));
 }
 
-// Room on the disk comes first: once the core has an entry, it can no longer be refused.
-absl::Status NodeImpl::MakeRoom(uint64_t records_bytes) {
-  absl::Status room = log_->Reserve(records_bytes + kReservedForVotesBytes);
-  if (room.ok() && !persists_.empty()) room = absl::ResourceExhaustedError("the disk is full");
-  if (room.code() == absl::StatusCode::kResourceExhausted) {
-    room = absl::UnavailableError(room.message());
+// Room on the disk comes first: once the core has an entry, it can no longer be refused. Nothing:
+// it is being made.
+std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes) {
+  std::optional<absl::Status> room = disk_.Reserve(records_bytes + kReservedForVotesBytes);
+  if (room.has_value() && room->code() == absl::StatusCode::kResourceExhausted) {
+    room = absl::UnavailableError(room->message());
   }
   return room;
 }
 
-void NodeImpl::ProposeBatch(std::vector<Proposed> batch, uint64_t records_bytes) {
-  absl::Status room = MakeRoom(records_bytes);
-  if (!room.ok()) return Refuse(&batch, room);
+void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
   std::vector<Proposal> proposals;
   proposals.reserve(batch.size());
   for (Proposed& proposed : batch) {
@@ -185,18 +191,20 @@ void NodeImpl::Accept(const ServerId& from, ForwardedProposals body) {
 void NodeImpl::TakeForwarded() {
   uint64_t records_bytes = 0;
   while (!forwarded_.empty() && records_bytes < options_.group_bytes_max) {
+    const std::optional<absl::Status> room = MakeRoom(forwarded_.front().records_bytes);
+    if (!room.has_value()) return;
     ForwardedBatch batch = std::move(forwarded_.front());
     forwarded_.pop_front();
     forwarded_bytes_ -= batch.records_bytes;
     records_bytes += batch.records_bytes;
-    ProposeForwarded(std::move(batch));
+    ProposeForwarded(std::move(batch), *room);
   }
 }
 
 // The answer leaves before the entries do, on the same connection: so it is there before them.
-void NodeImpl::ProposeForwarded(ForwardedBatch batch) {
+void NodeImpl::ProposeForwarded(ForwardedBatch batch, const absl::Status& room) {
   ProposalsPlaced answer{.first_id = batch.body.first_id, .count = batch.body.commands.size()};
-  if (absl::Status room = MakeRoom(batch.records_bytes); !room.ok()) {
+  if (!room.ok()) {
     answer.status = ForwardStatus::kDiskFull;
     return Send(batch.from, answer);
   }
@@ -293,30 +301,43 @@ void NodeImpl::FlushAnswers() {
 
 // ---- Members.
 
-void NodeImpl::TakeOrder(Time now, Order order) {
-  if (auto* configuration = std::get_if<Configuration>(&order.what)) {
-    if (!core_.Bootstrap(now, *configuration)) {
-      return order.done(absl::FailedPreconditionError("this server has raft state already"));
-    }
-    bootstraps_.push_back(std::move(order.done));
-  } else if (const auto* change = std::get_if<MembershipChange>(&order.what)) {
-    ChangeMembers(now, *change, std::move(order.done));
-  } else {
-    Transfer(now, std::get<TransferOrder>(order.what).target, std::move(order.done));
-  }
+void NodeImpl::TakeOrders(Time now) {
+  while (!orders_.empty() && TakeOrder(now, &orders_.front())) orders_.pop_front();
 }
 
-void NodeImpl::ChangeMembers(Time now, const MembershipChange& change, ChangeCallback done) {
+// Returns false when it has to wait for room on the disk.
+bool NodeImpl::TakeOrder(Time now, Order* order) {
+  if (auto* configuration = std::get_if<Configuration>(&order->what)) {
+    if (core_.Bootstrap(now, *configuration)) {
+      bootstraps_.push_back(std::move(order->done));
+    } else {
+      order->done(absl::FailedPreconditionError("this server has raft state already"));
+    }
+  } else if (const auto* change = std::get_if<MembershipChange>(&order->what)) {
+    return ChangeMembers(now, *change, &order->done);
+  } else {
+    Transfer(now, std::get<TransferOrder>(order->what).target, std::move(order->done));
+  }
+  return true;
+}
+
+bool NodeImpl::ChangeMembers(Time now, const MembershipChange& change, ChangeCallback* done) {
   const std::string encoded = core_.configuration().configuration.Encode();
-  absl::Status room = MakeRoom(RecordBytes(encoded.size() + Configuration::kIdBytesMax + 2));
-  if (!room.ok()) return done(room);
-  const MembershipResult result = core_.ChangeMembership(now, change);
-  if (result.status != MembershipStatus::kAccepted) return done(WhyNotChanged(result.status));
+  const std::optional<absl::Status> room =
+      MakeRoom(RecordBytes(encoded.size() + Configuration::kIdBytesMax + 2));
+  if (!room.has_value()) return false;
+  const MembershipResult result =
+      room->ok() ? core_.ChangeMembership(now, change) : MembershipResult{};
+  if (!room->ok() || result.status != MembershipStatus::kAccepted) {
+    (*done)(room->ok() ? WhyNotChanged(result.status) : *room);
+    return true;
+  }
   const LogLine line =
       WordChange(change, core_.configuration().configuration,
                  [this](const ServerId& id) { return AddressOf(id); });
   Log(line.level, line.text);
-  changes_.push_back({result.index, result.term, std::move(done)});
+  changes_.push_back({result.index, result.term, std::move(*done)});
+  return true;
 }
 
 void NodeImpl::AnswerChanges(const std::vector<Entry>& entries) {

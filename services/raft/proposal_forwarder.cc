@@ -94,8 +94,10 @@ void ProposalForwarder::Committed(std::span<const Entry> entries, std::vector<Wa
     auto node = placed_.extract(placed_.begin());
     const Index index = node.key();
     PlacedCommand& command = node.mapped();
-    CONSUL_CHECK(index >= first);
-    if (entries[index - first].term == command.term) {
+    if (index < first) {
+      // A snapshot stands for it, as SnapshotInstalled is about to say.
+      refused_.push_back({std::move(command.callback), command.bytes, Unknown()});
+    } else if (entries[index - first].term == command.term) {
       waiters->push_back({index, command.bytes, std::move(command.callback)});
     } else {
       refused_.push_back({std::move(command.callback), command.bytes, NeverApplied()});

@@ -48,7 +48,7 @@ class ProposalForwarder {
               const std::function<std::optional<Term>(Index)>& term_at);
 
   // `entries` go to the state machine now: those who wait for one of them are added to `waiters`.
-  // REQUIRES: not empty; they follow those of the last call.
+  // REQUIRES: not empty; they follow those of the last call, or an installed snapshot.
   void Committed(std::span<const Entry> entries, std::vector<Waiter>* waiters);
   // The state machine's state was replaced by that at `index`.
   void SnapshotInstalled(Index index);

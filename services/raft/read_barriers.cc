@@ -36,11 +36,12 @@ std::vector<ReadIndexRequest> ReadBarriers::Ask(Time now, const ServerId& leader
   std::vector<ReadIndexRequest> requests;
   for (size_t m = 0; m < modes_.size(); ++m) {
     Mode& of = modes_[m];
+    const bool again = of.asked.has_value() && now >= of.asked->asked_at + limits_.ask_again;
     if (leader.empty()) {
       Answer(std::exchange(of.waiting, {}), NoLeader());
+      if (again) of.asked->asked_at = now;  // nobody can be asked: in a while, then
       continue;
     }
-    const bool again = of.asked.has_value() && now >= of.asked->asked_at + limits_.ask_again;
     if (!of.asked.has_value() && !of.waiting.empty()) {
       of.asked = Batch{.id = ReadId{++id_last_},
                        .leader = leader,

@@ -14,11 +14,11 @@ namespace consul::raft {
 using base::StrCat;
 
 Snapshotter::Snapshotter(const SnapshotOptions& options, std::unique_ptr<SnapshotFiles> files,
-                         Core* core, LogStore* log, ApplyThread* apply, Hooks hooks, Time now)
+                         Core* core, LogDisk* disk, ApplyThread* apply, Hooks hooks, Time now)
     : options_(options),
       files_(std::move(files)),
       core_(core),
-      log_(log),
+      disk_(disk),
       apply_(apply),
       hooks_(std::move(hooks)),
       check_at_(now + options.interval),
@@ -46,7 +46,7 @@ Time Snapshotter::NextDeadline() const {
     case Phase::kWriting:
       return Time::max();
     case Phase::kDropping:
-      return Time{};  // at once
+      return dropping_ ? Time::max() : Time{};  // at once
   }
   return Time::max();
 }
@@ -61,7 +61,7 @@ absl::Status Snapshotter::Step(Time now) {
   }
   if (frozen != nullptr) StartWriting(std::move(frozen));
   if (written.has_value()) return Finish(now, *written);
-  if (phase_ == Phase::kDropping) return DropSegment();
+  if (phase_ == Phase::kDropping && !dropping_) DropSegment();
   if (phase_ == Phase::kWaiting && now >= check_at_ && Due()) Begin();
   return absl::OkStatus();
 }
@@ -116,35 +116,33 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   }
   if (!written.ok()) return written.status();
   bytes_ -= frozen_bytes_;
-  core_->SnapshotTaken(now, *written, log_->first());
+  core_->SnapshotTaken(now, *written, disk_->first());
   hooks_.log(LogLevel::kInfo, StrCat("raft: snapshot complete up to: index=",
                                      written->index.value, " bytes=", written->size_bytes));
   phase_ = Phase::kDropping;
   return absl::OkStatus();
 }
 
-Index Snapshotter::KeptFrom() const {
+// One at a time: a large file may take milliseconds to go, and other things are due.
+void Snapshotter::DropSegment() {
   const Index next = core_->snapshot().index.Next();
   const Index by_count{next.value > options_.trailing_entries
                            ? next.value - options_.trailing_entries
                            : 1};
-  return std::min(next, std::max(by_count, log_->FirstWithin(options_.trailing_bytes_max)));
+  dropping_ = true;
+  disk_->DropSegment(next, by_count, options_.trailing_bytes_max);
 }
 
-// One at a time: a large file may take milliseconds to go, and heartbeats are due.
-absl::Status Snapshotter::DropSegment() {
-  const Index first = log_->first();
-  const auto dropped = log_->DropSegmentBefore(KeptFrom());
-  if (!dropped.ok()) return dropped.status();
-  if (!*dropped) {
-    phase_ = Phase::kWaiting;
-    return absl::OkStatus();
+void Snapshotter::Dropped(const LogDisk::Dropped& dropped) {
+  dropping_ = false;
+  if (!dropped.dropped) {
+    if (phase_ == Phase::kDropping) phase_ = Phase::kWaiting;
+    return;
   }
   const SnapshotMeta newest = core_->snapshot();
-  core_->SnapshotTaken(Time{}, newest, log_->first());
-  hooks_.log(LogLevel::kInfo, StrCat("raft: compacting logs: from=", first.value,
-                                     " to=", log_->first().Previous().value));
-  return absl::OkStatus();
+  core_->SnapshotTaken(Time{}, newest, disk_->first());
+  hooks_.log(LogLevel::kInfo, StrCat("raft: compacting logs: from=", dropped.first_before.value,
+                                     " to=", disk_->first().Previous().value));
 }
 
 void Snapshotter::Stop() {

@@ -25,7 +25,7 @@
 #include "services/base/mutex.h"
 #include "services/raft/apply_thread.h"
 #include "services/raft/core.h"
-#include "services/raft/log_store.h"
+#include "services/raft/log_disk.h"
 #include "services/raft/node.h"
 #include "services/raft/snapshot_files.h"
 #include "services/raft/state_machine.h"
@@ -39,15 +39,18 @@ class Snapshotter {
     std::function<void()> wake;  // the raft thread, to call Step; on any thread
   };
 
-  // Core, log and apply thread outlive what this calls of them, which is nothing after Stop.
+  // Core, disk and apply thread outlive what this calls of them, which is nothing after Stop.
   Snapshotter(const SnapshotOptions& options, std::unique_ptr<SnapshotFiles> files, Core* core,
-              LogStore* log, ApplyThread* apply, Hooks hooks, Time now);
+              LogDisk* disk, ApplyThread* apply, Hooks hooks, Time now);
   ~Snapshotter() { Stop(); }
   Snapshotter(const Snapshotter&) = delete;
   Snapshotter& operator=(const Snapshotter&) = delete;
 
   // Entries up to `last`, of so many bytes, were pushed to the apply thread.
   void Handed(Index last, uint64_t bytes);
+
+  // What came of the log's segment that was to go.
+  void Dropped(const LogDisk::Dropped& dropped);
 
   // Does what is due. An error is fatal: the disk can no longer be trusted.
   absl::Status Step(Time now);
@@ -64,14 +67,12 @@ class Snapshotter {
   void Begin();
   void StartWriting(std::unique_ptr<FrozenState> state);
   absl::Status Finish(Time now, const absl::StatusOr<SnapshotMeta>& written);
-  absl::Status DropSegment();
-  // The first entry that is kept for followers.
-  Index KeptFrom() const;
+  void DropSegment();
 
   const SnapshotOptions options_;
   const std::unique_ptr<SnapshotFiles> files_;
   Core* const core_;
-  LogStore* const log_;
+  LogDisk* const disk_;
   ApplyThread* const apply_;
   const Hooks hooks_;
 
@@ -81,6 +82,7 @@ class Snapshotter {
   uint64_t bytes_ = 0;         // of entries handed since the last snapshot
   uint64_t frozen_bytes_ = 0;  // of those, what the one under way covers
   SnapshotMeta at_;            // of the one under way
+  bool dropping_ = false;      // a segment is on its way out
   std::thread thread_;
   std::atomic<bool> cancelled_{false};
 

@@ -1,0 +1,336 @@
+// Several servers' consensus at work: real Nodes and threads, disks and a network in memory.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "services/base/strings.h"
+#include "services/raft/node_cluster.h"
+
+namespace consul::raft {
+namespace {
+
+using Kind = MembershipChange::Kind;
+
+template <typename T>
+bool Is(const Message& message) {
+  return std::holds_alternative<T>(message.body);
+}
+
+TEST_F(NodeClusterTest, ThreeServersElectOneLeaderAndReplicate) {
+  Form(3);
+  const size_t leader = Leader();
+  const auto applied = Propose(leader, "hello");
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  WaitUntil([&] { return Has(0, "hello") && Has(1, "hello") && Has(2, "hello"); });
+  EXPECT_EQ(node(leader).Members().size(), 2u);
+  EXPECT_TRUE(node((leader + 1) % 3).Members().empty());
+  EXPECT_EQ(node(leader).Stats()["num_peers"], "2");
+  EXPECT_EQ(node(leader).Stats()["latest_configuration"],
+            "[{Suffrage:Voter ID:a Address:a:8300} {Suffrage:Voter ID:b Address:b:8300} "
+            "{Suffrage:Voter ID:c Address:c:8300}]");
+  EXPECT_FALSE(node(leader).status().alone);
+}
+
+TEST_F(NodeClusterTest, ACommandThatAFollowerPassedOnIsAnsweredFromItsOwnState) {
+  Form(3);
+  const size_t at = Follower();
+  for (int i = 0; i < 50; ++i) {
+    const std::string command = base::StrCat("command ", i);
+    const auto applied = Propose(at, command);
+    ASSERT_TRUE(applied.ok()) << applied.status();
+    EXPECT_TRUE(Has(at, command)) << "answered before it was applied here";
+    EXPECT_EQ(*static_cast<const std::string*>(applied->result.get()),
+              base::StrCat("result of ", applied->index.value));
+  }
+}
+
+TEST_F(NodeClusterTest, ManyCommandsOfAllServersAreAppliedOnceAndAlike) {
+  Form(3);
+  constexpr int kEach = 500;
+  Countdown done(3 * kEach);
+  std::atomic<int> failed{0};
+  for (int i = 0; i < kEach; ++i) {
+    for (size_t at = 0; at < 3; ++at) {
+      node(at).Propose(base::StrCat(at, " ", i), [&](absl::StatusOr<Applied> applied) {
+        if (!applied.ok()) ++failed;
+        done.Down();
+      });
+    }
+  }
+  done.Wait();
+  EXPECT_EQ(failed, 0);
+  WaitUntil([&] {
+    return At(0).machine->commands().size() == 3 * kEach &&
+           At(1).machine->commands().size() == 3 * kEach &&
+           At(2).machine->commands().size() == 3 * kEach;
+  });
+  EXPECT_EQ(At(0).machine->commands(), At(1).machine->commands());
+  EXPECT_EQ(At(0).machine->commands(), At(2).machine->commands());
+}
+
+TEST_F(NodeClusterTest, AReadBarrierOfAnyServerSeesWhatAnyServerAcknowledged) {
+  Form(3);
+  for (int i = 0; i < 30; ++i) {
+    const std::string command = base::StrCat("command ", i);
+    ASSERT_TRUE(Propose(i % 3, command).ok());
+    const ReadMode mode = i % 2 == 0 ? ReadMode::kLease : ReadMode::kReadIndex;
+    for (size_t at = 0; at < 3; ++at) {
+      const absl::Status status = Barrier(at, mode);
+      ASSERT_TRUE(status.ok()) << status;
+      EXPECT_TRUE(Has(at, command)) << "server " << at << " read what was before";
+    }
+  }
+}
+
+TEST_F(NodeClusterTest, WithinTheLeaseTheLeaderAnswersInTheCaller) {
+  Form(3);
+  const size_t leader = Leader();
+  WaitUntil([&] { return node(leader).status().lease_holds; });
+  WaitUntil([&] {
+    bool answered = false;
+    node(leader).ReadBarrier(ReadMode::kLease, [&](absl::Status) { answered = true; });
+    return answered;
+  });
+}
+
+// Cut off, it may no longer know what others wrote.
+TEST_F(NodeClusterTest, ALeaderThatIsCutOffLosesItsLeaseAndItsWritesOutcomeIsUnknown) {
+  Form(3);
+  const size_t leader = Leader();
+  const ServerId id = IdOf(leader);
+  wire_.LoseIf([id](const Message& m) { return m.from == id || m.to == id; });
+  Countdown written(1);
+  absl::Status answer;
+  node(leader).Propose("in flight", [&](absl::StatusOr<Applied> applied) {
+    answer = applied.status();
+    written.Down();
+  });
+  written.Wait();
+  EXPECT_EQ(answer.code(), absl::StatusCode::kUnknown) << answer;
+  WaitUntil([&] { return node(leader).status().role != Role::kLeader; });
+  EXPECT_FALSE(node(leader).status().lease_holds);
+  EXPECT_EQ(Barrier(leader, ReadMode::kLease).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Propose(leader, "x").status().code(), absl::StatusCode::kFailedPrecondition);
+  wire_.LoseIf(nullptr);
+}
+
+TEST_F(NodeClusterTest, AfterALeaderDiesNothingAcknowledgedIsLost) {
+  Form(3);
+  const size_t dead = Leader();
+  std::vector<std::string> acknowledged;
+  for (int i = 0; i < 20; ++i) {
+    const std::string command = base::StrCat("command ", i);
+    if (Propose(i % 3, command).ok()) acknowledged.push_back(command);
+  }
+  EXPECT_EQ(acknowledged.size(), 20u);
+  Stop(&At(dead));
+  const size_t leader = Leader();
+  EXPECT_NE(leader, dead);
+  EXPECT_EQ(At(leader).machine->commands(), acknowledged);
+  ASSERT_TRUE(Propose(leader, "after").ok());
+  acknowledged.push_back("after");
+  Start(&At(dead));
+  WaitUntil([&] { return At(dead).machine->commands() == acknowledged; });
+}
+
+// Heartbeats are counted while the disk is held: so many take longer than any election timeout.
+TEST_F(NodeClusterTest, ADiskThatHangsDelaysNoHeartbeat) {
+  Form(3);
+  for (const bool leaders : {true, false}) {
+    const size_t leader = Leader();
+    const size_t slow = leaders ? leader : (leader + 1) % 3;
+    const Term term = node(leader).status().term;
+    const auto held = std::make_shared<Countdown>(1);
+    At(slow).fs.SetSyncHook([held] { held->Wait(); });
+    // The others are a majority without it: an ack counts when its sender's disk has it.
+    const auto applied = Propose(leader, "beside a disk that hangs");
+    EXPECT_TRUE(applied.ok()) << applied.status();
+    std::atomic<int> heartbeats{0};
+    wire_.Watch([&, from = IdOf(slow)](const Message& m) {
+      if (m.from == from && (Is<Heartbeat>(m) || Is<HeartbeatReply>(m))) ++heartbeats;
+    });
+    WaitUntil([&] { return heartbeats >= 60; });
+    wire_.Watch(nullptr);
+    EXPECT_EQ(node(leader).status().role, Role::kLeader);
+    EXPECT_EQ(node(leader).status().term, term) << "somebody campaigned";
+    held->Down();
+    ASSERT_TRUE(Propose(slow, "after").ok());
+    At(slow).fs.SetSyncHook(nullptr);
+  }
+}
+
+TEST_F(NodeClusterTest, AFullDiskOfTheLeaderRefusesAndGoesOn) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t follower = Follower();
+  At(leader).fs.SetCapacity(At(leader).fs.size_total());
+  absl::Status status;
+  for (int i = 0; i < 20 && status.ok(); ++i) {
+    status = Propose(i % 2 == 0 ? leader : follower, std::string(50'000, 'x')).status();
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(Propose(follower, std::string(300'000, 'x')).status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(node(leader).status().role, Role::kLeader);
+  At(leader).fs.SetCapacity(std::nullopt);
+  EXPECT_TRUE(Propose(follower, std::string(300'000, 'x')).ok());
+}
+
+TEST_F(NodeClusterTest, MembersComeAsLearnersBecomeVotersAndGo) {
+  Add([](NodeOptions* options) { options->bootstrap = true; });
+  EXPECT_EQ(Leader(), 0u);
+  WaitUntil([&] { return node(0).status().alone; });
+  ASSERT_TRUE(Propose(0, "before").ok());
+  for (size_t i = 1; i < 3; ++i) {
+    Add();
+    ASSERT_TRUE(Change(0, Kind::kAddLearner, IdOf(i)).ok());
+    WaitUntil([&] { return Has(i, "before"); });
+    ASSERT_TRUE(Change(0, Kind::kAddVoter, IdOf(i)).ok());
+  }
+  EXPECT_FALSE(node(0).status().alone);
+  EXPECT_TRUE(HasLine("a: raft: updating configuration: command=AddNonvoter server-id=b "
+                      "server-addr=b:8300 servers=\"[{Suffrage:Voter ID:a Address:a:8300} "
+                      "{Suffrage:Nonvoter ID:b Address:b:8300}]\""));
+  EXPECT_TRUE(HasLine("a: raft: added peer, starting replication: peer=b"));
+  ASSERT_TRUE(Propose(1, "three").ok());
+  EXPECT_EQ(Change(0, Kind::kAddVoter, IdOf(1)).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Change(1, Kind::kRemove, IdOf(2)).code(), absl::StatusCode::kFailedPrecondition);
+  for (size_t i = 1; i < 3; ++i) ASSERT_TRUE(Change(0, Kind::kRemove, IdOf(i)).ok());
+  ASSERT_TRUE(Propose(0, "one again").ok());
+  WaitUntil([&] { return node(0).status().alone; });
+  EXPECT_TRUE(Barrier(0, ReadMode::kReadIndex).ok());
+  EXPECT_EQ(Change(0, Kind::kRemove, IdOf(0)).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(NodeClusterTest, ALeaderThatRemovesItselfIsToldAndAnotherLeads) {
+  Form(3);
+  const size_t leader = Leader();
+  EXPECT_TRUE(Change(leader, Kind::kRemove, IdOf(leader)).ok());
+  WaitUntil([&] { return node(leader).status().role != Role::kLeader; });
+  const size_t heir = Leader();
+  EXPECT_NE(heir, leader);
+  EXPECT_TRUE(Propose(heir, "on").ok());
+}
+
+TEST_F(NodeClusterTest, LeadershipIsHandedOver) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t target = (leader + 1) % 3;
+  const auto transfer = [&](size_t at, const ServerId& to) {
+    return Do([&](ChangeCallback done) { node(at).TransferLeadership(to, std::move(done)); });
+  };
+  EXPECT_EQ(transfer(target, ServerId{}).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(transfer(leader, IdOf(leader)).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(transfer(leader, IdOf(target)).ok());
+  WaitUntil([&] { return node(target).status().leader_ready; });
+  const size_t now = Leader();
+  wire_.LoseIf([](const Message& m) { return Is<TimeoutNow>(m); });
+  EXPECT_EQ(transfer(now, ServerId{}).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(node(now).status().leader_ready) << "it leads on";
+  EXPECT_TRUE(Propose(now, "on").ok());
+}
+
+TEST_F(NodeClusterTest, AServerComesBackWithItsLog) {
+  Form(3);
+  const size_t down = Follower();
+  ASSERT_TRUE(Propose(Leader(), "before").ok());
+  WaitUntil([&] { return Has(down, "before"); });
+  Stop(&At(down));
+  ASSERT_TRUE(Propose(Leader(), "meanwhile").ok());
+  Start(&At(down));
+  WaitUntil([&] { return Has(down, "meanwhile"); });
+  EXPECT_EQ(At(down).machine->commands(), (std::vector<std::string>{"before", "meanwhile"}));
+}
+
+TEST_F(NodeClusterTest, ACommandWithoutAnAnswerIsOfUnknownOutcome) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t at = (leader + 1) % 3;
+  std::atomic<int> lost{0};
+  wire_.LoseIf([&](const Message& m) { return Is<ProposalsPlaced>(m) && ++lost > 0; });
+  Countdown done(1);
+  absl::Status answer;
+  node(at).Propose("x", [&](absl::StatusOr<Applied> applied) {
+    answer = applied.status();
+    done.Down();
+  });
+  WaitUntil([&] { return lost > 0; });
+  node(at).StreamBroken(IdOf(leader));
+  done.Wait();
+  EXPECT_EQ(answer.code(), absl::StatusCode::kUnknown) << answer;
+  wire_.LoseIf(nullptr);
+}
+
+TEST_F(NodeClusterTest, AQuestionThatWasLostIsAskedAgain) {
+  Form(3);
+  std::atomic<int> questions{0};
+  wire_.LoseIf([&](const Message& m) { return Is<ReadIndexRequest>(m) && ++questions < 3; });
+  EXPECT_TRUE(Barrier(Follower(), ReadMode::kReadIndex).ok());
+  EXPECT_GE(questions, 3);
+  wire_.LoseIf(nullptr);
+}
+
+TEST_F(NodeClusterTest, WithoutALeaderCallersAreToldAtOnce) {
+  Add();
+  EXPECT_EQ(Propose(0, "x").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Barrier(0, ReadMode::kLease).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Change(0, Kind::kAddVoter, IdOf(1)).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(NodeClusterTest, OnlyAServerWithoutStateIsBootstrapped) {
+  Form(1);
+  const Configuration one({{IdOf(0), MemberKind::kVoter}});
+  EXPECT_EQ(Do([&](ChangeCallback done) { node(0).Bootstrap(one, std::move(done)); }).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Do([&](ChangeCallback done) { node(0).Bootstrap({}, std::move(done)); }).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(NodeClusterTest, ASlowFollowerIsServedFromTheLeadersDisk) {
+  const auto small = [](NodeOptions* options) { options->core.tail_bytes_max = 20'000; };
+  Form(3, small);
+  const size_t down = Follower();
+  Stop(&At(down));
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(Propose(Leader(), std::string(2'000, 'x')).ok());
+  Start(&At(down), small);
+  WaitUntil([&] { return At(down).machine->commands().size() == 100; });
+}
+
+// Messages of others are dropped above a limit while the raft thread is held.
+TEST_F(NodeClusterTest, WhatWaitsInTheInboxHasALimit) {
+  Add([](NodeOptions* options) {
+    options->bootstrap = true;
+    options->inbox_bytes_max = 1280;
+  });
+  Leader();
+  Countdown entered(1), leave(1);
+  std::atomic<bool> hold{true};
+  At(0).fs.SetSyncHook([&] {
+    if (!hold.exchange(false)) return;
+    entered.Down();
+    leave.Wait();
+  });
+  Countdown written(1);
+  node(0).Propose("x", [&](absl::StatusOr<Applied>) { written.Down(); });
+  entered.Wait();
+  std::atomic<int> replies{0};
+  wire_.Watch([&](const Message& m) { replies += Is<ReadIndexReply>(m); });
+  for (uint64_t i = 1; i <= 100; ++i) {
+    node(0).Receive({IdOf(1), IdOf(0), Term{1}, ReadIndexRequest{ReadId{i}}});
+  }
+  leave.Down();
+  written.Wait();
+  WaitUntil([&] { return replies >= 10; });
+  ASSERT_TRUE(Propose(0, "y").ok());
+  EXPECT_EQ(replies, 10);
+  wire_.Watch(nullptr);
+  Stop(&At(0));
+}
+
+}  // namespace
+}  // namespace consul::raft
