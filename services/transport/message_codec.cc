@@ -43,7 +43,7 @@ class Reader : public google::protobuf::io::CodedInputStream {
 bool Read(Reader* in, uint64_t* value, uint64_t max = kNumberMax) {
   return in->ReadVarint64(value) && *value <= max;
 }
-// Chosen and understood by its sender alone.
+// Chosen and understood by its sender alone, as those of proposals are.
 bool Read(Reader* in, raft::ReadId* id) { return Read(in, &id->value, UINT64_MAX); }
 bool Read(Reader* in, bool* value) {
   uint64_t number = 0;
@@ -265,7 +265,7 @@ bool Field(Reader* in, uint32_t tag, raft::TimeoutNow*) { return Skip(in, tag); 
 bool Field(Reader* in, uint32_t tag, raft::ForwardedProposals* forwarded) {
   switch (tag) {
     case VarintTag(v1::ForwardedProposals::kFirstIdFieldNumber):
-      return Read(in, &forwarded->first_id);
+      return Read(in, &forwarded->first_id, UINT64_MAX);
     case BytesTag(v1::ForwardedProposals::kCommandsFieldNumber):
       return Read(in, &forwarded->commands.emplace_back());
     default: return Skip(in, tag);
@@ -274,7 +274,8 @@ bool Field(Reader* in, uint32_t tag, raft::ForwardedProposals* forwarded) {
 
 bool Field(Reader* in, uint32_t tag, raft::ProposalsPlaced* placed) {
   switch (tag) {
-    case VarintTag(v1::ProposalsPlaced::kFirstIdFieldNumber): return Read(in, &placed->first_id);
+    case VarintTag(v1::ProposalsPlaced::kFirstIdFieldNumber):
+      return Read(in, &placed->first_id, UINT64_MAX);
     case VarintTag(v1::ProposalsPlaced::kCountFieldNumber): return Read(in, &placed->count);
     case VarintTag(v1::ProposalsPlaced::kStatusFieldNumber): {
       uint64_t status = 0;

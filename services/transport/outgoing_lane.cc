@@ -264,9 +264,11 @@ void OutgoingLane::Over(Stream* stream, const grpc::Status& status) {
 void OutgoingLane::LogOver(const grpc::Status& status, const std::string& address) {
   const std::string error = base::StrCat("address=", address, " error=", status.error_message());
   if (!IsRefusal(status)) {
-    options_->logger->Warn(kLogComponent,
-                           base::StrCat("no connection to server ", peer_.value,
-                                        ": lane=", LaneName(lane_), " ", error));
+    // The other side ends streams when it learns of its cluster, and has them made anew.
+    const bool asked = status.error_code() == grpc::StatusCode::CANCELLED;
+    options_->logger->Log(asked ? base::LogLevel::kDebug : base::LogLevel::kWarn, kLogComponent,
+                          base::StrCat("no connection to server ", peer_.value,
+                                       ": lane=", LaneName(lane_), " ", error));
   } else if (refusals_->IsNew(peer_, error)) {
     options_->logger->Warn(kLogComponent,
                            base::StrCat("refused by server ", peer_.value, ": ", error));

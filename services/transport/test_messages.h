@@ -54,10 +54,10 @@ inline std::vector<raft::Body> EveryBody() {
       raft::SnapshotChunk{TestMeta(), 4096, raft::MakeBuffer(std::string(5000, 'y')), true},
       raft::SnapshotReply{"90-3-abc", 77, true, raft::Index{88}},
       raft::TimeoutNow{},
-      raft::ForwardedProposals{5,
+      raft::ForwardedProposals{~uint64_t{0},
                                {raft::MakeBuffer("one"), raft::MakeBuffer(""),
                                 raft::MakeBuffer(std::string(9000, 'z'))}},
-      raft::ProposalsPlaced{5, 3, raft::ForwardStatus::kDiskFull, raft::Index{44}},
+      raft::ProposalsPlaced{~uint64_t{0}, 3, raft::ForwardStatus::kDiskFull, raft::Index{44}},
       raft::ReadIndexRequest{raft::ReadId{~uint64_t{0}}, raft::ReadMode::kLease},
       raft::ReadIndexReply{raft::ReadId{6}, true, raft::Index{55}},
   };
