@@ -57,7 +57,9 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
 
   void Continue() override {
     const Consensus::View view = backend_->consensus_->view();
-    if (view.leads) {
+    const bool elsewhere = call()->method().kind == options::v1::KIND_LEADER &&
+                           backend_->leader_ != nullptr && backend_->leader_->HasLeader();
+    if (view.leads || elsewhere) {
       backend_->Start(Release());
     } else if (late_.load() || !backend_->holds_.load()) {
       Finish(NoLeader());
@@ -153,8 +155,21 @@ void LocalBackend::Start(Call* call) {
   const Handler& handler = handlers_->Of(call->method());
   if (const auto* read = std::get_if<ReadHandler>(&handler)) return StartRead(call, *read);
   if (const auto* write = std::get_if<WriteHandler>(&handler)) return StartWrite(call, *write);
+  if (call->method().kind == options::v1::KIND_LEADER && !consensus_->view().leads) {
+    return PassOn(call);
+  }
   const bool run = RunHere(handler, call);
   CONSUL_CHECK(run);
+}
+
+void LocalBackend::PassOn(Call* call) {
+  if (call->for_leader) {
+    // Whoever passed it on hears of the next leader, too.
+    call->status = NoLeader();
+    return call->Done();
+  }
+  if (leader_ != nullptr && leader_->Start(call)) return;
+  Hold(call);
 }
 
 void LocalBackend::Idle() {
