@@ -7,7 +7,10 @@
 
 #include "services/base/strings.h"
 #include "services/raft/node.h"
+#include "services/server/autopilot_driver.h"
 #include "services/server/leader_duties.h"
+#include "services/server/node_members.h"
+#include "services/server/operator_view.h"
 #include "services/server/raft_consensus.h"
 #include "services/server/replicated_state.h"
 #include "services/state/version.h"
@@ -47,10 +50,20 @@ LeaderDuties::Options DutiesOptions(const Server::Options& options, std::functio
   return duties;
 }
 
+AutopilotDriver::Options AutopilotOptions(const Server::Options& options) {
+  AutopilotDriver::Options autopilot;
+  autopilot.datacenter = options.datacenter;
+  autopilot.initial = options.autopilot;
+  autopilot.heartbeat_interval = raft::Options().heartbeat_interval * options.raft_multiplier;
+  autopilot.force_leave = options.force_leave;
+  return autopilot;
+}
+
 }  // namespace
 
 Server::Server(Options options, const gossip::MemberList* lan, base::Logger* logger)
     : options_(std::move(options)),
+      lan_(lan),
       logger_(logger),
       state_(std::make_unique<ReplicatedState>([logger](const absl::Status& status) {
         logger->Error("consul", base::StrCat("cannot go on: ", base::ToStd(status.message())));
@@ -60,7 +73,11 @@ Server::Server(Options options, const gossip::MemberList* lan, base::Logger* log
       consensus_(std::make_unique<RaftConsensus>()),
       duties_(std::make_unique<LeaderDuties>(
           DutiesOptions(options_, [this] { duties_begun_(); }), lan, consensus_.get(),
-          &state_->source(), logger)) {}
+          &state_->source(), logger)),
+      members_(std::make_unique<NodeMembers>(raft::ServerId{options_.node_id})),
+      autopilot_(std::make_unique<AutopilotDriver>(AutopilotOptions(options_), lan,
+                                                   members_.get(), consensus_.get(),
+                                                   &state_->source(), logger)) {}
 
 Server::~Server() { Stop(); }
 
@@ -94,14 +111,17 @@ void Server::Start(std::function<void()> leader_changed, std::function<void()> d
   leader_changed_ = std::move(leader_changed);
   duties_begun_ = std::move(duties_begun);
   consensus_->SetNode(node_.get());
+  members_->SetNode(node_.get());
   node_->Start();
 }
 
 void Server::RoleChanged() {
   if (consensus_->view().leads) {
     duties_->Lead();
+    autopilot_->Lead();
   } else {
     duties_->Follow();
+    autopilot_->Follow();
   }
   leader_changed_();
 }
@@ -111,19 +131,28 @@ std::string Server::cluster_id() const {
   return static_cast<const state::Version&>(*newest).cluster_id(nullptr);
 }
 
-void Server::MembersChanged() { duties_->MembersChanged(); }
+void Server::MembersChanged() {
+  duties_->MembersChanged();
+  autopilot_->MembersChanged();
+}
 
 void Server::MemberReaped(std::string name, std::string generation) {
   duties_->MemberReaped(std::move(name), std::move(generation));
 }
 
-void Server::StopDuties() { duties_->Stop(); }
+void Server::StopDuties() {
+  // A change of who takes part may wait for a majority that does not come.
+  autopilot_->AskToStop();
+  duties_->Stop();
+}
 
 void Server::Stop() {
   duties_->AskToStop();
+  autopilot_->AskToStop();
   // A duty that waits for its write is answered when the node stops, if not before.
   if (node_ != nullptr) node_->Stop();
   duties_->Stop();
+  autopilot_->Stop();
 }
 
 rpc::Consensus* Server::consensus() { return consensus_.get(); }
@@ -144,6 +173,30 @@ std::vector<std::string> Server::peers() const {
   }
   return peers;
 }
+
+std::optional<rpc::KnownServer> Server::other_leader() const {
+  const raft::ServerId leader = members_->view().leader;
+  if (leader.empty() || leader.value == options_.node_id) return std::nullopt;
+  const std::vector<PoolServer> pool = PoolServers(*lan_->members(), options_.datacenter);
+  const PoolServer* const server = FindServer(pool, leader);
+  if (server == nullptr) return std::nullopt;
+  return rpc::KnownServer{.id = leader.value, .name = server->name, .address = server->address};
+}
+
+operators::v1::GetRaftConfigurationResponse Server::raft_configuration() const {
+  return RaftConfigurationOf(members_->view(),
+                             PoolServers(*lan_->members(), options_.datacenter));
+}
+
+void Server::RemovePeer(const std::string& id, std::function<void(absl::Status)> done) {
+  members_->Change({raft::MembershipChange::Kind::kRemove, raft::ServerId{id}}, std::move(done));
+}
+
+void Server::TransferLead(const std::string& id, std::function<void(absl::Status)> done) {
+  members_->Transfer(raft::ServerId{id}, std::move(done));
+}
+
+AutopilotDriver* Server::autopilot() { return autopilot_.get(); }
 
 std::map<std::string, std::string> Server::RaftStats() const {
   return node_ == nullptr ? std::map<std::string, std::string>() : node_->Stats();

@@ -11,14 +11,18 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "consul/operators/v1/autopilot.pb.h"
+#include "consul/operators/v1/raft.pb.h"
 #include "services/base/log.h"
 #include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
+#include "services/rpc/server_list.h"
 #include "services/state/version_source.h"
 
 namespace consul::raft {
@@ -27,7 +31,9 @@ class Node;
 
 namespace consul::server {
 
+class AutopilotDriver;
 class LeaderDuties;
+class NodeMembers;
 class RaftConsensus;
 class ReplicatedState;
 
@@ -47,6 +53,10 @@ class Server {
     uint64_t raft_snapshot_threshold = 0;
     std::chrono::nanoseconds raft_snapshot_interval{0};
     uint64_t raft_trailing_logs = 0;
+    // What autopilot goes by until somebody says otherwise.
+    operators::v1::AutopilotConfiguration autopilot;
+    // The pools give up a failed member of this node name. On the thread of autopilot.
+    std::function<void(const std::string& name)> force_leave = [](const std::string&) {};
   };
 
   // `lan` and `logger` outlive the server.
@@ -80,6 +90,14 @@ class Server {
   std::string leader() const;
   // `ip:port` of each server of the configuration.
   std::vector<std::string> peers() const;
+  // The leader as the pool has it, where that is another server; nothing: none is known.
+  std::optional<rpc::KnownServer> other_leader() const;
+  // Who takes part, for operators.
+  operators::v1::GetRaftConfigurationResponse raft_configuration() const;
+  // Changes of that by hand, on the leader. Errors: as RaftMembers.
+  void RemovePeer(const std::string& id, std::function<void(absl::Status)> done);
+  void TransferLead(const std::string& id, std::function<void(absl::Status)> done);
+  AutopilotDriver* autopilot();
   // The raft group of `consul info`.
   std::map<std::string, std::string> RaftStats() const;
 
@@ -87,12 +105,15 @@ class Server {
   void RoleChanged();
 
   const Options options_;
+  const gossip::MemberList* const lan_;
   base::Logger* const logger_;
   std::function<void()> leader_changed_;
   std::function<void()> duties_begun_;
   const std::unique_ptr<ReplicatedState> state_;
   const std::unique_ptr<RaftConsensus> consensus_;
   const std::unique_ptr<LeaderDuties> duties_;
+  const std::unique_ptr<NodeMembers> members_;
+  const std::unique_ptr<AutopilotDriver> autopilot_;
   std::unique_ptr<raft::Node> node_;
 };
 
