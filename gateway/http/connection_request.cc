@@ -196,7 +196,7 @@ void Connection::EncodeAnswer(EncodedReply* encoded) {
   std::string& headers = encoded->headers;
   headers.clear();
   encoded->body.clear();
-  encoded->status = 200;
+  encoded->status = plan.Status(response);
   const ResponsePlan::Result result =
       plan.AppendBody(*context.request, response, context.pretty, kSliceBytes, &encoded->body,
                       &context.rest);

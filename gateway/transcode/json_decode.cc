@@ -1,9 +1,11 @@
 #include "gateway/transcode/json_decode.h"
 
+#include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -13,6 +15,7 @@
 #include "gateway/transcode/json_text.h"
 #include "services/base/base64.h"
 #include "services/base/check.h"
+#include "services/base/duration.h"
 #include "services/base/strings.h"
 #include "services/base/utf8.h"
 
@@ -76,6 +79,8 @@ std::string_view TypeText(const JsonField& field) {
       return "float64";
     case JsonShape::kMessage:
       return "object";
+    case JsonShape::kDurationText:
+      return "duration";
     default:
       return "string";
   }
@@ -153,6 +158,8 @@ class Decoder {
       case JsonShape::kString:
       case JsonShape::kBase64:
         return SetText(value, field, message);
+      case JsonShape::kDurationText:
+        return SetDuration(value, field, message);
       case JsonShape::kMessage: {
         Message* const inner = list ? write.AddMessage(message, field.field)
                                     : write.MutableMessage(message, field.field);
@@ -189,6 +196,25 @@ class Decoder {
       list ? write.AddUInt64(message, field.field, number)
            : write.SetUInt64(message, field.field, number);
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status SetDuration(const json::value& value, const JsonField& field, Message* message) {
+    std::chrono::nanoseconds duration;
+    if (value.is_string()) {
+      const auto parsed = base::ParseDuration(View(value.get_string()));
+      if (!parsed.ok()) return parsed.status();
+      duration = *parsed;
+    } else if (const int64_t* const number = value.if_int64(); number != nullptr) {
+      duration = std::chrono::nanoseconds(*number);
+    } else {
+      return WrongType(value, TypeText(field));
+    }
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+    auto* const proto = static_cast<google::protobuf::Duration*>(
+        field.reflection->MutableMessage(message, field.field));
+    proto->set_seconds(seconds.count());
+    proto->set_nanos(static_cast<int32_t>((duration - seconds).count()));
     return absl::OkStatus();
   }
 
@@ -252,6 +278,8 @@ bool IsDecodable(const JsonType& type) {
       case JsonShape::kString:
       case JsonShape::kBase64:
         return true;
+      case JsonShape::kDurationText:
+        return field.count == JsonCount::kOne;
       case JsonShape::kMessage:
         return IsDecodable(*field.type);
       default:

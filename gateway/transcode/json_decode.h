@@ -20,7 +20,8 @@ namespace consul::gateway {
 inline constexpr int kJsonDepthMax = 32;
 
 // Whether messages of `type` can be read: they hold texts, bytes, numbers without sign, floating
-// ones, truths, messages, and lists of all these.
+// ones, truths, messages, lists of all these, and single durations that are written as text. These
+// are read from a text of base::ParseDuration, or a number of nanoseconds.
 bool IsDecodable(const JsonType& type);
 
 // Fills `message` from one JSON object. INVALID_ARGUMENT with Go's text, but for the names of its

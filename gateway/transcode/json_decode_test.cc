@@ -11,6 +11,7 @@
 #include "consul/catalog/v1/catalog.pb.h"
 #include "consul/coordinate/v1/coordinate.pb.h"
 #include "consul/event/v1/event.pb.h"
+#include "consul/operators/v1/autopilot.pb.h"
 #include "consul/operators/v1/keyring.pb.h"
 #include "services/base/strings.h"
 
@@ -58,6 +59,22 @@ TEST(JsonDecodeTest, NullIsAsIfItWereNotThere) {
 TEST(JsonDecodeTest, BytesAreBase64) {
   EXPECT_EQ(Install(R"({"Key":"AAE="})"), "key: \"\\000\\001\"");
   EXPECT_EQ(Install(R"({"Key":"abc"})"), "illegal base64 data at input byte 3");
+}
+
+TEST(JsonDecodeTest, DurationsAreTextOrNanoseconds) {
+  const auto threshold = [](std::string_view json) {
+    return Decoded<operators::v1::AutopilotConfiguration>(
+        base::StrCat(R"({"LastContactThreshold":)", json, "}"));
+  };
+  EXPECT_EQ(threshold(R"("1m0.5s")"), "last_contact_threshold { seconds: 60 nanos: 500000000 }");
+  EXPECT_EQ(threshold(R"("-5ms")"), "last_contact_threshold { nanos: -5000000 }");
+  EXPECT_EQ(threshold("1500000000"), "last_contact_threshold { seconds: 1 nanos: 500000000 }");
+  EXPECT_EQ(threshold("null"), "");
+  EXPECT_EQ(threshold(R"("xx")"), "time: invalid duration \"xx\"");
+  EXPECT_EQ(threshold("true"),
+            "json: cannot unmarshal bool into field LastContactThreshold of type duration");
+  EXPECT_EQ(threshold("1.5"),
+            "json: cannot unmarshal number into field LastContactThreshold of type duration");
 }
 
 TEST(JsonDecodeTest, BytesThatAreNoUtf8AreReplaced) {

@@ -1,6 +1,7 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/struct.pb.h>
+#include <google/protobuf/timestamp.pb.h>
 
 #include <algorithm>
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/time/time.h"
 #include "gateway/transcode/json_plan.h"
 #include "gateway/transcode/json_text.h"
 #include "gateway/transcode/json_value.h"
@@ -71,6 +73,20 @@ std::chrono::nanoseconds Nanoseconds(const Message& message) {
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
 
+// As Go writes a time in UTC: RFC 3339, with as many digits of a second as there are. An absent one
+// is Go's zero time.
+void AppendTimestamp(const google::protobuf::Timestamp& time, std::string* out) {
+  if (time.seconds() == 0 && time.nanos() == 0) {
+    out->append("\"0001-01-01T00:00:00Z\"");
+    return;
+  }
+  const absl::Time at =
+      absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+  out->push_back('"');
+  out->append(absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", at, absl::UTCTimeZone()));
+  out->push_back('"');
+}
+
 void AppendMessageValue(const JsonField& field, const Message& message, std::string* out) {
   switch (field.shape) {
     case JsonShape::kDurationText:
@@ -78,6 +94,9 @@ void AppendMessageValue(const JsonField& field, const Message& message, std::str
       return;
     case JsonShape::kDurationNumber:
       AppendJsonInt(Nanoseconds(message).count(), out);
+      return;
+    case JsonShape::kTimestamp:
+      AppendTimestamp(static_cast<const google::protobuf::Timestamp&>(message), out);
       return;
     case JsonShape::kStruct:
       AppendStruct(static_cast<const google::protobuf::Struct&>(message), out);
@@ -145,6 +164,7 @@ void AppendOne(const JsonField& field, const Message& message, std::string* out)
     case JsonShape::kMessage:
     case JsonShape::kDurationText:
     case JsonShape::kDurationNumber:
+    case JsonShape::kTimestamp:
     case JsonShape::kStruct:
       AppendMessageValue(field, read.GetMessage(message, field.field), out);
       return;
@@ -200,6 +220,7 @@ void AppendJsonElement(const JsonField& field, const Message& message, int i, st
     case JsonShape::kMessage:
     case JsonShape::kDurationText:
     case JsonShape::kDurationNumber:
+    case JsonShape::kTimestamp:
     case JsonShape::kStruct:
       AppendMessageValue(field, read.GetRepeatedMessage(message, field.field, i), out);
       return;

@@ -23,6 +23,7 @@ JsonShape MessageShape(const Descriptor* type, bool number) {
   if (name == "google.protobuf.Duration") {
     return number ? JsonShape::kDurationNumber : JsonShape::kDurationText;
   }
+  if (name == "google.protobuf.Timestamp") return JsonShape::kTimestamp;
   if (name == "google.protobuf.Struct") return JsonShape::kStruct;
   return JsonShape::kMessage;
 }

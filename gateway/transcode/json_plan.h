@@ -39,6 +39,7 @@ enum class JsonShape {
   kMessage,
   kDurationText,
   kDurationNumber,
+  kTimestamp,
   kStruct,
 };
 

@@ -6,6 +6,7 @@
 #include "consul/catalog/v1/catalog.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "consul/operators/v1/autopilot.pb.h"
 
 namespace consul::gateway {
 namespace {
@@ -77,6 +78,14 @@ TEST(JsonPlan, StructsAreSortedAndNested) {
   fields["m"].set_string_value("<");
   EXPECT_NE(Json(self).find(R"("DebugConfig":{"a":[2],"m":"\u003c","z":null})"),
             std::string::npos);
+}
+TEST(JsonPlan, TimesAreAsGoWritesThem) {
+  operators::v1::ServerHealth health;
+  EXPECT_NE(Json(health).find(R"("StableSince":"0001-01-01T00:00:00Z")"), std::string::npos);
+  health.mutable_stable_since()->set_seconds(1795884220);
+  EXPECT_NE(Json(health).find(R"("StableSince":"2026-11-28T16:43:40Z")"), std::string::npos);
+  health.mutable_stable_since()->set_nanos(120000000);
+  EXPECT_NE(Json(health).find(R"("StableSince":"2026-11-28T16:43:40.12Z")"), std::string::npos);
 }
 TEST(JsonPlan, BytesThatAreText) {
   health::v1::HealthCheck check;

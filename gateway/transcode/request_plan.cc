@@ -96,13 +96,15 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
   }
   if (!route.body_field().empty()) {
     body_ = FieldNamed(type, route.body_field());
-    CONSUL_CHECK(body_->type() == FieldDescriptor::TYPE_BYTES && !body_->is_repeated());
+    CONSUL_CHECK(!body_->is_repeated());
+    CONSUL_CHECK(body_->type() == (route.json_body() ? FieldDescriptor::TYPE_MESSAGE
+                                                     : FieldDescriptor::TYPE_BYTES));
   }
   if (route.json_body()) {
-    CONSUL_CHECK(body_ == nullptr);
-    json_ = json_plans->Of(type);
+    json_ = json_plans->Of(body_ == nullptr ? type : body_->message_type());
     CONSUL_CHECK(IsDecodable(*json_));
-    body_invalid_ = base::StrCat(route.body_invalid(), "Request decode failed: ");
+    body_invalid_ =
+        route.body_invalid().empty() ? "Request decode failed: " : route.body_invalid();
   }
   if (!takes_body()) return;
   CONSUL_CHECK(route.body_max() > 0);
@@ -292,12 +294,12 @@ absl::Status RequestPlan::SetParameter(const Parameter& parameter, std::string_v
 }
 
 absl::Status RequestPlan::SetBody(std::string body, Message* request) const {
-  if (body_ != nullptr) {
+  if (json_ == nullptr) {
+    CONSUL_CHECK(body_ != nullptr);
     reflection_->SetString(request, body_, std::move(body));
     return absl::OkStatus();
   }
-  CONSUL_CHECK(json_ != nullptr);
-  const absl::Status status = DecodeJson(body, *json_, request);
+  const absl::Status status = DecodeJson(body, *json_, Owner(body_, request));
   if (status.ok()) return status;
   return Invalid(base::StrCat(body_invalid_, base::ToStd(status.message())), "body");
 }

@@ -99,7 +99,8 @@ class RequestPlan {
   std::vector<std::string> refused_;
   std::vector<options::v1::Rejected> rejected_;
   std::vector<std::vector<std::string>> exclusive_;
-  // What becomes of the body: one field, or the whole request as JSON.
+  // What becomes of the body: one field as it is, or with `json_` the request, or the message in
+  // that field.
   const google::protobuf::FieldDescriptor* body_ = nullptr;
   const JsonType* json_ = nullptr;
   std::string body_invalid_;

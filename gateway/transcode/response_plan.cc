@@ -81,7 +81,18 @@ ResponsePlan::ResponsePlan(const rpc::Method& method, const options::v1::Route& 
         method.descriptor->input_type()->FindFieldByName(route.absent_zero_while_empty());
     CONSUL_CHECK(zero_while_empty_ != nullptr && !zero_while_empty_->is_repeated());
   }
+  if (route.has_status_unless()) {
+    good_ = type->FindFieldByName(route.status_unless().field());
+    CONSUL_CHECK(good_ != nullptr && good_->type() == FieldDescriptor::TYPE_BOOL &&
+                 !good_->is_repeated());
+    status_unless_good_ = static_cast<int>(route.status_unless().status());
+  }
   if (method.meta_field != nullptr) AddHeaders(method, route, plans);
+}
+
+int ResponsePlan::Status(const Message& response) const {
+  if (good_ == nullptr || response.GetReflection()->GetBool(response, good_)) return 200;
+  return status_unless_good_;
 }
 
 void ResponsePlan::AddHeaders(const rpc::Method& method, const options::v1::Route& route,

@@ -34,6 +34,9 @@ class ResponsePlan {
                     const google::protobuf::Message& response, bool pretty, size_t bytes,
                     std::string* out, std::unique_ptr<JsonSlices>* rest) const;
 
+  // Of a reply with a body.
+  int Status(const google::protobuf::Message& response) const;
+
   // Appends the header lines of a read, sorted by name; nothing where the method has no QueryMeta.
   void AppendMeta(const google::protobuf::Message& response, std::string* out) const;
   // The same for a read that failed, where the route wants that.
@@ -50,6 +53,8 @@ class ResponsePlan {
   options::v1::Form form_;
   bool not_found_when_absent_;
   const google::protobuf::FieldDescriptor* zero_while_empty_ = nullptr;
+  const google::protobuf::FieldDescriptor* good_ = nullptr;  // a bool; null: all are
+  int status_unless_good_ = 200;
   bool has_field_ = false;
   JsonField field_;       // the response field, where the route names one
   JsonType whole_;        // else the message without its QueryMeta

@@ -266,9 +266,9 @@ void Agent::RequestLeave(std::function<void(absl::Status)> done) {
 }
 
 absl::Status Agent::Leave() {
-  if (absl::Status status = role_->AwaitLeave(); !status.ok()) return status;
   // What it writes to the catalog is done before it says that it goes.
   node_sync_->Stop();
+  if (absl::Status status = role_->AwaitLeave(); !status.ok()) return status;
   role_->Leave();
   std::promise<void> left;
   lan_->Leave([&left] { left.set_value(); });

@@ -157,6 +157,8 @@ TEST(GatewaySettingsTest, TimesKeepTheirParts) {
 TEST(GatewaySettingsTest, EveryKeyThatWorksIsToldOrListed) {
   const std::set<std::string> not_told = {
       "addresses.dns", "addresses.http", "addresses.rpc", "advertise_addr", "advertise_addr_wan",
+      "autopilot.cleanup_dead_servers", "autopilot.last_contact_threshold",
+      "autopilot.max_trailing_logs", "autopilot.min_quorum", "autopilot.server_stabilization_time",
       "bind_addr", "bootstrap", "bootstrap_expect", "client_addr", "data_dir",
       "disable_coordinates", "disable_keyring_file", "encrypt", "encrypt_verify_incoming",
       "encrypt_verify_outgoing", "gossip_lan.gossip_interval", "gossip_lan.gossip_nodes",

@@ -2,7 +2,6 @@
 #include <chrono>
 #include <future>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "services/agent/joiner.h"
@@ -10,32 +9,54 @@
 #include "services/agent/self.h"
 #include "services/agent/server_port.h"
 #include "services/agent/bootstrap_handlers.h"
+#include "services/api/autopilot_handlers.h"
 #include "services/api/catalog_handlers.h"
 #include "services/api/coordinate_handlers.h"
 #include "services/api/keyring_handlers.h"
 #include "services/api/kv_handlers.h"
 #include "services/api/node_sync_handlers.h"
+#include "services/api/operator_raft_handlers.h"
 #include "services/api/status_handlers.h"
 #include "services/base/strings.h"
 #include "services/gossip/words.h"
 #include "services/rpc/errors.h"
+#include "services/rpc/leader_forward.h"
 #include "services/rpc/local_backend.h"
+#include "services/rpc/waited_calls.h"
+#include "services/server/autopilot_driver.h"
+#include "services/server/operator_view.h"
 #include "services/server/server.h"
 
 namespace consul::agent {
 namespace {
 
-using namespace std::chrono_literals;
-
-// A leave needs a leader; without one for so long the agent ends without having left.
-constexpr auto kLeaveLeaderWait = 5s;
-
 std::string AddressOf(const config::Config& config) {
   return config::Endpoint{config.advertise_address, config.ports.server.value_or(0)}.ToString();
 }
 
-server::Server::Options ServerOptions(const config::Config& config, const std::string& node_id) {
+google::protobuf::Duration ToProto(std::chrono::nanoseconds duration) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  google::protobuf::Duration proto;
+  proto.set_seconds(seconds.count());
+  proto.set_nanos(static_cast<int32_t>((duration - seconds).count()));
+  return proto;
+}
+
+operators::v1::AutopilotConfiguration AutopilotOf(const config::Autopilot& config) {
+  operators::v1::AutopilotConfiguration autopilot;
+  autopilot.set_cleanup_dead_servers(config.cleanup_dead_servers);
+  *autopilot.mutable_last_contact_threshold() = ToProto(config.last_contact_threshold);
+  autopilot.set_max_trailing_logs(config.max_trailing_logs);
+  autopilot.set_min_quorum(config.min_quorum);
+  *autopilot.mutable_server_stabilization_time() = ToProto(config.server_stabilization_time);
+  return autopilot;
+}
+
+server::Server::Options ServerOptions(const config::Config& config, const std::string& node_id,
+                                      std::function<void(const std::string&)> force_leave) {
   server::Server::Options options;
+  options.autopilot = AutopilotOf(config.autopilot);
+  options.force_leave = std::move(force_leave);
   options.data_dir = config.data_dir;
   options.node_name = config.node_name;
   options.node_id = node_id;
@@ -56,8 +77,10 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
       : context_(std::move(context)),
         config_(*context_.config),
         logger_(context_.logger),
-        server_(ServerOptions(config_, context_.identity.node_id), &context_.lan->list(),
-                logger_) {}
+        to_leader_(ForwardOptions(config_), logger_),
+        server_(ServerOptions(config_, context_.identity.node_id,
+                              [this](const std::string& name) { ForceLeave(name); }),
+                &context_.lan->list(), logger_) {}
 
   absl::Status OpenPool() override {
     if (!config_.serf_wan_listen.has_value()) return absl::OkStatus();
@@ -90,6 +113,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     api::RegisterStatus({.leader = [this] { return server_.leader(); },
                          .peers = [this] { return server_.peers(); }},
                         handlers);
+    RegisterOperators(handlers);
   }
 
   absl::Status Open(const rpc::Handlers* handlers) override {
@@ -99,6 +123,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     options.wait_default = config_.default_query_time;
     options.wait_max = config_.max_query_time;
     backend_ = std::make_unique<rpc::LocalBackend>(options, handlers, server_.consensus());
+    backend_->SetLeaderCalls(&to_leader_);
     if (absl::Status status = server_.Open(); !status.ok()) return status;
     if (config_.server_listen.has_value()) {
       port_ = std::make_unique<ServerPort>(*config_.server_listen, backend_.get(),
@@ -113,7 +138,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
   void Start(std::function<void()> writable) override {
     server_.Start({.leader_changed =
                        [this, writable] {
-                         backend_->LeaderChanged();
+                         LeaderChanged();
                          // A follower writes through the leader.
                          if (server_.view().has_leader && !server_.view().leads) writable();
                        },
@@ -148,22 +173,18 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     if (wan_ != nullptr) groups->push_back(Group("serf_wan", wan_->Stats()));
   }
 
-  void MembersChanged(const gossip::MemberList::Members&) override { server_.MembersChanged(); }
+  void MembersChanged(const gossip::MemberList::Members&) override {
+    server_.MembersChanged();
+    // The leader may have come with another address, or be known only now.
+    LeaderChanged();
+  }
   void MemberReaped(const std::string& name, const std::string& generation) override {
     server_.MemberReaped(name, generation);
   }
 
   absl::Status AwaitLeave() override {
     logger_->Info("consul", "server starting leave");
-    const auto give_up = std::chrono::steady_clock::now() + kLeaveLeaderWait;
-    while (!server_.view().leader_known) {
-      if (std::chrono::steady_clock::now() >= give_up) {
-        return rpc::Error(errors::v1::REASON_NO_LEADER,
-                          "No cluster leader: the agent did not leave");
-      }
-      std::this_thread::sleep_for(20ms);
-    }
-    return absl::OkStatus();
+    return server_.LeaveConsensus([this] { return AskToBeRemoved(); });
   }
 
   // The last voter stays in the configuration: the same command again serves the same data.
@@ -181,10 +202,70 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     // wait for.
     server_.Stop();
     if (backend_ != nullptr) backend_->StopHolding();
+    to_leader_.Stop();
     if (port_ != nullptr) port_->Stop();
   }
 
  private:
+  static rpc::ForwardBackend::Options ForwardOptions(const config::Config& config) {
+    rpc::ForwardBackend::Options options;
+    options.hold_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(
+        config.performance.rpc_hold_timeout);
+    return options;
+  }
+
+  absl::Status AskToBeRemoved() {
+    operators::v1::RemoveRaftPeerRequest request;
+    request.set_id(context_.identity.node_id);
+    operators::v1::RemoveRaftPeerResponse response;
+    const rpc::Method* const method =
+        rpc::PublicApi().Find("/consul.operators.v1.RaftService/RemoveRaftPeer");
+    rpc::WaitedCalls calls;
+    return calls.Run(backend_.get(), *method, request, &response, /*hold=*/false);
+  }
+
+  void RegisterOperators(rpc::Handlers* handlers) {
+    api::RaftControl raft;
+    raft.configuration = [this] { return server_.raft_configuration(); };
+    raft.pass_on = [this](rpc::Call* call) {
+      return !server_.view().leads && to_leader_.Start(call);
+    };
+    raft.remove = [this](const std::string& id, std::function<void(absl::Status)> done) {
+      server_.RemovePeer(id, std::move(done));
+    };
+    raft.transfer = [this](const std::string& id, std::function<void(absl::Status)> done) {
+      server_.TransferLead(id, std::move(done));
+    };
+    api::RegisterRaft(std::move(raft), handlers);
+    api::AutopilotReport autopilot;
+    autopilot.configuration = [this] { return server_.autopilot()->configuration(); };
+    autopilot.health = [this]() -> std::optional<operators::v1::GetAutopilotHealthResponse> {
+      const auto health = server_.autopilot()->health();
+      if (!health.has_value()) return std::nullopt;
+      return server::HealthMessage(*health);
+    };
+    autopilot.state = [this]() -> std::optional<operators::v1::GetAutopilotStateResponse> {
+      const auto health = server_.autopilot()->health();
+      if (!health.has_value()) return std::nullopt;
+      return server::StateMessage(*health);
+    };
+    api::RegisterAutopilot(std::move(autopilot), handlers);
+  }
+
+  void LeaderChanged() {
+    to_leader_.SetLeader(server_.other_leader());
+    if (backend_ != nullptr) backend_->LeaderChanged();
+  }
+
+  // Consensus does without that server from now on, and so do the pools.
+  void ForceLeave(const std::string& name) {
+    context_.lan->ForceLeave(name, /*prune=*/false, [](absl::Status) {});
+    if (wan_ != nullptr) {
+      wan_->ForceLeave(base::StrCat(name, ".", config_.datacenter), /*prune=*/false,
+                       [](absl::Status) {});
+    }
+  }
+
   // gossip::Pool::Listener, of the WAN pool.
   void OnMemberEvent(const gossip::MemberEvent& event) override {
     if (event.heard_late) return;
@@ -209,6 +290,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
   base::Logger* const logger_;
   std::unique_ptr<gossip::Pool> wan_;
   std::unique_ptr<Joiner> joiner_;
+  rpc::LeaderForward to_leader_;
   server::Server server_;
   std::unique_ptr<rpc::LocalBackend> backend_;
   std::unique_ptr<ServerPort> port_;

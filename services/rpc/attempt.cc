@@ -82,6 +82,7 @@ std::shared_ptr<Attempt> Attempt::Start(grpc::GenericStub* stub, const What& wha
 Attempt::Attempt(const What& what, Executor* executor, std::shared_ptr<Listener> listener)
     : listener_(std::move(listener)), executor_(executor) {
   if (!what.token.empty()) context_.AddMetadata("x-consul-token", std::string(what.token));
+  if (what.for_leader) context_.AddMetadata("x-consul-for-leader", "1");
   if (what.deadline != nullptr) context_.set_deadline(*what.deadline);
 }
 

@@ -44,6 +44,8 @@ class Attempt : protected Task {
     std::string_view token;
     // Null: none, as for a stream.
     const std::chrono::system_clock::time_point* deadline;
+    // Call::for_leader, at the other end.
+    bool for_leader = false;
   };
 
   // `request` lives until OnOver; `listener` is kept until then.

@@ -93,6 +93,9 @@ class Call {
   // The backend's own: until when it holds the call; none where it has not held it yet.
   std::optional<std::chrono::steady_clock::time_point> held_until;
 
+  // Another server passed it on to this one, because it leads: it goes to no third one.
+  bool for_leader = false;
+
   // While Done runs: what owns the rows that the response refers to, and the response where it is
   // shared; null where there are none. A face that goes on reading the response after Done copies
   // it, and lets go of it when it is done.

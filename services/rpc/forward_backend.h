@@ -46,6 +46,8 @@ class ForwardBackend : public Backend {
     // A write whose caller is gone is given so long to say what became of it.
     std::chrono::milliseconds cancelled_write_wait = std::chrono::seconds(2);
     ServerLinks::Options links;
+    // The calls go to the one server that leads, which passes them on to no other.
+    bool for_leader = false;
   };
 
   // Both outlive the backend. `handlers` has one for each method of the agent itself.

@@ -93,7 +93,9 @@ void ForwardedCall::Try() {
   link_ = links_->Choose(tried_);
   if (link_ == nullptr && !tried_.empty()) return Pause();
   if (link_ == nullptr) {
-    return EndWith(Error(errors::v1::REASON_NO_SERVERS, "No known Consul servers"));
+    return EndWith(options_->for_leader
+                       ? Error(errors::v1::REASON_NO_LEADER, "No cluster leader")
+                       : Error(errors::v1::REASON_NO_SERVERS, "No known Consul servers"));
   }
   // What is sent on a connection that is being made may have arrived when making it fails, for all
   // that gRPC says: a write waits for the server to say that it is there.
@@ -118,7 +120,9 @@ void ForwardedCall::Ask() {
   const Method& method = call()->method();
   attempt_ = Attempt::Start(
       link_->stub(),
-      {&method, call()->token, method.server_streaming ? nullptr : &deadline_}, &sent_,
+      {&method, call()->token, method.server_streaming ? nullptr : &deadline_,
+       options_->for_leader},
+      &sent_,
       call()->executor(), std::static_pointer_cast<ForwardedCall>(shared_from_this()));
   if (repeatable_) link_->Add(attempt_.get());
 }

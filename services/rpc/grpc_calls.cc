@@ -61,6 +61,7 @@ class GrpcCall : private Messages, public Call {
     if (found != metadata.end()) {
       token = std::string_view(found->second.data(), found->second.size());
     }
+    for_leader = metadata.find("x-consul-for-leader") != metadata.end();
     bytes_ = &bytes;
     if (!strand_->Enter([this] { DecodeAndStart(); })) return strand_->Post(&start_);
     // A thread of gRPC's may not come by again for long: it keeps no version of the state.

@@ -73,7 +73,7 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
     const bool due = due_.load();
     if (Clock::now() >= *call()->held_until || !backend_->holds_.load()) {
       Finish(NoLeader());
-    } else if (backend_->consensus_->view().has_leader && (!again_ || due)) {
+    } else if (backend_->ServesNow(*call()) && (!again_ || due)) {
       backend_->Start(Release());
     } else if (due) {
       due_.store(false);
@@ -176,8 +176,28 @@ void LocalBackend::Start(Call* call) {
   const Handler& handler = handlers_->Of(call->method());
   if (const auto* read = std::get_if<ReadHandler>(&handler)) return StartRead(call, *read);
   if (const auto* write = std::get_if<WriteHandler>(&handler)) return StartWrite(call, *write);
+  if (call->method().kind == options::v1::KIND_LEADER && !consensus_->view().leads) {
+    return PassOn(call);
+  }
   const bool run = RunHere(handler, call);
   CONSUL_CHECK(run);
+}
+
+void LocalBackend::PassOn(Call* call) {
+  if (call->for_leader) {
+    // Whoever passed it on hears of the next leader, too.
+    call->status = NoLeader();
+    return call->Done();
+  }
+  if (leader_ != nullptr && leader_->Start(call)) return;
+  Hold(call);
+}
+
+// Whether there is somebody to whom the call can go.
+bool LocalBackend::ServesNow(const Call& call) const {
+  const Consensus::View view = consensus_->view();
+  if (call.method().kind != options::v1::KIND_LEADER) return view.has_leader;
+  return view.leads || (leader_ != nullptr && leader_->HasLeader());
 }
 
 void LocalBackend::Idle() {
@@ -277,7 +297,7 @@ void LocalBackend::Hold(Call* call) {
   }
   held->Begin();
   // A leader, or an end, that came between the look and the list has told nobody.
-  if (consensus_->view().has_leader || !holds_.load()) held->Wake();
+  if (ServesNow(*call) || !holds_.load()) held->Wake();
 }
 
 void LocalBackend::Unhold(HeldCall* held) {

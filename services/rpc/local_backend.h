@@ -19,6 +19,7 @@
 #include "services/rpc/consensus.h"
 #include "services/rpc/evaluation.h"
 #include "services/rpc/handlers.h"
+#include "services/rpc/leader_calls.h"
 #include "services/rpc/parked_reads.h"
 
 namespace consul::rpc {
@@ -42,6 +43,10 @@ class LocalBackend : public Backend {
   LocalBackend(Options options, const Handlers* handlers, Consensus* consensus);
   ~LocalBackend() override;
 
+  // Calls of methods that the leader alone can answer go there from a server that does not lead;
+  // without this they wait for the server to lead. Before the first call; outlives the backend.
+  void SetLeaderCalls(LeaderCalls* leader) { leader_ = leader; }
+
   void Start(Call* call) override;
   void Idle() override;
 
@@ -60,6 +65,9 @@ class LocalBackend : public Backend {
   bool KnowsDatacenter(Call* call) const;
   void StartRead(Call* call, const ReadHandler& handler);
   void StartWrite(Call* call, const WriteHandler& handler);
+  bool ServesNow(const Call& call) const;
+  // A call for the leader, at another server.
+  void PassOn(Call* call);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
   // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout` in
@@ -70,6 +78,7 @@ class LocalBackend : public Backend {
   const Options options_;
   const Handlers* const handlers_;
   Consensus* const consensus_;
+  LeaderCalls* leader_ = nullptr;
   std::atomic<bool> holds_{true};
   base::TimerQueue timers_;
   base::Mutex mutex_;

@@ -8,7 +8,9 @@
 #include "consul/event/v1/event.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "consul/operators/v1/autopilot.pb.h"
 #include "consul/operators/v1/keyring.pb.h"
+#include "consul/operators/v1/raft.pb.h"
 #include "consul/status/v1/status.pb.h"
 #include "services/rpc/method.h"
 
@@ -24,6 +26,8 @@ const MethodTable& PublicApi() {
           status::v1::GetLeaderRequest::descriptor()->file(),
           event::v1::Event::descriptor()->file(),
           coordinate::v1::Coordinate::descriptor()->file(),
+          operators::v1::RaftServer::descriptor()->file(),
+          operators::v1::AutopilotConfiguration::descriptor()->file(),
           operators::v1::Keyring::descriptor()->file()}) {
       for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
     }

@@ -11,8 +11,12 @@
 #include "services/base/uuid.h"
 #include "services/raft/node.h"
 #include "services/rpc/channel_backend.h"
+#include "services/server/autopilot_driver.h"
 #include "services/server/bootstrapper.h"
+#include "services/server/departure.h"
 #include "services/server/leader_duties.h"
+#include "services/server/node_members.h"
+#include "services/server/operator_view.h"
 #include "services/server/pledge_file.h"
 #include "services/server/raft_consensus.h"
 #include "services/server/replicated_state.h"
@@ -53,6 +57,15 @@ transport::TransportOptions TransportTo(const Server::Options& options, base::Lo
   transport.datacenter = options.datacenter;
   transport.logger = logger;
   return transport;
+}
+
+AutopilotDriver::Options AutopilotOptions(const Server::Options& options) {
+  AutopilotDriver::Options autopilot;
+  autopilot.datacenter = options.datacenter;
+  autopilot.initial = options.autopilot;
+  autopilot.heartbeat_interval = raft::Options().heartbeat_interval * options.raft_multiplier;
+  autopilot.force_leave = options.force_leave;
+  return autopilot;
 }
 
 // A backend for calls to one other server, which answers soon or not at all.
@@ -98,7 +111,11 @@ Server::Server(Options options, const gossip::MemberList* lan, base::Logger* log
         logger->Release();
         std::_Exit(1);
       })),
-      consensus_(std::make_unique<RaftConsensus>()) {}
+      consensus_(std::make_unique<RaftConsensus>()),
+      members_(std::make_unique<NodeMembers>(raft::ServerId{options_.node_id})),
+      autopilot_(std::make_unique<AutopilotDriver>(AutopilotOptions(options_), lan,
+                                                   members_.get(), consensus_.get(),
+                                                   &state_->source(), logger)) {}
 
 Server::~Server() { Stop(); }
 
@@ -185,6 +202,7 @@ void Server::Start(News news) {
   started_ = true;
   MembersChanged();
   consensus_->SetNode(node_.get());
+  members_->SetNode(node_.get());
   name_watch_ = std::make_shared<NameWatch>(&state_->source(), [this](const std::string& id) {
     transport_->PeersChanged();
     news_.cluster_named(id);
@@ -197,8 +215,10 @@ void Server::Start(News news) {
 void Server::RoleChanged() {
   if (consensus_->view().leads) {
     duties_->Lead();
+    autopilot_->Lead();
   } else {
     duties_->Follow();
+    autopilot_->Follow();
   }
   TellOfLeader();
   news_.leader_changed();
@@ -248,24 +268,33 @@ void Server::MembersChanged() {
     bootstrapper_->MembersChanged();
   }
   duties_->MembersChanged();
+  autopilot_->MembersChanged();
 }
 
 void Server::MemberReaped(std::string name, std::string generation) {
   if (started_) duties_->MemberReaped(std::move(name), std::move(generation));
 }
 
+absl::Status Server::LeaveConsensus(const std::function<absl::Status()>& ask) {
+  return server::LeaveConsensus(DepartureTimes(), members_.get(), ask);
+}
+
 void Server::StopDuties() {
+  // A change of who takes part may wait for a majority that does not come.
+  autopilot_->AskToStop();
   if (duties_ != nullptr) duties_->Stop();
 }
 
 void Server::Stop() {
   if (duties_ != nullptr) duties_->AskToStop();
+  autopilot_->AskToStop();
   if (bootstrapper_ != nullptr) bootstrapper_->Stop();
   // A duty that waits for its write is answered when the node stops, if not before.
   if (node_ != nullptr) node_->Stop();
   if (transport_ != nullptr) transport_->Stop();
   if (name_watch_ != nullptr) name_watch_->Stop();
   StopDuties();
+  autopilot_->Stop();
 }
 
 rpc::Consensus* Server::consensus() { return consensus_.get(); }
@@ -287,6 +316,30 @@ std::vector<std::string> Server::peers() const {
   }
   return peers;
 }
+
+std::optional<rpc::KnownServer> Server::other_leader() const {
+  const raft::ServerId leader = members_->view().leader;
+  if (leader.empty() || leader.value == options_.node_id) return std::nullopt;
+  const std::vector<PoolServer> pool = PoolServers(*lan_->members(), options_.datacenter);
+  const PoolServer* const server = FindServer(pool, leader);
+  if (server == nullptr) return std::nullopt;
+  return rpc::KnownServer{.id = leader.value, .name = server->name, .address = server->address};
+}
+
+operators::v1::GetRaftConfigurationResponse Server::raft_configuration() const {
+  return RaftConfigurationOf(members_->view(),
+                             PoolServers(*lan_->members(), options_.datacenter));
+}
+
+void Server::RemovePeer(const std::string& id, std::function<void(absl::Status)> done) {
+  members_->Change({raft::MembershipChange::Kind::kRemove, raft::ServerId{id}}, std::move(done));
+}
+
+void Server::TransferLead(const std::string& id, std::function<void(absl::Status)> done) {
+  members_->Transfer(raft::ServerId{id}, std::move(done));
+}
+
+AutopilotDriver* Server::autopilot() { return autopilot_.get(); }
 
 std::map<std::string, std::string> Server::RaftStats() const {
   return node_ == nullptr ? std::map<std::string, std::string>() : node_->Stats();

@@ -11,15 +11,19 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "consul/operators/v1/autopilot.pb.h"
+#include "consul/operators/v1/raft.pb.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
 #include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
+#include "services/rpc/server_list.h"
 #include "services/server/server_members.h"
 #include "services/state/version_source.h"
 
@@ -37,8 +41,10 @@ class GrpcTransport;
 
 namespace consul::server {
 
+class AutopilotDriver;
 class Bootstrapper;
 class LeaderDuties;
+class NodeMembers;
 class PledgeFile;
 class RaftConsensus;
 class ReplicatedState;
@@ -61,6 +67,10 @@ class Server {
     uint64_t raft_snapshot_threshold = 0;
     std::chrono::nanoseconds raft_snapshot_interval{0};
     uint64_t raft_trailing_logs = 0;
+    // What autopilot goes by until somebody says otherwise.
+    operators::v1::AutopilotConfiguration autopilot;
+    // The pools give up a failed member of this node name. On the thread of autopilot.
+    std::function<void(const std::string& name)> force_leave = [](const std::string&) {};
   };
 
   // `lan` and `logger` outlive the server.
@@ -88,6 +98,9 @@ class Server {
   void MembersChanged();
   void MemberReaped(std::string name, std::string generation);
 
+  // Takes this server out of consensus, which may take some seconds; `ask` asks the leader to remove
+  // it, and waits for the answer. Errors: as departure.h says.
+  absl::Status LeaveConsensus(const std::function<absl::Status()>& ask);
   // The leader's duties end; what they were writing is done when it returns.
   void StopDuties();
   // Ends; what waits is answered with an error. Idempotent.
@@ -104,6 +117,14 @@ class Server {
   std::string leader() const;
   // `ip:port` of each server of the configuration.
   std::vector<std::string> peers() const;
+  // The leader as the pool has it, where that is another server; nothing: none is known.
+  std::optional<rpc::KnownServer> other_leader() const;
+  // Who takes part, for operators.
+  operators::v1::GetRaftConfigurationResponse raft_configuration() const;
+  // Changes of that by hand, on the leader. Errors: as RaftMembers.
+  void RemovePeer(const std::string& id, std::function<void(absl::Status)> done);
+  void TransferLead(const std::string& id, std::function<void(absl::Status)> done);
+  AutopilotDriver* autopilot();
   // The raft group of `consul info`.
   std::map<std::string, std::string> RaftStats() const;
 
@@ -133,6 +154,8 @@ class Server {
   const std::unique_ptr<ReplicatedState> state_;
   const std::unique_ptr<RaftConsensus> consensus_;
   std::unique_ptr<LeaderDuties> duties_;
+  const std::unique_ptr<NodeMembers> members_;
+  const std::unique_ptr<AutopilotDriver> autopilot_;
   std::unique_ptr<PledgeFile> pledge_file_;
   std::unique_ptr<Bootstrapper> bootstrapper_;
   std::shared_ptr<NameWatch> name_watch_;

@@ -35,6 +35,8 @@ std::string InShort(const Command& command) {
       return base::StrCat("collect ", command.collect_tombstones().index());
     case Command::kSetClusterId:
       return "cluster-id";
+    case Command::kSetAutopilotConfiguration:
+      return "autopilot";
     case Command::COMMAND_NOT_SET:
       break;
   }

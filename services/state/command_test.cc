@@ -22,6 +22,8 @@ TEST(CommandTest, ItNeedsTheOldestVersionThatKnowsIt) {
   EXPECT_EQ(VersionOf(command), 1u);
   command.mutable_update_coordinate();
   EXPECT_EQ(VersionOf(command), 2u);
+  command.mutable_set_autopilot_configuration();
+  EXPECT_EQ(VersionOf(command), 3u);
 }
 
 TEST(CommandTest, ARegistrationThatTakesAGenerationBackIsNewerThanTheOthers) {

@@ -82,6 +82,9 @@ absl::Status Fsm::Apply(const FsmEntry& entry, CommandResult* result) {
     case Command::kSetClusterId:
       Apply(command_.set_cluster_id());
       return absl::OkStatus();
+    case Command::kSetAutopilotConfiguration:
+      Apply(command_.set_autopilot_configuration(), result);
+      return absl::OkStatus();
     case Command::COMMAND_NOT_SET:
       break;
   }
@@ -301,6 +304,22 @@ void Fsm::Apply(const internal::raft::v1::SetClusterId& set) {
   tables_.cluster_id = set.cluster_id();
   tables_.cluster_id_index = index_;
   touched_->AddKey(kClusterMap, "id");
+}
+
+void Fsm::Apply(const internal::raft::v1::SetAutopilotConfiguration& set, CommandResult* result) {
+  operators::v1::AutopilotConfiguration row = set.configuration();
+  const operators::v1::AutopilotConfiguration* const existing =
+      tables_.autopilot.Find(AutopilotSpec::Key(row), nullptr);
+  if (set.has_cas()) {
+    const uint64_t index = existing == nullptr ? 0 : existing->modify_index();
+    result->applied = index == set.cas();
+    if (!result->applied) return;
+  }
+  row.set_create_index(existing == nullptr ? index_ : existing->create_index());
+  row.set_modify_index(index_);
+  if (existing == nullptr || !SameRow(row, *existing)) {
+    tables_.autopilot.Put(std::move(row), touched_);
+  }
 }
 
 }  // namespace consul::state

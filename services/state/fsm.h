@@ -53,7 +53,7 @@ class Fsm {
  public:
   // The newest kind of command that this state machine knows. A leader proposes nothing newer than
   // what all voters know.
-  static constexpr uint32_t kVersion = 2;
+  static constexpr uint32_t kVersion = 3;
 
   struct Batch {
     std::unique_ptr<const Version> version;
@@ -95,6 +95,7 @@ class Fsm {
   void Apply(const internal::raft::v1::UpdateCoordinate& update, CommandResult* result);
   void Apply(const internal::raft::v1::CollectTombstones& collect);
   void Apply(const internal::raft::v1::SetClusterId& set);
+  void Apply(const internal::raft::v1::SetAutopilotConfiguration& set, CommandResult* result);
 
   // Forgets that a generation has left.
   void TakeBack(const std::string& generation);

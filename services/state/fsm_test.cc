@@ -6,9 +6,11 @@
 //            [check=ID:STATUS[:SERVICE_ID]]... [by=membership]
 //   deregister NODE [service=ID] [check=ID] [generation=G]
 //   place NODE X [MS]    the coordinate of a node: its first place, its height in ms
+//   autopilot TRAILING [cas=N]    the configuration of autopilot: its max_trailing_logs
 //   collect INDEX    cluster-id ID    time HOURS    no-op    raw HEX    version N
 // Reads of the newest version, or of the one held under a name by `at NAME`:
 //   get KEY   list PREFIX   nodes   services   checks   places   service NAME   cluster   clock
+//   autopilot-now
 //   index MAP KEY       index MAP PREFIX*       hold NAME
 //   watch NAME MAP KEY|PREFIX*             prints who is fired after each later write
 // In keys "|" stands for a zero byte, "~" for the empty text; other odd bytes print as \xNN.
@@ -56,7 +58,7 @@ const std::map<std::string, MapId>& MapNames() {
       {"services", kServiceMap}, {"service-names", kServiceNameMap},
       {"checks", kCheckMap},    {"service-checks", kServiceCheckMap},
       {"left", kLeftGenerationMap}, {"cluster", kClusterMap},
-      {"coordinates", kCoordinateMap}};
+      {"coordinates", kCoordinateMap}, {"autopilot", kAutopilotMap}};
   return *kNames;
 }
 std::string NameOf(MapId map) {
@@ -169,6 +171,10 @@ class Script {
       coordinate->set_node(words.at(0));
       coordinate->mutable_coord()->add_vec(std::stod(words.at(1)));
       if (!words.at(2).empty()) coordinate->mutable_coord()->set_height(std::stod(words.at(2)));
+    } else if (words.verb == "autopilot") {
+      auto* set = command.mutable_set_autopilot_configuration();
+      set->mutable_configuration()->set_max_trailing_logs(std::stoull(words.at(0)));
+      if (words.has("cas")) set->set_cas(words.number("cas"));
     } else if (words.verb == "collect") {
       command.mutable_collect_tombstones()->set_index(std::stoull(words.at(0)));
     } else if (words.verb == "cluster-id") {
@@ -322,6 +328,9 @@ class Script {
                                                          print);
     } else if (words.verb == "cluster") {
       base::StrAppend(&out_, "cluster ", Escape(version.cluster_id(&watch)), "\n");
+    } else if (words.verb == "autopilot-now") {
+      const operators::v1::AutopilotConfiguration* row = version.autopilot(&watch);
+      if (row != nullptr) print(*row);
     } else if (words.verb == "clock") {
       base::StrAppend(&out_, "clock ", version.time_ns() / 3'600'000'000'000, "h applied ",
                       version.index(), "\n");
@@ -338,6 +347,10 @@ class Script {
   }
   static std::string Text(const coordinate::v1::NodeCoordinate& row) {
     return StrCat(row.node(), " at ", row.coord().vec(0), " height ", row.coord().height(),
+                  Indexes(row.create_index(), row.modify_index()));
+  }
+  static std::string Text(const operators::v1::AutopilotConfiguration& row) {
+    return StrCat("autopilot trailing=", row.max_trailing_logs(),
                   Indexes(row.create_index(), row.modify_index()));
   }
   static std::string Text(const kv::v1::KeyValue& entry) {
@@ -383,8 +396,8 @@ class Script {
 const bool registered = base::RegisterTextTests(
     "FsmText",
     {"services/state/testdata/kv.txt", "services/state/testdata/index.txt",
-     "services/state/testdata/catalog.txt", "services/state/testdata/watch.txt",
-     "services/state/testdata/log.txt"},
+     "services/state/testdata/autopilot.txt", "services/state/testdata/catalog.txt",
+     "services/state/testdata/watch.txt", "services/state/testdata/log.txt"},
     [](const std::string& input) { return Script().Run(input); });
 
 }  // namespace

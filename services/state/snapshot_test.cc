@@ -76,6 +76,9 @@ class SnapshotTest : public testing::Test {
     Register("n2", "web");
     Register("n3", "api");
     Deregister("n3", "g3");
+    Command command;
+    command.mutable_set_autopilot_configuration()->mutable_configuration()->set_min_quorum(3);
+    Apply(command);
   }
   std::string Write() const {
     std::string bytes;

@@ -20,6 +20,7 @@
 #include "consul/coordinate/v1/coordinate.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "consul/operators/v1/autopilot.pb.h"
 #include "services/state/table.h"
 #include "services/state/watch_set.h"
 
@@ -37,6 +38,7 @@ inline constexpr MapId kServiceCheckMap{8};
 inline constexpr MapId kLeftGenerationMap{9};
 inline constexpr MapId kClusterMap{10};
 inline constexpr MapId kCoordinateMap{11};
+inline constexpr MapId kAutopilotMap{12};
 
 // Lower case of the letters A to Z; other bytes stay.
 std::string LowerCase(std::string_view text);
@@ -107,6 +109,15 @@ struct CoordinateSpec {
   static constexpr std::array<SecondaryIndex<Message>, 0> kIndexes{};
 };
 
+// One row at most: what autopilot goes by.
+struct AutopilotSpec {
+  using Message = operators::v1::AutopilotConfiguration;
+  static constexpr MapId kMap = kAutopilotMap;
+  static constexpr bool kKeyInMessage = false;
+  static std::string Key(const Message&) { return "configuration"; }
+  static constexpr std::array<SecondaryIndex<Message>, 0> kIndexes{};
+};
+
 // How long the writes of a left agent's generation are refused.
 inline constexpr uint64_t kLeftGenerationNs = 24ull * 3600 * 1'000'000'000;
 
@@ -132,6 +143,7 @@ struct Tables {
   Table<ServiceSpec> services;
   Table<CheckSpec> checks;
   Table<CoordinateSpec> coordinates;
+  Table<AutopilotSpec> autopilot;
   PersistentMap<LeftGeneration> left_generations;
   // UUID of the cluster, made once; empty: not yet. Slot: kClusterMap, key "id".
   std::string cluster_id;
@@ -153,6 +165,7 @@ struct Tables {
     fn(self.services);
     fn(self.checks);
     fn(self.coordinates);
+    fn(self.autopilot);
   }
 };
 

@@ -31,6 +31,11 @@ class Version final : public Versioned {
   const Table<CheckSpec>& checks() const { return tables_.checks; }
   const Table<CoordinateSpec>& coordinates() const { return tables_.coordinates; }
 
+  // What autopilot goes by; null: nobody has said yet.
+  const operators::v1::AutopilotConfiguration* autopilot(WatchSet* watch) const {
+    return tables_.autopilot.Find(AutopilotSpec::Key({}), watch);
+  }
+
   // The cluster's UUID; empty: it has none yet.
   const std::string& cluster_id(WatchSet* watch) const {
     if (watch != nullptr) watch->AddKey(kClusterMap, "id");

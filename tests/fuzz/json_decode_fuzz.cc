@@ -10,6 +10,7 @@
 
 #include "consul/coordinate/v1/coordinate.pb.h"
 #include "consul/event/v1/event.pb.h"
+#include "consul/operators/v1/autopilot.pb.h"
 #include "consul/operators/v1/keyring.pb.h"
 #include "gateway/transcode/json_decode.h"
 #include "gateway/transcode/json_plan.h"
@@ -47,5 +48,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Check(json, consul::coordinate::v1::UpdateRequest::default_instance(), /*exact=*/false);
   Check(json, consul::operators::v1::InstallKeyRequest::default_instance(), true);
   Check(json, consul::event::v1::Event::default_instance(), true);
+  Check(json, consul::operators::v1::AutopilotConfiguration::default_instance(), true);
   return 0;
 }

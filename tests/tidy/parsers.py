@@ -62,6 +62,7 @@ PARSERS = {
     "services/rpc/errors.cc": "grpc_status_fuzz",
     "services/rpc/grpc_bytes.cc": "grpc_request_fuzz",
     "services/rpc/grpc_status.cc": "grpc_status_fuzz",
+    "services/server/autopilot.cc": "autopilot_fuzz",
     "services/server/reconcile.cc": "reconcile_fuzz",
     "services/state/fsm.cc": "fsm_command_fuzz",
     "services/state/snapshot.cc": "snapshot_fuzz",

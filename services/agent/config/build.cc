@@ -62,6 +62,7 @@ class Builder {
     ReadLogLevel();
     ReadPerformanceAndLimits();
     ReadRaftLog();
+    ReadAutopilot();
     ReadDns();
     ReadQueryTimes();
     if (absl::Status status = settings_.Result(); !status.ok()) return status;
@@ -390,6 +391,19 @@ class Builder {
     read_entries("raft_snapshot_threshold", &config_.raft_log.snapshot_threshold);
     settings_.Read("raft_snapshot_interval", &config_.raft_log.snapshot_interval);
     read_entries("raft_trailing_logs", &config_.raft_log.trailing_logs);
+  }
+
+  void ReadAutopilot() {
+    Autopilot& autopilot = config_.autopilot;
+    settings_.Read("autopilot.cleanup_dead_servers", &autopilot.cleanup_dead_servers);
+    settings_.Read("autopilot.last_contact_threshold", &autopilot.last_contact_threshold);
+    auto logs = static_cast<int64_t>(autopilot.max_trailing_logs);
+    settings_.ReadInteger("autopilot.max_trailing_logs", 0, std::nullopt, &logs);
+    autopilot.max_trailing_logs = static_cast<uint64_t>(logs);
+    int64_t quorum = autopilot.min_quorum;
+    settings_.ReadInteger("autopilot.min_quorum", 0, std::numeric_limits<uint32_t>::max(), &quorum);
+    autopilot.min_quorum = static_cast<uint32_t>(quorum);
+    settings_.Read("autopilot.server_stabilization_time", &autopilot.server_stabilization_time);
   }
 
   // A domain without its final dot; empty, with a fault, when it is none.

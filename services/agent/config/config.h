@@ -60,6 +60,15 @@ struct RaftLog {
   uint64_t trailing_logs = 0;  // entries
 };
 
+// What autopilot goes by in a new cluster; operators::v1::AutopilotConfiguration says what each is.
+struct Autopilot {
+  bool cleanup_dead_servers = true;
+  std::chrono::nanoseconds last_contact_threshold = std::chrono::milliseconds(200);
+  uint64_t max_trailing_logs = 250;
+  uint32_t min_quorum = 0;
+  std::chrono::nanoseconds server_stabilization_time = std::chrono::seconds(10);
+};
+
 // The greatest kv_max_value_size. A write is one entry of the Raft log, and one entry is at most
 // 1 MiB: the value, a key of up to 64 KiB, and 4 KiB more than the fields around them and the
 // entry's header take. limits_test holds it against the limits of services/raft and services/api.
@@ -172,6 +181,7 @@ struct Config {
   base::LogLevel log_level = base::LogLevel::kInfo;
   Performance performance;
   RaftLog raft_log;
+  Autopilot autopilot;
   Limits limits;
   Dns dns;
 

@@ -121,6 +121,11 @@ std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
   lines.Add("log_level", base::LogLevelName(config.log_level));
   lines.Add("performance.raft_multiplier", config.performance.raft_multiplier);
   lines.Add("performance.rpc_hold_timeout", config.performance.rpc_hold_timeout);
+  lines.Add("autopilot.cleanup_dead_servers", config.autopilot.cleanup_dead_servers);
+  lines.Add("autopilot.last_contact_threshold", config.autopilot.last_contact_threshold);
+  lines.Add("autopilot.max_trailing_logs", config.autopilot.max_trailing_logs);
+  lines.Add("autopilot.min_quorum", config.autopilot.min_quorum);
+  lines.Add("autopilot.server_stabilization_time", config.autopilot.server_stabilization_time);
   lines.Add("raft_snapshot_interval", config.raft_log.snapshot_interval);
   lines.Add("raft_snapshot_threshold", config.raft_log.snapshot_threshold);
   lines.Add("raft_trailing_logs", config.raft_log.trailing_logs);

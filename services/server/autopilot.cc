@@ -1,0 +1,318 @@
+#include "services/server/autopilot.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "services/base/strings.h"
+
+namespace consul::server {
+namespace {
+
+using agent::v1::Member;
+using raft::MembershipChange;
+using raft::ServerId;
+
+std::string_view TagOf(const Member& member, std::string_view key) {
+  for (const auto& tag : member.tags()) {
+    if (tag.key() == key) return tag.value();
+  }
+  return {};
+}
+
+// "10.0.0.1:8300", "[::1]:8300".
+std::string JoinAddress(std::string_view host, uint16_t port) {
+  const bool v6 = host.find(':') != std::string_view::npos;
+  return base::StrCat(v6 ? "[" : "", host, v6 ? "]:" : ":", port);
+}
+
+raft::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+bool IsPresent(agent::v1::MemberStatus status) {
+  return status == agent::v1::MEMBER_STATUS_ALIVE || status == agent::v1::MEMBER_STATUS_LEAVING;
+}
+
+// "b (2a3f...)", as log lines name a server.
+std::string NameOf(const std::string& name, const ServerId& id) {
+  return name.empty() ? id.value : base::StrCat(name, " (", id.value, ")");
+}
+
+AutopilotAction ActionOf(MembershipChange::Kind kind, const ServerId& id, std::string news) {
+  return {.change = {kind, id}, .news = std::move(news), .force_leave = {}};
+}
+
+// A failed or unknown server that takes part.
+struct Dead {
+  const raft::Member* member;
+  const PoolServer* server;  // null: unknown
+};
+
+}  // namespace
+
+operators::v1::AutopilotConfiguration DefaultAutopilotConfiguration() {
+  operators::v1::AutopilotConfiguration configuration;
+  configuration.set_cleanup_dead_servers(true);
+  configuration.mutable_last_contact_threshold()->set_nanos(200'000'000);
+  configuration.set_max_trailing_logs(250);
+  configuration.set_min_quorum(0);
+  configuration.mutable_server_stabilization_time()->set_seconds(10);
+  return configuration;
+}
+
+std::vector<PoolServer> PoolServers(const agent::v1::ListMembersResponse& members,
+                                    std::string_view datacenter) {
+  std::vector<PoolServer> servers;
+  for (const Member& member : members.members()) {
+    if (TagOf(member, "role") != "consul" || TagOf(member, "dc") != datacenter) continue;
+    const std::string_view id = TagOf(member, "id");
+    const std::string_view port_text = TagOf(member, "port");
+    uint16_t port = 0;
+    const char* const port_end = port_text.data() + port_text.size();
+    const auto parsed = std::from_chars(port_text.data(), port_end, port);
+    if (id.empty() || id.size() > raft::Configuration::kIdBytesMax || port == 0 ||
+        parsed.ptr != port_end) {
+      continue;
+    }
+    const std::string_view build = TagOf(member, "build");
+    PoolServer server;
+    server.id = ServerId{std::string(id)};
+    server.name = member.name();
+    server.address = JoinAddress(member.addr(), port);
+    server.status = member.status();
+    // "1.2.3:revision"
+    server.version = std::string(build.substr(0, build.find(':')));
+    server.bootstrap = !TagOf(member, "bootstrap").empty();
+    server.tags.assign(member.tags().begin(), member.tags().end());
+    servers.push_back(std::move(server));
+  }
+  return servers;
+}
+
+const PoolServer* FindServer(const std::vector<PoolServer>& pool, const ServerId& id) {
+  const PoolServer* found = nullptr;
+  // A server that has another name now has its old one too, as one that has failed or left.
+  const auto rank = [](const PoolServer& server) {
+    if (IsPresent(server.status)) return 2;
+    return server.status == agent::v1::MEMBER_STATUS_FAILED ? 1 : 0;
+  };
+  for (const PoolServer& server : pool) {
+    if (server.id == id && (found == nullptr || rank(server) > rank(*found))) found = &server;
+  }
+  return found;
+}
+
+void Autopilot::Clear() { *this = Autopilot(); }
+
+const ClusterHealth& Autopilot::Observe(const AutopilotView& view) {
+  Remember(view);
+  health_ = ClusterHealth();
+  health_.healthy = true;
+  size_t healthy_voters = 0;
+  for (const raft::Member& member : view.configuration.members()) {
+    const ServerHealth& server = health_.servers.emplace_back(HealthOf(view, member));
+    if (!server.healthy) health_.healthy = false;
+    if (server.healthy && server.voter) ++healthy_voters;
+  }
+  if (view.configuration.voters_count() > 0 && healthy_voters > view.configuration.quorum()) {
+    health_.failure_tolerance = healthy_voters - view.configuration.quorum();
+  }
+  return health_;
+}
+
+ServerHealth Autopilot::HealthOf(const AutopilotView& view, const raft::Member& member) {
+  ServerHealth health;
+  health.id = member.id;
+  if (const PoolServer* const server = FindServer(view.pool, member.id)) health.member = *server;
+  health.leader = member.id == view.self;
+  health.voter = member.kind == raft::MemberKind::kVoter;
+  raft::Duration late{0};
+  if (health.leader) {
+    health.last_contact = raft::Duration{0};
+    health.last_term = view.term;
+    health.last_index = view.last_index;
+  } else {
+    for (const raft::MemberProgress& progress : view.progress) {
+      if (progress.id != member.id) continue;
+      health.last_contact = std::max(view.now - progress.heard_at, raft::Duration{0});
+      health.last_index = progress.match;
+      // It is found out anew in each term.
+      if (progress.match.value > 0) health.last_term = view.term;
+      // Once for the interval itself, and once for what is under way when the leader looks.
+      late = 2 * view.heartbeat_interval;
+    }
+  }
+  const uint64_t trailing = view.last_index - std::min(view.last_index, health.last_index);
+  health.healthy =
+      health.status() == agent::v1::MEMBER_STATUS_ALIVE && health.last_contact.has_value() &&
+      *health.last_contact <= ToDuration(view.settings.last_contact_threshold()) + late &&
+      health.last_term == view.term && trailing <= view.settings.max_trailing_logs();
+  const auto [stability, is_new] = stability_.try_emplace(member.id);
+  if (is_new || stability->second.healthy != health.healthy) {
+    stability->second = {health.healthy, view.now, view.wall_now};
+  }
+  health.stable_since = stability->second.since;
+  health.stable_since_wall = stability->second.since_wall;
+  return health;
+}
+
+void Autopilot::Remember(const AutopilotView& view) {
+  const raft::Configuration& configuration = view.configuration;
+  for (const raft::Member& member : configuration.members()) {
+    removed_at_.erase(member.id);
+    const PoolServer* const server = FindServer(view.pool, member.id);
+    if (server != nullptr) seen_[member.id] = {server->name, server->address};
+    const bool known = server != nullptr;
+    if (known && server->status != agent::v1::MEMBER_STATUS_FAILED) {
+      gone_.erase(member.id);
+    } else if (const auto gone = gone_.find(member.id);
+               gone == gone_.end() || gone->second.known != known) {
+      gone_[member.id] = {known, view.now};
+    }
+  }
+  if (last_configuration_.has_value()) {
+    for (const raft::Member& member : last_configuration_->members()) {
+      if (!configuration.Contains(member.id)) removed_at_[member.id] = view.now;
+    }
+  }
+  last_configuration_ = configuration;
+  // Nothing is remembered of who takes no part.
+  const auto takes_no_part = [&](const auto& each) { return !configuration.Contains(each.first); };
+  std::erase_if(stability_, takes_no_part);
+  std::erase_if(seen_, takes_no_part);
+  std::erase_if(gone_, takes_no_part);
+  std::erase_if(removed_at_, [&](const auto& each) {
+    return view.now - each.second >= kRemovedGrace;
+  });
+}
+
+AutopilotDecision Autopilot::Decide(const AutopilotView& view) const {
+  AutopilotDecision decision;
+  RemoveLeft(view, &decision);
+  Add(view, &decision);
+  Promote(view, &decision);
+  RemoveDead(view, &decision);
+  return decision;
+}
+
+// The server that has the name or the address of `id`, which is not there any more.
+const PoolServer* Autopilot::ReplacementOf(const AutopilotView& view, const ServerId& id) const {
+  const PoolServer* const own = FindServer(view.pool, id);
+  if (own != nullptr && IsPresent(own->status)) return nullptr;
+  const auto seen = seen_.find(id);
+  if (seen == seen_.end()) return nullptr;
+  for (const PoolServer& server : view.pool) {
+    if (server.id == id || server.status != agent::v1::MEMBER_STATUS_ALIVE) continue;
+    if (server.name == seen->second.name || server.address == seen->second.address) return &server;
+  }
+  return nullptr;
+}
+
+void Autopilot::RemoveLeft(const AutopilotView& view, AutopilotDecision* decision) const {
+  for (const raft::Member& member : view.configuration.members()) {
+    // A leader that leaves sees to that itself, and the last voter stays.
+    if (member.id == view.self || view.configuration.IsSoleVoter(member.id)) continue;
+    const PoolServer* const server = FindServer(view.pool, member.id);
+    if (server != nullptr && server->status == agent::v1::MEMBER_STATUS_LEFT) {
+      decision->actions.push_back(
+          ActionOf(MembershipChange::Kind::kRemove, member.id,
+                   base::StrCat("removing server ", NameOf(server->name, member.id),
+                                ", which has left")));
+      continue;
+    }
+    if (const PoolServer* const other = ReplacementOf(view, member.id); other != nullptr) {
+      const auto seen = seen_.find(member.id);
+      AutopilotAction action = ActionOf(
+          MembershipChange::Kind::kRemove, member.id,
+          base::StrCat("removing server ", NameOf(seen->second.name, member.id), " at ",
+                       seen->second.address, ", whose place ", NameOf(other->name, other->id),
+                       " has taken"));
+      decision->actions.push_back(std::move(action));
+    }
+  }
+}
+
+void Autopilot::Add(const AutopilotView& view, AutopilotDecision* decision) const {
+  size_t members = view.configuration.members().size();
+  for (const PoolServer& server : view.pool) {
+    if (server.status != agent::v1::MEMBER_STATUS_ALIVE) continue;
+    if (view.configuration.Contains(server.id) || removed_at_.contains(server.id)) continue;
+    const auto other =
+        std::find_if(view.pool.begin(), view.pool.end(), [&](const PoolServer& each) {
+          return each.bootstrap && each.id != server.id;
+        });
+    if (server.bootstrap && other != view.pool.end()) {
+      decision->obstacles.push_back(
+          base::StrCat("Two nodes are in bootstrap mode: ", server.name, " and ", other->name,
+                       ". Only one node should be in bootstrap mode, not adding Raft peer."));
+      continue;
+    }
+    if (members >= raft::Configuration::kMembersMax) {
+      decision->obstacles.push_back(base::StrCat("server ", NameOf(server.name, server.id),
+                                                 " is not added: ", members,
+                                                 " servers take part, the most there may be"));
+      continue;
+    }
+    ++members;
+    decision->actions.push_back(
+        ActionOf(MembershipChange::Kind::kAddLearner, server.id,
+                 base::StrCat("adding server ", NameOf(server.name, server.id), " at ",
+                              server.address, ", which does not vote yet")));
+  }
+}
+
+void Autopilot::Promote(const AutopilotView& view, AutopilotDecision* decision) const {
+  const raft::Duration stable = ToDuration(view.settings.server_stabilization_time());
+  for (const ServerHealth& health : health_.servers) {
+    if (health.voter || !health.healthy || view.now - health.stable_since < stable) continue;
+    decision->actions.push_back(
+        ActionOf(MembershipChange::Kind::kAddVoter, health.id,
+                 base::StrCat("promoting server ", NameOf(health.member->name, health.id),
+                              " to a voter")));
+  }
+}
+
+void Autopilot::RemoveDead(const AutopilotView& view, AutopilotDecision* decision) const {
+  if (!view.settings.cleanup_dead_servers()) return;
+  std::vector<Dead> dead;
+  size_t dead_voters = 0;
+  for (const raft::Member& member : view.configuration.members()) {
+    const auto gone = gone_.find(member.id);
+    if (gone == gone_.end() || member.id == view.self) continue;
+    // One that is not dead yet counts: it does not help a majority either.
+    if (member.kind == raft::MemberKind::kVoter) ++dead_voters;
+    const PoolServer* const server = FindServer(view.pool, member.id);
+    const raft::Duration grace = gone->second.known ? kFailedGrace : kUnknownGrace;
+    if (view.now - gone->second.since >= grace) dead.push_back({&member, server});
+  }
+  const size_t voters = view.configuration.voters_count();
+  for (const Dead& each : dead) {
+    const std::string name =
+        NameOf(each.server == nullptr ? "" : each.server->name, each.member->id);
+    if (each.member->kind == raft::MemberKind::kVoter) {
+      if (voters - dead_voters < view.settings.min_quorum()) {
+        decision->obstacles.push_back(base::StrCat(
+            "dead server ", name, " is not removed: removing ", dead_voters, "/", voters,
+            " servers would leave less than min_quorum, which is ", view.settings.min_quorum()));
+        continue;
+      }
+      // So the rest is a majority of those that there were, and no other part can be one.
+      if (dead_voters > (voters - 1) / 2) {
+        decision->obstacles.push_back(base::StrCat("dead server ", name, " is not removed: ",
+                                                   dead_voters, " of ", voters,
+                                                   " servers are no minority"));
+        continue;
+      }
+    }
+    AutopilotAction action =
+        ActionOf(MembershipChange::Kind::kRemove, each.member->id,
+                 base::StrCat(each.server == nullptr ? "removing server that nobody knows: "
+                                                     : "removing failed server ",
+                              name));
+    if (each.server != nullptr) action.force_leave = each.server->name;
+    decision->actions.push_back(std::move(action));
+  }
+}
+
+}  // namespace consul::server

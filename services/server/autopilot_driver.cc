@@ -1,0 +1,207 @@
+#include "services/server/autopilot_driver.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "consul/internal/raft/v1/command.pb.h"
+#include "services/base/strings.h"
+#include "services/state/command.h"
+#include "services/state/version.h"
+
+namespace consul::server {
+namespace {
+
+raft::Time BootTime() {
+  timespec now;
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return raft::Time(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+}
+
+AutopilotDriver::Options WithClock(AutopilotDriver::Options options) {
+  if (options.now == nullptr) options.now = &BootTime;
+  return options;
+}
+
+}  // namespace
+
+AutopilotDriver::AutopilotDriver(Options options, const gossip::MemberList* lan,
+                                 RaftMembers* members, rpc::Consensus* consensus,
+                                 state::VersionSource* state, base::Logger* logger)
+    : options_(WithClock(std::move(options))),
+      lan_(lan),
+      members_(members),
+      consensus_(consensus),
+      state_(state),
+      logger_(logger),
+      work_at_(Clock::now()),
+      thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), "autopilot");
+}
+
+AutopilotDriver::~AutopilotDriver() { Stop(); }
+
+void AutopilotDriver::Lead() {
+  base::MutexLock lock(&mutex_);
+  if (role_ == Role::kFollows) role_ = Role::kBegins;
+  changed_.Signal();
+}
+
+void AutopilotDriver::Follow() {
+  base::MutexLock lock(&mutex_);
+  role_ = Role::kFollows;
+  changed_.Signal();
+}
+
+void AutopilotDriver::MembersChanged() {
+  base::MutexLock lock(&mutex_);
+  members_changed_ = true;
+  changed_.Signal();
+}
+
+void AutopilotDriver::AskToStop() {
+  base::MutexLock lock(&mutex_);
+  stop_ = true;
+  changed_.Signal();
+}
+
+void AutopilotDriver::Stop() {
+  AskToStop();
+  if (thread_.joinable()) thread_.join();
+}
+
+operators::v1::AutopilotConfiguration AutopilotDriver::configuration() const {
+  const auto newest = state_->Load();
+  const auto* const row = static_cast<const state::Version&>(*newest).autopilot(nullptr);
+  return row == nullptr ? options_.initial : *row;
+}
+
+std::optional<ClusterHealth> AutopilotDriver::health() {
+  const RaftMembers::View members = members_->view();
+  if (!members.leads) return std::nullopt;
+  const AutopilotView view = MakeView(members);
+  base::MutexLock lock(&core_mutex_);
+  return core_.Observe(view);
+}
+
+void AutopilotDriver::Run() {
+  bool begins = false;
+  while (WaitForWork(&begins)) {
+    if (begins) {
+      told_.clear();
+      base::MutexLock lock(&core_mutex_);
+      core_.Clear();
+    }
+    const bool done = WriteInitial() && Work();
+    work_at_ = Clock::now() + (done ? options_.interval : options_.retry_interval);
+  }
+}
+
+bool AutopilotDriver::WaitForWork(bool* begins) {
+  base::MutexLock lock(&mutex_);
+  for (;;) {
+    if (stop_) return false;
+    if (role_ == Role::kFollows) {
+      changed_.Wait(&mutex_);
+      continue;
+    }
+    const Clock::time_point now = Clock::now();
+    *begins = role_ == Role::kBegins;
+    if (*begins || members_changed_ || now >= work_at_) {
+      role_ = Role::kLeads;
+      members_changed_ = false;
+      return true;
+    }
+    changed_.WaitFor(&mutex_, work_at_ - now);
+  }
+}
+
+bool AutopilotDriver::Over() {
+  base::MutexLock lock(&mutex_);
+  return stop_ || role_ != Role::kLeads;
+}
+
+AutopilotView AutopilotDriver::MakeView(const RaftMembers::View& members) const {
+  AutopilotView view;
+  view.now = options_.now();
+  view.wall_now = std::chrono::system_clock::now();
+  view.settings = configuration();
+  view.heartbeat_interval = options_.heartbeat_interval;
+  view.self = members.self;
+  view.term = members.term;
+  view.last_index = members.last_index;
+  view.configuration = members.configuration.configuration;
+  view.progress = members.progress;
+  view.pool = PoolServers(*lan_->members(), options_.datacenter);
+  return view;
+}
+
+bool AutopilotDriver::WriteInitial() {
+  const auto newest = state_->Load();
+  if (static_cast<const state::Version&>(*newest).autopilot(nullptr) != nullptr) return true;
+  internal::raft::v1::Command command;
+  auto* const set = command.mutable_set_autopilot_configuration();
+  *set->mutable_configuration() = options_.initial;
+  // Another leader's may be on its way.
+  set->set_cas(0);
+  const auto written = std::make_shared<std::promise<absl::Status>>();
+  consensus_->Propose(state::Seal(&command), [written](absl::StatusOr<rpc::Applied> applied) {
+    written->set_value(applied.status());
+  });
+  const absl::Status status = written->get_future().get();
+  if (!status.ok() && !Over()) {
+    logger_->Error("autopilot", base::StrCat("failed to write the configuration: ",
+                                             base::ToStd(status.message())));
+  }
+  return status.ok();
+}
+
+bool AutopilotDriver::Work() {
+  // Each change may bring about the next one.
+  while (!Over()) {
+    const RaftMembers::View members = members_->view();
+    if (!members.leads) return true;
+    const AutopilotView view = MakeView(members);
+    AutopilotDecision decision;
+    {
+      base::MutexLock lock(&core_mutex_);
+      core_.Observe(view);
+      decision = core_.Decide(view);
+    }
+    Tell(decision.obstacles);
+    if (decision.actions.empty()) return true;
+    if (!CarryOut(decision.actions.front())) return false;
+  }
+  return true;
+}
+
+bool AutopilotDriver::CarryOut(const AutopilotAction& action) {
+  logger_->Info("autopilot", action.news);
+  const auto changed = std::make_shared<std::promise<absl::Status>>();
+  members_->Change(action.change, [changed](absl::Status status) {
+    changed->set_value(std::move(status));
+  });
+  const absl::Status status = changed->get_future().get();
+  if (!status.ok()) {
+    if (!Over()) {
+      logger_->Error("autopilot", base::StrCat("failed at ", action.news, ": ",
+                                               base::ToStd(status.message())));
+    }
+    return false;
+  }
+  if (!action.force_leave.empty()) options_.force_leave(action.force_leave);
+  return true;
+}
+
+void AutopilotDriver::Tell(const std::vector<std::string>& obstacles) {
+  std::set<std::string> now(obstacles.begin(), obstacles.end());
+  for (const std::string& obstacle : now) {
+    if (!told_.contains(obstacle)) logger_->Warn("autopilot", obstacle);
+  }
+  told_ = std::move(now);
+}
+
+}  // namespace consul::server

@@ -1,0 +1,34 @@
+// services/server/node_members.h
+//
+// server::RaftMembers over a raft::Node.
+//
+// Threads: any, once SetNode was called.
+#ifndef CONSUL_SERVICES_SERVER_NODE_MEMBERS_H_
+#define CONSUL_SERVICES_SERVER_NODE_MEMBERS_H_
+
+#include <atomic>
+
+#include "services/raft/node.h"
+#include "services/server/raft_members.h"
+
+namespace consul::server {
+
+class NodeMembers : public RaftMembers {
+ public:
+  explicit NodeMembers(raft::ServerId self) : self_(std::move(self)) {}
+
+  // The node outlives this. Before, nobody takes part.
+  void SetNode(raft::Node* node) { node_.store(node, std::memory_order_release); }
+
+  View view() const override;
+  void Change(const raft::MembershipChange& change, Done done) override;
+  void Transfer(const raft::ServerId& target, Done done) override;
+
+ private:
+  const raft::ServerId self_;
+  std::atomic<raft::Node*> node_{nullptr};
+};
+
+}  // namespace consul::server
+
+#endif  // CONSUL_SERVICES_SERVER_NODE_MEMBERS_H_
