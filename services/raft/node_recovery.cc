@@ -11,8 +11,8 @@ namespace {
 
 using base::StrCat;
 
-// A snapshot leaves the log room for as many segments of the least size, which it makes do with on a
-// disk that is nearly full: so writes go on until the snapshot is given up or done.
+// A snapshot leaves the log room for as many segments of the least size, which it makes do with on
+// a disk that is nearly full: so writes go on until the snapshot is given up or done.
 constexpr uint64_t kLeftToLogSegments = 4;
 
 uint64_t RandomSeed() {

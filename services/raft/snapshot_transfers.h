@@ -48,8 +48,9 @@ class SnapshotTransfers {
   // Files that are open for being sent. A cluster sends one or two at a time; the one that was not
   // read for longest is closed for another.
   static constexpr size_t kOpenMax = 4;
-  // How long after the last chunk a file stays open; and how long the log behind what a follower has
-  // is kept for it without its coming on: it takes its time to install, and then wants the entries.
+  // How long after the last chunk a file stays open; and how long the log behind what a follower
+  // has is kept for it without its coming on: it takes its time to install, and then wants the
+  // entries.
   static constexpr Duration kSentKept = std::chrono::seconds(60);
 
   struct Hooks {

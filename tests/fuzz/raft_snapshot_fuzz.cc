@@ -1,5 +1,6 @@
-// Goal: no contents of a snapshot's file crash its reader, nor who receives it: it gives the very
-// state that was written, or refuses the file with a reason. Method, by the first byte of the input:
+// Goal: no contents of a snapshot's file crash its reader, nor who receives it: the very state that
+// was written comes out, or the file is refused with a reason. Method, by
+// the first byte of the input:
 //   even  a sound file is damaged: each 4 bytes that follow are one change
 //   odd   a file is made of the fields that the input names, with checksums that are right, so that
 //         what a checksum cannot catch is tried as well
