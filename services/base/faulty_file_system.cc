@@ -423,6 +423,14 @@ absl::StatusOr<std::vector<std::string>> FaultyFileSystem::List(std::string_view
   return names;
 }
 
+absl::StatusOr<uint64_t> FaultyFileSystem::FreeBytes(std::string_view) {
+  MutexLock lock(&mutex_);
+  if (crashed_) return CrashedStatus();
+  if (!capacity_.has_value()) return uint64_t{1} << 50;
+  const uint64_t used = SizeTotal();
+  return *capacity_ > used ? *capacity_ - used : 0;
+}
+
 absl::StatusOr<std::unique_ptr<FileLock>> FaultyFileSystem::Lock(std::string_view path) {
   MutexLock lock(&mutex_);
   if (crashed_) return CrashedStatus();

@@ -86,6 +86,7 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status SyncDirectory(std::string_view path) override;
   absl::Status CreateDirectories(std::string_view path) override;
   absl::StatusOr<std::vector<std::string>> List(std::string_view path) override;
+  absl::StatusOr<uint64_t> FreeBytes(std::string_view path) override;
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(std::string_view path) override;
   void Fatal(const absl::Status& why) override;
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -181,6 +182,14 @@ class PosixFileSystem final : public FileSystem {
     ::closedir(directory);
     std::sort(names.begin(), names.end());
     return names;
+  }
+
+  absl::StatusOr<uint64_t> FreeBytes(std::string_view path) override {
+    struct statvfs info;
+    if (::statvfs(std::string(path).c_str(), &info) != 0) {
+      return ErrnoStatus("statvfs", path, errno);
+    }
+    return uint64_t{info.f_bavail} * info.f_frsize;
   }
 
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(std::string_view path) override {

@@ -88,6 +88,10 @@ class FileSystem {
   // The names in a directory, sorted, without "." and "..".
   virtual absl::StatusOr<std::vector<std::string>> List(std::string_view path) = 0;
 
+  // How much more this process may write to the disk that holds the directory, as of now: others
+  // write to it too.
+  virtual absl::StatusOr<uint64_t> FreeBytes(std::string_view path) = 0;
+
   // Takes the lock file `path`, made where it is missing. FAILED_PRECONDITION when another process
   // (or another owner in this one) holds it; the text names the path and the holder's process id.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(std::string_view path) = 0;

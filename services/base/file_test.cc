@@ -99,6 +99,11 @@ TEST_F(PosixTest, RenameReplacesAndListSorts) {
   EXPECT_EQ(ReadAll(fs_->Open(Path("a")).value().get()), "new");
 }
 
+TEST_F(PosixTest, ADiskWithFilesHasRoomToo) {
+  EXPECT_GT(fs_->FreeBytes(directory_).value(), 0u);
+  EXPECT_EQ(fs_->FreeBytes(Path("none")).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(PosixTest, ASecondLockNamesTheHolder) {
   auto lock = fs_->Lock(Path("LOCK"));
   ASSERT_TRUE(lock.ok());
@@ -212,6 +217,15 @@ TEST_F(FaultyTest, AFullDiskTakesWhatFits) {
   EXPECT_TRUE(file_->WriteAt(1, "xyz").ok()) << "no growth, no error";
   fs_.SetCapacity(std::nullopt);
   EXPECT_TRUE(file_->WriteAt(4, "ef").ok());
+}
+
+TEST_F(FaultyTest, FreeIsWhatTheOtherFilesLeave) {
+  EXPECT_GT(*fs_.FreeBytes("d"), uint64_t{1} << 40);
+  fs_.SetCapacity(100);
+  ASSERT_TRUE(file_->WriteAt(0, std::string(30, 'x')).ok());
+  EXPECT_EQ(*fs_.FreeBytes("d"), 70u);
+  fs_.SetCapacity(10);
+  EXPECT_EQ(*fs_.FreeBytes("d"), 0u);
 }
 
 TEST_F(FaultyTest, AFlippedBitIsOnDiskToo) {

@@ -28,11 +28,16 @@ ApplyThread::~ApplyThread() { Stop(); }
 void ApplyThread::Push(ApplyBatch batch) {
   CONSUL_CHECK(!batch.entries.empty());
   pending_.fetch_add(batch.entries.size(), std::memory_order_relaxed);
-  Enqueue({.batch = std::move(batch), .frozen = nullptr});
+  Enqueue(std::move(batch));
 }
 
 void ApplyThread::Freeze(std::function<void(std::unique_ptr<FrozenState>)> frozen) {
-  Enqueue({.batch = {}, .frozen = std::move(frozen)});
+  Enqueue(std::move(frozen));
+}
+
+void ApplyThread::Restore(Index index, SnapshotSource source,
+                          std::function<void(absl::Status)> restored) {
+  Enqueue(Restoring{index, std::move(source), std::move(restored)});
 }
 
 void ApplyThread::Enqueue(Work work) {
@@ -78,12 +83,28 @@ void ApplyThread::Run() {
     }
     if (idle) {
       state_machine_->Idle();
-    } else if (work.frozen) {
-      work.frozen(state_machine_->Freeze());
     } else {
-      Apply(&work.batch);
+      Do(&work);
     }
   }
+}
+
+void ApplyThread::Do(Work* work) {
+  if (auto* batch = std::get_if<ApplyBatch>(work)) {
+    Apply(batch);
+  } else if (auto* frozen = std::get_if<Freezing>(work)) {
+    (*frozen)(state_machine_->Freeze());
+  } else {
+    RestoreNow(&std::get<Restoring>(*work));
+  }
+}
+
+void ApplyThread::RestoreNow(Restoring* restoring) {
+  CONSUL_CHECK(restoring->index > applied());
+  absl::Status status = state_machine_->Restore(restoring->index, restoring->source);
+  if (status.ok()) applied_index_.store(restoring->index.value, std::memory_order_release);
+  restoring->restored(status);
+  if (status.ok()) applied_(restoring->index, 0);
 }
 
 void ApplyThread::Apply(ApplyBatch* batch) {

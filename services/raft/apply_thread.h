@@ -3,7 +3,8 @@
 // The one thread that touches the state machine: takes committed entries in order, applies each
 // batch, and answers those who proposed them.
 //
-// Threads: Push and Freeze by one thread, Stop by the owner; callbacks on the apply thread.
+// Threads: Push, Freeze and Restore by one thread, Stop by the owner; callbacks on the apply
+// thread.
 #ifndef CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
 #define CONSUL_SERVICES_RAFT_APPLY_THREAD_H_
 
@@ -13,8 +14,10 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "services/base/mutex.h"
 #include "services/raft/state_machine.h"
 #include "services/raft/types.h"
@@ -41,6 +44,12 @@ class ApplyThread {
   // Freezes the state as what was pushed so far leaves it, and gives it to `frozen`.
   void Freeze(std::function<void(std::unique_ptr<FrozenState>)> frozen);
 
+  // Behind what was pushed so far, puts the state at `index` in place of what is there, and tells
+  // `restored` what StateMachine::Restore said. When it is OK the next batch begins behind `index`;
+  // otherwise nothing has changed.
+  // REQUIRES: `index` is behind everything pushed; nothing is pushed before `restored` has run.
+  void Restore(Index index, SnapshotSource source, std::function<void(absl::Status)> restored);
+
   // What the state machine has applied; readers see it before any waiter is answered.
   Index applied() const { return Index{applied_index_.load(std::memory_order_acquire)}; }
   // Entries that wait to be applied.
@@ -50,15 +59,19 @@ class ApplyThread {
   void Stop();
 
  private:
-  // One of the two.
-  struct Work {
-    ApplyBatch batch;
-    std::function<void(std::unique_ptr<FrozenState>)> frozen;
+  struct Restoring {
+    Index index;
+    SnapshotSource source;
+    std::function<void(absl::Status)> restored;
   };
+  using Freezing = std::function<void(std::unique_ptr<FrozenState>)>;
+  using Work = std::variant<ApplyBatch, Freezing, Restoring>;
 
   void Enqueue(Work work);
   void Run();
+  void Do(Work* work);
   void Apply(ApplyBatch* batch);
+  void RestoreNow(Restoring* restoring);
 
   StateMachine* const state_machine_;
   const std::function<void(Index, uint64_t)> applied_;

@@ -158,6 +158,8 @@ class Core {
   Role role() const;
   Term term() const { return hard_state_.term; }
   const HardState& hard_state() const { return hard_state_; }
+  // Term and vote are on the disk.
+  bool hard_state_durable() const { return hard_state_persist_ <= persisted_; }
   ServerId leader() const;  // this server itself when it leads; empty: none known
   Index commit_index() const { return commit_; }
   Index applied_index() const { return applied_; }
@@ -210,7 +212,6 @@ class Core {
   // core.cc: time, terms, roles, outputs.
   void Advance(Time now);
   PersistId pending_persist_id() const { return PersistId{persist_last_.value + 1}; }
-  bool hard_state_durable() const { return hard_state_persist_ <= persisted_; }
   void SetHardState(Term term, ServerId voted_for);
   void Send(const ServerId& to, Term term, Body body, bool after_persist);
   void Say(FactKind kind, ServerId server = {}, uint64_t number = 0);

@@ -215,8 +215,9 @@ void LogDisk::Do(const Job& job) {
     reserved_ = std::move(status);
   } else if (const auto* drop = std::get_if<DropJob>(&job)) {
     const Index before = log_->first();
-    const Index kept =
-        std::min(drop->index, std::max(drop->wanted, log_->FirstWithin(drop->trailing_bytes)));
+    // What stands before the begin are the remains of a log that a snapshot replaced.
+    const Index kept = std::min(
+        drop->index, std::max({drop->wanted, before, log_->FirstWithin(drop->trailing_bytes)}));
     const auto dropped = log_->DropSegmentBefore(kept);
     if (!dropped.ok()) return Tell(Failed{dropped.status()});
     Tell(Dropped{*dropped, before});

@@ -64,6 +64,10 @@ NodeImpl::NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNo
                    {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
                     .wake = [this] { Wake(); }},
                    BootNow()),
+      transfers_(options_.snapshots, &core_, &apply_, &snapshotter_,
+                 {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
+                  .wake = [this] { Wake(); },
+                  .installed = [this](Index index) { OnInstalled(index); }}),
       apply_(state_machine, handed_, [this](Index, uint64_t bytes) { OnApplied(bytes); }) {}
 
 void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
@@ -210,6 +214,7 @@ void NodeImpl::Stop() {
   }
   if (!thread_.joinable()) return;
   thread_.join();
+  transfers_.Stop();
   apply_.Stop();
   snapshotter_.Stop();
   if (absl::Status status = disk_.Stop(); !status.ok()) Log(LogLevel::kError, status.ToString());

@@ -8,9 +8,10 @@
 //
 // Threads: Open and Stop belong to one owner; every other method may be called from any thread and
 // never waits for a disk. Inside there are two threads: `raft` owns Core and the log, `apply` owns
-// the state machine; at times a third, `raft-snapshots`, writes one. Callbacks say on which of the
-// two, or in the caller, they run; they must be short, take no lock that is held while calling into
-// this class, and may call Propose and ReadBarrier.
+// the state machine; at times a third, `raft-snapshots`, writes one, and a fourth,
+// `raft-transfers`, reads and writes those that are sent. Callbacks say on which of the two, or in
+// the caller, they run; they must be short, take no lock that is held while calling into this
+// class, and may call Propose and ReadBarrier.
 // Background: services/raft/README.md, log_format.md and snapshot_format.md beside it.
 #ifndef CONSUL_SERVICES_RAFT_NODE_H_
 #define CONSUL_SERVICES_RAFT_NODE_H_
@@ -77,6 +78,9 @@ struct SnapshotOptions {
   // than so much disk, whole segments only.
   uint64_t trailing_entries = 10'000;
   uint64_t trailing_bytes_max = 128 << 20;
+  // After one that a leader sent could not be taken, how long until it may begin again: it would at
+  // once.
+  Duration refused_pause = std::chrono::seconds(5);
 };
 
 struct NodeOptions {

@@ -33,6 +33,7 @@
 #include "services/raft/node_view.h"
 #include "services/raft/proposal_forwarder.h"
 #include "services/raft/read_barriers.h"
+#include "services/raft/snapshot_transfers.h"
 #include "services/raft/snapshotter.h"
 #include "services/raft/waiter.h"
 
@@ -101,7 +102,7 @@ class NodeImpl final : public Node {
     std::vector<Message> messages;
     std::vector<ServerId> broken;
     uint64_t messages_bytes = 0;
-    bool woken = false;  // for the snapshotter
+    bool woken = false;  // for snapshots
     bool empty() const {
       return proposals.empty() && reads.empty() && orders.empty() && messages.empty() &&
              broken.empty() && !woken;
@@ -144,6 +145,8 @@ class NodeImpl final : public Node {
   void SendDurable();
   bool IsOnlyMember() const;
   void KeepDisk(Time now);
+  void StepTransfers(Time now);
+  void OnInstalled(Index index);
   void Fail(const absl::Status& why);
   void Publish();
   void AnswerAll(Inbox inbox);
@@ -214,6 +217,7 @@ class NodeImpl final : public Node {
   NodeView view_;
   LogDisk disk_;
   Snapshotter snapshotter_;
+  SnapshotTransfers transfers_;
   ApplyThread apply_;
   std::thread thread_;
 };

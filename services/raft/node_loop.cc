@@ -33,6 +33,7 @@ void NodeImpl::Run() {
     TakeProposals();
     TakeForwarded();
     Pump();
+    StepTransfers(now);
     AskLeader(now);
     if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
     KeepDisk(now);
@@ -47,7 +48,8 @@ void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
     core_.StreamBroken(now, peer);
     forwarder_.StreamBroken(peer);
   }
-  if (const Index applied = apply_.applied(); applied > told_applied_) {
+  // An installed state is there before the core knows of it.
+  if (const Index applied = std::min(apply_.applied(), handed_); applied > told_applied_) {
     told_applied_ = applied;
     core_.Applied(now, applied);
   }
@@ -78,7 +80,8 @@ void NodeImpl::AnswerAll(Inbox inbox) {
 
 Time NodeImpl::WakeAt() const {
   Time at = std::min({core_.NextDeadline(), snapshotter_.NextDeadline(),
-                      forwarder_.NextDeadline(), barriers_.NextDeadline()});
+                      transfers_.NextDeadline(), forwarder_.NextDeadline(),
+                      barriers_.NextDeadline()});
   if (disk_full_retry_.has_value()) at = std::min(at, *disk_full_retry_);
   if (settle_at_.has_value()) at = std::min(at, *settle_at_);
   return at;
@@ -149,6 +152,10 @@ void NodeImpl::Handle(Output* output) {
     if (!read.empty()) AnswerRead(std::move(read.mapped()), result.status, result.index);
   }
   for (LoadRequest& request : output->loads) disk_.Load(std::move(request));
+  for (const SnapshotLoadRequest& request : output->snapshot_loads) {
+    transfers_.Load(request, BootNow());
+  }
+  for (SnapshotStore& store : output->snapshot_stores) transfers_.Store(std::move(store));
   if (!output->persist.empty()) disk_.Write(std::move(output->persist));
 }
 
@@ -203,10 +210,6 @@ void NodeImpl::SayFact(const Fact& fact) {
         std::exchange(transfer_, nullptr)(absl::DeadlineExceededError(
             StrCat("server ", fact.server.value, " did not take over in time")));
       }
-      break;
-    case FactKind::kSnapshotInstalled:
-      handed_ = std::max(handed_, Index{fact.number});
-      forwarder_.SnapshotInstalled(Index{fact.number});
       break;
     default:
       break;
@@ -327,6 +330,18 @@ void NodeImpl::KeepDisk(Time now) {
     disk_.Settle();
   }
   if (TakeDisk()) Pump();
+}
+
+void NodeImpl::StepTransfers(Time now) {
+  const auto told = transfers_.Step(now);
+  if (!told.ok()) return Fail(told.status());
+  if (*told) Pump();
+}
+
+// Before the core hands out what is behind it.
+void NodeImpl::OnInstalled(Index index) {
+  handed_ = told_applied_ = index;
+  forwarder_.SnapshotInstalled(index);
 }
 
 // The file system has ended the process, unless it is a test's: then nothing more may be promised.

@@ -11,6 +11,10 @@ namespace {
 
 using base::StrCat;
 
+// A snapshot leaves the log room for as many segments of the least size, which it makes do with on
+// a disk that is nearly full: so writes go on until the snapshot is given up or done.
+constexpr uint64_t kLeftToLogSegments = 4;
+
 uint64_t RandomSeed() {
   std::random_device device;
   return (uint64_t{device()} << 32) | device();
@@ -37,7 +41,8 @@ absl::StatusOr<RecoveredNode> RecoverNode(const NodeOptions& options,
     warn(StrCat("raft: cut an unfinished write from the log: ", recovered.log->cut()));
   }
   recovered.snapshots =
-      std::make_unique<SnapshotFiles>(options.file_system, options.directory, RandomSeed());
+      std::make_unique<SnapshotFiles>(options.file_system, options.directory, RandomSeed(),
+                                      kLeftToLogSegments * options.segment_bytes_min);
   auto snapshot = recovered.snapshots->Load(
       recovered.log->first(), [state_machine](Index index, const SnapshotSource& source) {
         return state_machine->Restore(index, source);

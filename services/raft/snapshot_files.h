@@ -3,7 +3,7 @@
 // The snapshots on disk: a file each, beside the log, written whole under another name before it
 // counts. There is one, the newest; the one before goes when its successor is durable.
 //
-// Threads: one at a time.
+// Threads: one at a time, but Open, which any thread may call beside the rest.
 // Background: services/raft/snapshot_format.md.
 #ifndef CONSUL_SERVICES_RAFT_SNAPSHOT_FILES_H_
 #define CONSUL_SERVICES_RAFT_SNAPSHOT_FILES_H_
@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "services/base/file.h"
 #include "services/raft/configuration.h"
+#include "services/raft/snapshot_reader.h"
 #include "services/raft/state_machine.h"
 #include "services/raft/types.h"
 
@@ -25,8 +27,11 @@ namespace consul::raft {
 
 class SnapshotFiles {
  public:
-  // `directory` is the log's, whose lock the caller holds. `salt_seed` is chance, for ids.
-  SnapshotFiles(base::FileSystem* file_system, std::string directory, uint64_t salt_seed);
+  // `directory` is the log's, whose lock the caller holds. `salt_seed` is chance, for ids. A
+  // snapshot is given up rather than leave less than `left_free_bytes` on the disk: the log goes on
+  // beside it, and may need a file of its own.
+  SnapshotFiles(base::FileSystem* file_system, std::string directory, uint64_t salt_seed,
+                uint64_t left_free_bytes = 0);
 
   using Restore = std::function<absl::Status(Index index, const SnapshotSource& source)>;
 
@@ -47,6 +52,21 @@ class SnapshotFiles {
   absl::StatusOr<SnapshotMeta> Write(const SnapshotMeta& at, const FrozenState& state,
                                      const std::atomic<bool>& cancelled);
 
+  // Opens the file of `meta`. NOT_FOUND when it has made way for a newer one; DATA_LOSS and so on
+  // as SnapshotReader::Open.
+  absl::StatusOr<std::unique_ptr<SnapshotReader>> Open(const SnapshotMeta& meta) const;
+
+  // RESOURCE_EXHAUSTED unless `bytes` more leave the log its room.
+  absl::Status CheckRoom(uint64_t bytes) const;
+
+  // Gives the file `unfinished`, whose bytes are durable, the name of the snapshot at `index`,
+  // durably, and removes all others. After an error FileSystem::Fatal is due.
+  absl::Status Keep(const std::string& unfinished, Index index) const;
+
+  // Where a snapshot that another server sends is put until it is whole.
+  std::string StagedPath(Index index) const;
+  base::FileSystem* file_system() const { return file_system_; }
+
  private:
   // Indexes of the files, ascending.
   absl::StatusOr<std::vector<Index>> List() const;
@@ -59,6 +79,7 @@ class SnapshotFiles {
 
   base::FileSystem* const file_system_;
   const std::string directory_;
+  const uint64_t left_free_bytes_;
   uint64_t salt_;
   std::vector<std::string> passed_over_;
 };

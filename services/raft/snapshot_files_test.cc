@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -24,6 +25,7 @@ using base::StrCat;
 using base::Unsynced;
 
 constexpr char kDirectory[] = "data/raft";
+constexpr uint64_t kLeftFree = 0;  // of the disk, to the log
 
 // Text as a state, given out in pieces.
 class Text final : public FrozenState {
@@ -60,7 +62,7 @@ std::string StateAt(uint64_t index) {
 }
 
 absl::StatusOr<SnapshotMeta> Write(FaultyFileSystem* fs, uint64_t index, std::string state) {
-  SnapshotFiles files(fs, kDirectory, index);
+  SnapshotFiles files(fs, kDirectory, index, kLeftFree);
   const std::atomic<bool> cancelled{false};
   return files.Write(At(index), Text(std::move(state), 300), cancelled);
 }
@@ -75,7 +77,7 @@ struct Loaded {
 };
 
 absl::StatusOr<Loaded> Load(FaultyFileSystem* fs, uint64_t log_first) {
-  SnapshotFiles files(fs, kDirectory, 1);
+  SnapshotFiles files(fs, kDirectory, 1, kLeftFree);
   Loaded loaded;
   const auto meta = files.Load(Index{log_first}, [&](Index, const SnapshotSource& source) {
     std::string state;
@@ -273,6 +275,21 @@ TEST_F(SnapshotFilesTest, AFullDiskLeavesEverythingAsItWas) {
   ASSERT_TRUE(Write(&fs_, 90).ok());
 }
 
+TEST_F(SnapshotFilesTest, TheLogsRoomIsLeftToIt) {
+  const std::atomic<bool> cancelled{false};
+  SnapshotFiles files(&fs_, kDirectory, 1, /*left_free_bytes=*/5000);
+  fs_.SetCapacity(5900);
+  uint64_t least = 5900;
+  fs_.SetSyncHook([&] { least = std::min(least, 5900 - fs_.size_total()); });
+  const auto written = files.Write(At(70), Text(std::string(900, 'x'), 300), cancelled);
+  EXPECT_EQ(written.status().ToString(),
+            "RESOURCE_EXHAUSTED: snapshot data/raft/00000000000000000070.snapshot: there is no "
+            "room on the disk for 300 bytes: 5218 are free, of which 5000 are left to the log");
+  EXPECT_EQ(fs_.size_total(), 0u);
+  EXPECT_TRUE(files.Write(At(70), Text(std::string(600, 'x'), 300), cancelled).ok());
+  EXPECT_GE(least, 5000u);
+}
+
 TEST_F(SnapshotFilesTest, AFailedSyncIsToldAndNothingCounts) {
   ASSERT_TRUE(Write(&fs_, 70).ok());
   fs_.FailSync(0);
@@ -286,14 +303,14 @@ TEST_F(SnapshotFilesTest, AFailedSyncIsToldAndNothingCounts) {
 TEST_F(SnapshotFilesTest, ALargeOneIsSyncedInPieces) {
   const uint64_t before = fs_.syncs();
   const std::atomic<bool> cancelled{false};
-  SnapshotFiles files(&fs_, kDirectory, 1);
+  SnapshotFiles files(&fs_, kDirectory, 1, kLeftFree);
   ASSERT_TRUE(files.Write(At(70), Text(std::string(9 << 20, 'x'), 128 << 10), cancelled).ok());
   EXPECT_EQ(fs_.syncs(), before + 3);
 }
 
 TEST_F(SnapshotFilesTest, ACancelledOneLeavesNothing) {
   const std::atomic<bool> cancelled{true};
-  SnapshotFiles files(&fs_, kDirectory, 1);
+  SnapshotFiles files(&fs_, kDirectory, 1, kLeftFree);
   const auto written = files.Write(At(70), Text("state", 1), cancelled);
   EXPECT_EQ(written.status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(fs_.size_total(), 0u);
@@ -301,7 +318,7 @@ TEST_F(SnapshotFilesTest, ACancelledOneLeavesNothing) {
 
 TEST_F(SnapshotFilesTest, WhatTheStateMachineDoesNotTakeIsItsWordToSay) {
   ASSERT_TRUE(Write(&fs_, 70).ok());
-  SnapshotFiles files(&fs_, kDirectory, 1);
+  SnapshotFiles files(&fs_, kDirectory, 1, kLeftFree);
   const auto loaded = files.Load(Index{1}, [](Index, const SnapshotSource&) {
     return absl::FailedPreconditionError("format 9 is not known");
   });

@@ -32,10 +32,31 @@ void Snapshotter::Handed(Index last, uint64_t bytes) {
 // A follower may apply what its own disk does not have yet; a snapshot of that would leave a gap
 // between it and the log.
 bool Snapshotter::Due() const {
+  if (held_) return false;
   const SnapshotMeta& newest = core_->snapshot();
   if (handed_ <= newest.index || handed_ > core_->durable_index()) return false;
   return bytes_ > newest.size_bytes && (bytes_ >= options_.bytes_min ||
                                         handed_ - newest.index >= options_.entries_min);
+}
+
+void Snapshotter::Hold(bool held) {
+  held_ = held;
+  if (held && busy()) cancelled_ = true;
+}
+
+void Snapshotter::Installed(Time now) {
+  CONSUL_CHECK(held_ && !busy());
+  handed_ = core_->snapshot().index;
+  bytes_ = 0;
+  check_at_ = now + options_.interval;
+  phase_ = Phase::kDropping;
+}
+
+void Snapshotter::KeepBehind(std::optional<Index> index) {
+  if (sent_ == index) return;
+  sent_ = index;
+  // What it held back may go now.
+  if (!index.has_value() && phase_ == Phase::kWaiting) phase_ = Phase::kDropping;
 }
 
 Time Snapshotter::NextDeadline() const {
@@ -106,6 +127,13 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   thread_.join();
   phase_ = Phase::kWaiting;
   check_at_ = now + options_.interval;
+  cancelled_ = false;
+  if (written.status().code() == absl::StatusCode::kCancelled) {
+    hooks_.log(LogLevel::kInfo,
+               StrCat("raft: gave up snapshot, another server's is newer: index=",
+                      at_.index.value));
+    return absl::OkStatus();
+  }
   if (written.status().code() == absl::StatusCode::kResourceExhausted) {
     // Nothing is lost by it but disk space: the log goes on.
     hooks_.log(LogLevel::kError,
@@ -130,7 +158,8 @@ void Snapshotter::DropSegment() {
                            ? next.value - options_.trailing_entries
                            : 1};
   dropping_ = true;
-  disk_->DropSegment(next, by_count, options_.trailing_bytes_max);
+  disk_->DropSegment(sent_.has_value() ? std::min(next, sent_->Next()) : next, by_count,
+                     options_.trailing_bytes_max);
 }
 
 void Snapshotter::Dropped(const LogDisk::Dropped& dropped) {
@@ -141,8 +170,12 @@ void Snapshotter::Dropped(const LogDisk::Dropped& dropped) {
   }
   const SnapshotMeta newest = core_->snapshot();
   core_->SnapshotTaken(Time{}, newest, disk_->first());
-  hooks_.log(LogLevel::kInfo, StrCat("raft: compacting logs: from=", dropped.first_before.value,
-                                     " to=", disk_->first().Previous().value));
+  // Otherwise it was only what an installed snapshot had replaced.
+  if (disk_->first() > dropped.first_before) {
+    hooks_.log(LogLevel::kInfo,
+               StrCat("raft: compacting logs: from=", dropped.first_before.value,
+                      " to=", disk_->first().Previous().value));
+  }
 }
 
 void Snapshotter::Stop() {

@@ -7,6 +7,9 @@
 // A snapshot is due when the log since the last one exceeds its threshold and the size of the last
 // one: by the latter, what is written for snapshots is never more than what was written to the log.
 //
+// While another server's snapshot is received none is begun, and one that is under way is given up:
+// what is received is newer.
+//
 // Threads: all methods on the raft thread, but Stop, by the owner once that thread has ended.
 // Background: services/raft/README.md (Snapshots), services/raft/snapshot_format.md.
 #ifndef CONSUL_SERVICES_RAFT_SNAPSHOTTER_H_
@@ -52,6 +55,19 @@ class Snapshotter {
   // What came of the log's segment that was to go.
   void Dropped(const LogDisk::Dropped& dropped);
 
+  // Between Hold(true) and Hold(false) none is begun, and one that is under way is given up; it is
+  // until busy() is false.
+  void Hold(bool held);
+  bool busy() const { return phase_ == Phase::kFreezing || phase_ == Phase::kWriting; }
+  // Another server's is now the newest, and the core knows. REQUIRES: held, not busy.
+  void Installed(Time now);
+
+  // Entries behind `index` are kept as long as this stands, for a server that was sent a snapshot
+  // and wants those next.
+  void KeepBehind(std::optional<Index> index);
+
+  SnapshotFiles* files() const { return files_.get(); }
+
   // Does what is due. An error is fatal: the disk can no longer be trusted.
   absl::Status Step(Time now);
   // When Step has something to do next; Time::max() while only a wake or more entries bring it on.
@@ -77,6 +93,8 @@ class Snapshotter {
   const Hooks hooks_;
 
   Phase phase_ = Phase::kWaiting;
+  bool held_ = false;
+  std::optional<Index> sent_;  // KeepBehind
   Time check_at_;
   Index handed_;
   uint64_t bytes_ = 0;         // of entries handed since the last snapshot

@@ -5,7 +5,7 @@
 // replicate a list of strings.
 //
 // Threads: every method is called on the Node's apply thread and on no other, one call at a time;
-// but Restore in Node::Open, before that thread touches anything. A FrozenState is written on
+// but Restore also in Node::Open, before that thread touches anything. A FrozenState is written on
 // another.
 #ifndef CONSUL_SERVICES_RAFT_STATE_MACHINE_H_
 #define CONSUL_SERVICES_RAFT_STATE_MACHINE_H_
@@ -58,10 +58,12 @@ class StateMachine {
   // The state as the last batch left it. Costs next to nothing, however large the state is.
   virtual std::unique_ptr<FrozenState> Freeze() = 0;
 
-  // Takes over the state at `index`, as FrozenState::Write gave it. On an error nothing has
-  // changed: DATA_LOSS for bytes that are no such state, FAILED_PRECONDITION for a format that is
-  // too new, else what `source` said.
-  // REQUIRES: nothing was applied.
+  // Takes over the state at `index`, as FrozenState::Write gave it, in place of what is there: at a
+  // start nothing, later what an older part of the same history left. Readers go on with the old
+  // state until all of the new one is there; then whoever waits for a change looks anew. On an
+  // error nothing has changed: DATA_LOSS for bytes that are no such state, FAILED_PRECONDITION for
+  // a format that is too new, else what `source` said.
+  // REQUIRES: `index` is above that of everything applied.
   virtual absl::Status Restore(Index index, const SnapshotSource& source) = 0;
 
   // There has been nothing to do for a second: time to let go of what is kept for speed. Called

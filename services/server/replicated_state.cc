@@ -73,8 +73,7 @@ absl::Status ReplicatedState::Restore(raft::Index index, const raft::SnapshotSou
                                             ", not at ", index.value));
   }
   fsm_ = std::make_unique<state::Fsm>(*std::move(tables));
-  // Nobody waits for anything yet.
-  source_.Publish(fsm_->MakeVersion(), {});
+  for (const auto& waiter : source_.Replace(fsm_->MakeVersion())) waiter->Fire();
   source_.FreeRetired();
   return absl::OkStatus();
 }

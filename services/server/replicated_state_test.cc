@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "consul/internal/raft/v1/command.pb.h"
@@ -112,8 +114,8 @@ TEST_F(ReplicatedStateTest, AnEntryWithoutACommandMovesTheIndexAlone) {
 }
 
 // The bytes of a frozen state, in pieces of 7, as a source gives them.
-raft::SnapshotSource SourceOf(const std::string& bytes) {
-  return [&bytes, at = size_t{0}]() mutable -> absl::StatusOr<std::string_view> {
+raft::SnapshotSource SourceOf(std::string bytes) {
+  return [bytes = std::move(bytes), at = size_t{0}]() mutable -> absl::StatusOr<std::string_view> {
     const std::string_view piece = std::string_view(bytes).substr(at, 7);
     at += piece.size();
     return piece;
@@ -165,6 +167,85 @@ TEST_F(ReplicatedStateTest, WhatIsNoStateAtThatIndexChangesNothing) {
   EXPECT_EQ(restored.Restore(raft::Index{2}, unreadable).code(), absl::StatusCode::kInternal);
   EXPECT_EQ(BytesOf(*restored.Freeze()), empty);
   EXPECT_TRUE(restored.Restore(raft::Index{2}, SourceOf(bytes)).ok());
+}
+
+// Of a server that went on until entry 5 while another stopped at 2.
+std::string LaterState() {
+  ReplicatedState later(NeverFatal);
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2), PutEntry(3, "b"), NoOp(4),
+                                         PutEntry(5, "c")};
+  later.ApplyBatch(entries, nullptr);
+  return BytesOf(*later.Freeze());
+}
+
+TEST_F(ReplicatedStateTest, ARunningStateIsReplacedAndEveryWaiterLooksAnew) {
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2)};
+  state_.ApplyBatch(entries, nullptr);
+  const auto old = state_.source().Load();
+  std::vector<std::string> fired;
+  for (const std::string key : {"a", "b", "never"}) {
+    Watch(key, [this, key, &fired] {
+      EXPECT_EQ(state_.source().Load()->index(), 5) << "fired before the new state is there";
+      fired.push_back(key);
+    });
+  }
+  const uint64_t counter = state_.source().counter();
+  const std::string later = LaterState();
+  const absl::Status status = state_.Restore(raft::Index{5}, SourceOf(later));
+  ASSERT_TRUE(status.ok()) << status;
+  std::sort(fired.begin(), fired.end());
+  EXPECT_EQ(fired, (std::vector<std::string>{"a", "b", "never"}));
+  EXPECT_EQ(state_.source().registry().waiter_count(), 0);
+  EXPECT_EQ(state_.source().counter(), counter + 1);
+  EXPECT_EQ(BytesOf(*state_.Freeze()), later);
+  // Whoever waits from an index on finds what came since, and no more than that.
+  const auto index_of = [this](const std::string& key) {
+    state::WatchSet set;
+    set.AddKey(state::kKvMap, key);
+    return state_.source().Load()->IndexOf(set);
+  };
+  EXPECT_EQ(index_of("a"), 1);
+  EXPECT_EQ(index_of("b"), 3);
+  // A reader of before reads on, and the log goes on from the new state.
+  EXPECT_EQ(old->index(), 2);
+  const std::vector<raft::Entry> after{PutEntry(6, "d")};
+  state_.ApplyBatch(after, &results_);
+  EXPECT_TRUE(Has("c"));
+  EXPECT_TRUE(Has("d"));
+}
+
+TEST_F(ReplicatedStateTest, TheReplacedVersionIsFreed) {
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2)};
+  state_.ApplyBatch(entries, nullptr);
+  auto held = state_.source().Load();
+  const std::string later = LaterState();
+  ASSERT_TRUE(state_.Restore(raft::Index{5}, SourceOf(later)).ok());
+  EXPECT_EQ(state_.source().FreeRetired(), 0) << "somebody reads it";
+  held.reset();
+  EXPECT_EQ(state_.source().FreeRetired(), 1);
+}
+
+TEST_F(ReplicatedStateTest, AFailedReplacementChangesNothingAndWakesNobody) {
+  const std::vector<raft::Entry> entries{PutEntry(1, "a"), NoOp(2)};
+  state_.ApplyBatch(entries, nullptr);
+  const std::string before = BytesOf(*state_.Freeze());
+  int fired = 0;
+  Watch("a", [&] { ++fired; });
+  const uint64_t counter = state_.source().counter();
+  const std::string later = LaterState();
+  for (size_t byte = 0; byte < later.size(); ++byte) {
+    std::string damaged = later;
+    damaged[byte] = static_cast<char>(damaged[byte] ^ 1);
+    ASSERT_FALSE(state_.Restore(raft::Index{5}, SourceOf(damaged)).ok()) << byte;
+    ASSERT_FALSE(state_.Restore(raft::Index{5}, SourceOf(later.substr(0, byte))).ok()) << byte;
+  }
+  EXPECT_FALSE(state_.Restore(raft::Index{6}, SourceOf(later)).ok());
+  EXPECT_EQ(state_.source().counter(), counter);
+  EXPECT_EQ(fired, 0);
+  EXPECT_EQ(BytesOf(*state_.Freeze()), before);
+  const std::vector<raft::Entry> after{PutEntry(3, "a")};
+  state_.ApplyBatch(after, nullptr);
+  EXPECT_EQ(fired, 1) << "it still waits";
 }
 
 // Raft answers who proposed when ApplyBatch has returned.

@@ -38,8 +38,7 @@ std::shared_ptr<const Versioned> VersionSource::Share(
       version.release(), [retired = retired_](const Versioned* gone) { retired->Push(gone); });
 }
 
-std::vector<std::shared_ptr<Waiter>> VersionSource::Publish(
-    std::unique_ptr<const Versioned> version, const SlotList& touched) {
+void VersionSource::MakeNewest(std::unique_ptr<const Versioned> version) {
   CONSUL_CHECK(version != nullptr);
   std::shared_ptr<const Versioned> newest = Share(std::move(version));
   {
@@ -47,7 +46,18 @@ std::vector<std::shared_ptr<Waiter>> VersionSource::Publish(
     newest_.swap(newest);
   }
   counter_.fetch_add(1, std::memory_order_release);
+}
+
+std::vector<std::shared_ptr<Waiter>> VersionSource::Publish(
+    std::unique_ptr<const Versioned> version, const SlotList& touched) {
+  MakeNewest(std::move(version));
   return registry_.Notify(touched);
+}
+
+std::vector<std::shared_ptr<Waiter>> VersionSource::Replace(
+    std::unique_ptr<const Versioned> version) {
+  MakeNewest(std::move(version));
+  return registry_.NotifyAll();
 }
 
 std::shared_ptr<const Versioned> VersionSource::Load() const {

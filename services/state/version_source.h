@@ -9,7 +9,7 @@
 // by its writer and by no other thread: dropping the last reference anywhere puts the version on a
 // list, and the writer frees what is on it (FreeRetired).
 //
-// Threads: as said at each member. The writer is the one thread that calls Publish.
+// Threads: as said at each member. The writer is the one thread that calls Publish and Replace.
 #ifndef CONSUL_SERVICES_STATE_VERSION_SOURCE_H_
 #define CONSUL_SERVICES_STATE_VERSION_SOURCE_H_
 
@@ -54,6 +54,8 @@ class VersionSource {
   // returns them. The caller calls Fire on each, before it acknowledges the writes.
   std::vector<std::shared_ptr<Waiter>> Publish(std::unique_ptr<const Versioned> version,
                                                const SlotList& touched);
+  // The writer: the same with a version of which anything may differ. Takes out all waiters.
+  std::vector<std::shared_ptr<Waiter>> Replace(std::unique_ptr<const Versioned> version);
   // The writer: frees versions that nobody holds. Called after each Publish and when idle. Returns
   // how many.
   size_t FreeRetired() { return retired_->Free(); }
@@ -73,6 +75,7 @@ class VersionSource {
   WatchRegistry& registry() { return registry_; }
 
  private:
+  void MakeNewest(std::unique_ptr<const Versioned> version);
   std::shared_ptr<const Versioned> Share(std::unique_ptr<const Versioned> version) const;
 
   const std::shared_ptr<RetiredVersions> retired_;

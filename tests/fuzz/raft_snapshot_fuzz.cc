@@ -1,5 +1,6 @@
-// Goal: no contents of a snapshot's file crash its reader: it gives the very state that was
-// written, or refuses the file with a reason. Method, by the first byte of the input:
+// Goal: no contents of a snapshot's file crash its reader, nor who receives it: the very state that
+// was written comes out, or the file is refused with a reason. Method, by
+// the first byte of the input:
 //   even  a sound file is damaged: each 4 bytes that follow are one change
 //   odd   a file is made of the fields that the input names, with checksums that are right, so that
 //         what a checksum cannot catch is tried as well
@@ -16,6 +17,7 @@
 #include "services/base/strings.h"
 #include "services/raft/snapshot_files.h"
 #include "services/raft/snapshot_format.h"
+#include "services/raft/staged_snapshot.h"
 
 namespace consul::raft {
 namespace {
@@ -53,8 +55,16 @@ std::string SoundFile() {
   at.term = Term{3};
   at.configuration = {Index{1}, Configuration({{ServerId{"a"}, MemberKind::kVoter}})};
   const std::atomic<bool> cancelled{false};
-  Require(SnapshotFiles(&files, kDirectory, 1).Write(at, Text(), cancelled).ok());
+  Require(SnapshotFiles(&files, kDirectory, 1, 0).Write(at, Text(), cancelled).ok());
   return files.Contents(Path());
+}
+
+SnapshotMeta MetaOf(const std::string& file) {
+  const auto size = SnapshotHeaderBytes(std::string_view(file).substr(0, kSnapshotFixedBytes));
+  Require(size.ok());
+  const auto header = DecodeSnapshotHeader(std::string_view(file).substr(0, *size));
+  Require(header.ok());
+  return header->Meta();
 }
 
 void Damage(std::string_view input, std::string* file) {
@@ -97,6 +107,44 @@ std::string Forge(std::string_view input) {
   return header.append(body).append(kSnapshotEnd);
 }
 
+// The same bytes, as another server sends them: announced as the sound file, in chunks of a size
+// that the input chooses.
+void Receive(const SnapshotMeta& announced, std::string_view contents, size_t chunk_bytes,
+             bool sound) {
+  FaultyFileSystem files(1);
+  Require(files.CreateDirectories(kDirectory).ok());
+  SnapshotFiles snapshots(&files, kDirectory, 1, 0);
+  {
+    auto staged = StagedSnapshot::Begin(&snapshots, announced);
+    Require(staged.ok());
+    absl::Status status;
+    for (size_t at = 0; at < contents.size() && status.ok(); at += chunk_bytes) {
+      const bool last = at + chunk_bytes >= contents.size();
+      status = (*staged)->Append(at, contents.substr(at, chunk_bytes), last);
+    }
+    if (contents.empty()) status = (*staged)->Append(0, contents, true);
+    std::string state;
+    while (status.ok()) {
+      const auto bytes = (*staged)->Next();
+      if (!bytes.ok()) {
+        status = bytes.status();
+      } else if (bytes->empty()) {
+        break;
+      } else {
+        state += *bytes;
+      }
+    }
+    Require(status.ok() == sound);
+    if (!sound) {
+      Require(absl::IsDataLoss(status) || absl::IsFailedPrecondition(status));
+      Require(base::ToStd(status.message()).starts_with("snapshot raft/"));
+    } else {
+      Require(state == Text::State() && (*staged)->Keep().ok());
+    }
+  }
+  Require(files.size_total() == (sound ? contents.size() : 0));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -106,13 +154,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string contents = forge ? Forge(input) : *sound;
   if (!forge) Damage(input, &contents);
 
+  static const SnapshotMeta* const announced = new SnapshotMeta(MetaOf(*sound));
+  Receive(*announced, contents, 1 + contents.size() / (1 + size % 7), contents == *sound);
+
   FaultyFileSystem files(1);
   Require(files.CreateDirectories(kDirectory).ok());
   {
     auto file = files.Create(Path());
     Require(file.ok() && (*file)->WriteAt(0, contents).ok());
   }
-  SnapshotFiles snapshots(&files, kDirectory, 1);
+  SnapshotFiles snapshots(&files, kDirectory, 1, 0);
   std::string state;
   const auto meta = snapshots.Load(Index{2}, [&](Index index, const SnapshotSource& source) {
     Require(index == Index{kIndex});

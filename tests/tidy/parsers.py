@@ -59,6 +59,8 @@ PARSERS = {
     "services/raft/log_recovery.cc": "raft_log_fuzz",
     "services/raft/snapshot_files.cc": "raft_snapshot_fuzz",
     "services/raft/snapshot_format.cc": "raft_snapshot_fuzz",
+    "services/raft/snapshot_reader.cc": "raft_snapshot_fuzz",
+    "services/raft/staged_snapshot.cc": "raft_snapshot_fuzz",
     "services/rpc/errors.cc": "grpc_status_fuzz",
     "services/rpc/grpc_bytes.cc": "grpc_request_fuzz",
     "services/rpc/grpc_status.cc": "grpc_status_fuzz",

@@ -1,0 +1,287 @@
+#include "services/raft/snapshot_transfers.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/check.h"
+#include "services/base/strings.h"
+
+namespace consul::raft {
+namespace {
+
+using base::StrCat;
+
+// What one snapshot may be refused for; anything else is about the disk itself.
+bool IsRefusal(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kDataLoss ||
+         status.code() == absl::StatusCode::kFailedPrecondition ||
+         status.code() == absl::StatusCode::kResourceExhausted;
+}
+
+}  // namespace
+
+SnapshotTransfers::SnapshotTransfers(const SnapshotOptions& options, Core* core,
+                                     ApplyThread* apply, Snapshotter* snapshotter, Hooks hooks)
+    : options_(options),
+      core_(core),
+      apply_(apply),
+      snapshotter_(snapshotter),
+      files_(snapshotter->files()),
+      hooks_(std::move(hooks)) {}
+
+// --- Sending. ---
+
+void SnapshotTransfers::Load(const SnapshotLoadRequest& request, Time now) {
+  sending_[request.peer] = {.index = request.meta.index, .at = now, .has_it = false};
+  Post([this, request] {
+    auto bytes = Read(request);
+    Tell([this, request, bytes = std::move(bytes)](Time at) mutable {
+      if (bytes.ok()) {
+        core_->SnapshotChunkLoaded(at, request, MakeBuffer(*std::move(bytes)));
+        return;
+      }
+      // That a newer one came is no news: the core goes on with that.
+      if (bytes.status().code() != absl::StatusCode::kNotFound) {
+        hooks_.log(LogLevel::kError,
+                   StrCat("raft: failed to read snapshot: peer=", request.peer.value, " error=\"",
+                          base::ToStd(bytes.status().message()), "\""));
+      }
+      core_->SnapshotChunkLoaded(at, request, std::nullopt);
+    });
+  });
+}
+
+absl::StatusOr<std::string> SnapshotTransfers::Read(const SnapshotLoadRequest& request) {
+  auto found = open_.find(request.meta.id);
+  if (found == open_.end()) {
+    auto reader = files_->Open(request.meta);
+    if (!reader.ok()) return reader.status();
+    if (open_.size() >= kOpenMax) {
+      open_.erase(std::min_element(open_.begin(), open_.end(), [](const auto& a, const auto& b) {
+        return a.second.used < b.second.used;
+      }));
+    }
+    found = open_.emplace(request.meta.id, Open{*std::move(reader), {}}).first;
+  }
+  found->second.used = std::chrono::steady_clock::now();
+  auto bytes = found->second.reader->ReadAt(request.offset, request.bytes_max);
+  if (!bytes.ok()) open_.erase(found);
+  return bytes;
+}
+
+void SnapshotTransfers::CloseUnused() {
+  const auto before = std::chrono::steady_clock::now() - kSentKept;
+  std::erase_if(open_, [before](const auto& open) { return open.second.used < before; });
+}
+
+void SnapshotTransfers::ForgetSent(Time now) {
+  for (const MemberProgress& member : core_->Members()) {
+    const auto found = sending_.find(member.id);
+    if (found == sending_.end()) continue;
+    Sending& sent = found->second;
+    if (member.match > sent.index || (member.match == sent.index && !sent.has_it)) {
+      sent = {.index = member.match, .at = now, .has_it = true};
+    }
+  }
+  std::erase_if(sending_, [this, now](const auto& peer) {
+    const Sending& sent = peer.second;
+    // From the newest snapshot on the log is kept anyway.
+    const bool caught_up = sent.has_it && sent.index >= core_->snapshot().index;
+    return caught_up || now >= sent.at + kSentKept || core_->role() != Role::kLeader;
+  });
+  std::optional<Index> oldest;
+  for (const auto& [peer, sent] : sending_) {
+    if (!oldest.has_value() || sent.index < *oldest) oldest = sent.index;
+  }
+  snapshotter_->KeepBehind(oldest);
+}
+
+// --- Receiving. ---
+
+void SnapshotTransfers::SetPhase(Phase phase) {
+  phase_ = phase;
+  snapshotter_->Hold(phase != Phase::kNone);
+}
+
+void SnapshotTransfers::Store(SnapshotStore store) {
+  // The core waits for the answer to one before it hands out the next.
+  CONSUL_CHECK(phase_ == Phase::kNone || phase_ == Phase::kPartial);
+  incoming_ = store.meta;
+  SetPhase(Phase::kStoring);
+  Post([this, store = std::move(store)] {
+    absl::Status status = Take(store);
+    const uint64_t next_offset = status.ok() ? staged_->next_offset() : 0;
+    if (!status.ok()) staged_.reset();
+    Tell([this, status = std::move(status), last = store.last, next_offset](Time now) {
+      Stored(now, status, last, next_offset);
+    });
+  });
+}
+
+absl::Status SnapshotTransfers::Take(const SnapshotStore& store) {
+  if (store.offset == 0) {
+    staged_.reset();
+    auto staged = StagedSnapshot::Begin(files_, store.meta);
+    if (!staged.ok()) return staged.status();
+    staged_ = *std::move(staged);
+  }
+  if (staged_ == nullptr || staged_->meta() != store.meta) {
+    return AboutSnapshot(files_->StagedPath(store.meta.index),
+                         absl::DataLossError(StrCat("what came at offset ", store.offset,
+                                                    " continues nothing that is there")));
+  }
+  return staged_->Append(store.offset, store.bytes == nullptr ? "" : *store.bytes, store.last);
+}
+
+void SnapshotTransfers::Stored(Time now, const absl::Status& status, bool last,
+                               uint64_t next_offset) {
+  if (!status.ok()) return Refuse(now, status);
+  SetPhase(last ? Phase::kWhole : Phase::kPartial);
+  core_->SnapshotChunkStored(now, incoming_.id, next_offset);
+}
+
+void SnapshotTransfers::BeginRestore() {
+  SetPhase(Phase::kRestoring);
+  apply_->Restore(
+      incoming_.index,
+      [this]() -> absl::StatusOr<std::string_view> {
+        if (cancelled_.load()) return absl::CancelledError("this server is stopping");
+        return staged_->Next();
+      },
+      [this](absl::Status status) {
+        Tell([this, status = std::move(status)](Time now) { Restored(now, status); });
+      });
+}
+
+void SnapshotTransfers::Restored(Time now, const absl::Status& status) {
+  if (!status.ok()) {
+    Post([this] { staged_.reset(); });
+    return Refuse(now, status);
+  }
+  SetPhase(Phase::kKeeping);
+  Post([this] {
+    absl::Status kept = staged_->Keep();
+    staged_.reset();
+    Tell([this, kept = std::move(kept)](Time at) { Kept(at, kept); });
+  });
+}
+
+void SnapshotTransfers::Kept(Time now, const absl::Status& status) {
+  if (!status.ok()) {
+    failed_ = status;
+    return;
+  }
+  core_->SnapshotInstalled(now, incoming_);
+  hooks_.installed(incoming_.index);
+  snapshotter_->Installed(now);
+  SetPhase(Phase::kNone);
+}
+
+void SnapshotTransfers::Refuse(Time now, const absl::Status& status) {
+  if (!IsRefusal(status)) {
+    failed_ = status;
+    return;
+  }
+  hooks_.log(LogLevel::kError,
+             StrCat("raft: failed to install snapshot: index=", incoming_.index.value, " error=\"",
+                    base::ToStd(status.message()), "\" retry_in=",
+                    std::chrono::ceil<std::chrono::seconds>(options_.refused_pause).count(), "s"));
+  refused_until_ = now + options_.refused_pause;
+  SetPhase(Phase::kRefused);
+}
+
+void SnapshotTransfers::DropStaged() {
+  Post([this] { staged_.reset(); });
+  SetPhase(Phase::kNone);
+}
+
+// --- The raft thread's turn. ---
+
+absl::StatusOr<bool> SnapshotTransfers::Step(Time now) {
+  std::vector<News> news;
+  {
+    base::MutexLock lock(&mutex_);
+    news.swap(news_);
+  }
+  bool told = !news.empty();
+  for (News& one : news) one(now);
+  if (!failed_.ok()) return failed_;
+  // A start refuses a log of an older term than its snapshot's: it would have forgotten votes.
+  if (phase_ == Phase::kWhole && core_->hard_state_durable() && !snapshotter_->busy()) {
+    BeginRestore();
+  }
+  // The log came after all.
+  if (phase_ == Phase::kPartial && core_->commit_index() >= incoming_.index) DropStaged();
+  if (phase_ == Phase::kRefused && now >= refused_until_) {
+    SetPhase(Phase::kNone);
+    core_->SnapshotRefused(now, incoming_.id);
+    told = true;
+  }
+  if (!sending_.empty()) ForgetSent(now);
+  return told;
+}
+
+Time SnapshotTransfers::NextDeadline() const {
+  Time at = phase_ == Phase::kRefused ? refused_until_ : Time::max();
+  for (const auto& [peer, sent] : sending_) at = std::min(at, sent.at + kSentKept);
+  return at;
+}
+
+void SnapshotTransfers::Tell(News news) {
+  {
+    base::MutexLock lock(&mutex_);
+    news_.push_back(std::move(news));
+  }
+  hooks_.wake();
+}
+
+void SnapshotTransfers::Post(Job job) {
+  {
+    base::MutexLock lock(&mutex_);
+    jobs_.push_back(std::move(job));
+    wake_.Signal();
+  }
+  if (thread_.joinable()) return;
+  thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(), "raft-transfers");
+}
+
+// --- The transfer thread. ---
+
+void SnapshotTransfers::Run() {
+  for (;;) {
+    Job job;
+    {
+      base::MutexLock lock(&mutex_);
+      bool quiet = false;
+      while (jobs_.empty() && !stopping_ && !quiet) {
+        if (open_.empty()) {
+          wake_.Wait(&mutex_);
+        } else {
+          quiet = !wake_.WaitFor(&mutex_, kSentKept);
+        }
+      }
+      if (stopping_) return;
+      if (!jobs_.empty()) {
+        job = std::move(jobs_.front());
+        jobs_.pop_front();
+      }
+    }
+    if (job) job();
+    CloseUnused();
+  }
+}
+
+void SnapshotTransfers::Stop() {
+  cancelled_ = true;
+  {
+    base::MutexLock lock(&mutex_);
+    stopping_ = true;
+    wake_.Signal();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace consul::raft
