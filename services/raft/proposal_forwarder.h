@@ -59,7 +59,7 @@ class ProposalForwarder {
   void StreamBroken(const ServerId& peer);
   // Gives up what waited too long. Due at NextDeadline().
   void Expire(Time now);
-  Time NextDeadline() const { return expire_at_; }
+  Time NextDeadline() const { return empty() ? Time::max() : expire_at_; }
   void RefuseAll(const absl::Status& why);
 
   // Whose answers became known, each once.

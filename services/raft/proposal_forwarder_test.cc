@@ -147,6 +147,16 @@ TEST_F(ProposalForwarderTest, APlacedCommandOutlivesItsLeader) {
   EXPECT_TRUE(answers_.at("a0").ok());
 }
 
+// A deadline of the past that nobody takes back would keep the raft thread awake for ever.
+TEST_F(ProposalForwarderTest, WhatIsAnsweredHasNoDeadline) {
+  EXPECT_EQ(forwarder_.NextDeadline(), Time::max());
+  const auto sent = Forward("a", 1);
+  EXPECT_LT(forwarder_.NextDeadline(), Time::max());
+  Placed(sent, ForwardStatus::kPlaced, Index{11});
+  Commit(Index{11}, 1, Term{3});
+  EXPECT_EQ(forwarder_.NextDeadline(), Time::max());
+}
+
 TEST_F(ProposalForwarderTest, AWaitHasALimit) {
   Forward("sent", 1);
   Placed(Forward("placed", 1), ForwardStatus::kPlaced, Index{11});
