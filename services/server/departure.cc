@@ -2,7 +2,6 @@
 
 #include <future>
 #include <memory>
-#include <optional>
 #include <thread>
 
 #include "services/base/strings.h"
@@ -24,7 +23,7 @@ absl::Status HandOver(RaftMembers* members) {
 absl::Status LeaveConsensus(const DepartureTimes& times, RaftMembers* members,
                             const std::function<absl::Status()>& ask) {
   const Clock::time_point end = Clock::now() + times.limit;
-  std::optional<Clock::time_point> leaderless;
+  Clock::time_point led_at = Clock::now();  // or looked for first
   raft::Index placed;
   Clock::time_point placed_since = Clock::now();
   absl::Status last;
@@ -38,14 +37,13 @@ absl::Status LeaveConsensus(const DepartureTimes& times, RaftMembers* members,
     if (view.configuration.index != placed) placed_since = now;
     placed = view.configuration.index;
     if (view.leader.empty()) {
-      if (!leaderless.has_value()) leaderless = now;
-      if (now - *leaderless >= times.leader_wait) {
+      if (now - led_at >= times.leader_wait) {
         return rpc::Error(errors::v1::REASON_NO_LEADER,
                           "No cluster leader: the agent did not leave");
       }
       continue;
     }
-    leaderless.reset();
+    led_at = now;
     if (view.leader != view.self) {
       last = ask();
       if (last.ok()) return last;
