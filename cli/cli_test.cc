@@ -257,7 +257,7 @@ const bool kRegistered = base::RegisterTextTests(
     "CliTest",
     {"cli/testdata/main.txt", "cli/testdata/help.txt", "cli/testdata/agent.txt",
      "cli/testdata/members.txt", "cli/testdata/local.txt", "cli/testdata/kv.txt",
-     "cli/testdata/address.txt", "cli/testdata/gossip.txt"},
+     "cli/testdata/address.txt", "cli/testdata/gossip.txt", "cli/testdata/operator.txt"},
     RunCase);
 
 // Every page of help fits a terminal, is written to standard output, and tells of every flag.

@@ -105,7 +105,9 @@ TEST_F(AutopilotDriverTest, TheFirstLeaderWritesWhatItGoesBy) {
 
 TEST_F(AutopilotDriverTest, ALaterLeaderLeavesWhatIsThere) {
   TestConsensus::Command command;
-  command.mutable_set_autopilot_configuration()->mutable_configuration()->set_min_quorum(3);
+  auto* const written = command.mutable_set_autopilot_configuration()->mutable_configuration();
+  *written = DefaultAutopilotConfiguration();
+  written->set_min_quorum(3);
   consensus_.Apply(command);
   Publish({Server("self"), Server("b")});
   Start();
