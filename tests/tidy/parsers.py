@@ -57,6 +57,7 @@ PARSERS = {
     "services/raft/configuration.cc": "raft_configuration_fuzz",
     "services/raft/log_format.cc": "raft_log_fuzz",
     "services/raft/log_recovery.cc": "raft_log_fuzz",
+    "services/raft/peer_recovery.cc": "peers_json_fuzz",
     "services/raft/snapshot_files.cc": "raft_snapshot_fuzz",
     "services/raft/snapshot_format.cc": "raft_snapshot_fuzz",
     "services/raft/snapshot_reader.cc": "raft_snapshot_fuzz",
