@@ -244,8 +244,8 @@ absl::Status SnapshotReader::ApplyHeader(const Record& record) {
   format_ = static_cast<uint16_t>(record.map);
   if (format_ == 0 || format_ > kSnapshotFormat) {
     return absl::FailedPreconditionError(
-        ToAbsl(StrCat("snapshot: format ", format_, " is not known; this program reads formats 1 to ",
-                      kSnapshotFormat)));
+        ToAbsl(StrCat("snapshot: format ", format_,
+                      " is not known; this program reads formats 1 to ", kSnapshotFormat)));
   }
   if (record.value.size() != (format_ == 1 ? 16u : 24u)) return Damaged("the header is malformed");
   tables_.applied_index = record.index;

@@ -19,8 +19,9 @@
 //             value = the chunk; since format 2
 // Equal versions give equal bytes. Records stand in one order: the tables in theirs, of each the
 // rows, then for each of its maps the tombstones and the floor; then the left generations, then
-// the restore that is under way. Keys rise. What needs no format 2 is written in format 1. What no state machine writes is refused, whatever its checksum says: a server that took it
-// would fall over it later, or part from the others.
+// the restore that is under way. Keys rise. What needs no format 2 is written in format 1. What no
+// state machine writes is refused, whatever its checksum says: a server that took it would fall
+// over it later, or part from the others.
 //
 // Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that
 // it makes belong to one thread at a time (held.h).

@@ -250,7 +250,9 @@ TEST_F(SnapshotTest, AnErrorNamesFrameAndByte) {
 // What no state machine writes, each as the records between a sound header (index 9) and the end.
 class ForgedSnapshotTest : public SnapshotTest {
  protected:
-  enum Kind : uint8_t { kHeader = 1, kRow, kTombstone, kFloor, kLeftGeneration, kEnd, kStagedChunk };
+  enum Kind : uint8_t {
+    kHeader = 1, kRow, kTombstone, kFloor, kLeftGeneration, kEnd, kStagedChunk
+  };
 
   static std::string Number(uint64_t number, int bytes) {
     std::string text;

@@ -1,9 +1,9 @@
 // services/state/staged_restore.h
 //
-// The state that is being restored, as far as it has come: chunks of an archive's `state.bin`, which
-// the log brings one by one until a commit puts them in the place of the tables. All servers have
-// the same of it, so it is in every snapshot of raft's; no reader ever sees it. There is one at a
-// time, and one that nobody goes on with is forgotten, by the state machine's own clock.
+// The state that is being restored, as far as it has come: chunks of an archive's `state.bin`,
+// which the log brings one by one until a commit puts them in the place of the tables. All servers
+// have the same of it, so it is in every snapshot of raft's; no reader ever sees it. There is one
+// at a time, and one that nobody goes on with is forgotten, by the state machine's own clock.
 //
 // Threads: one at a time; copies share their chunks, which never change.
 #ifndef CONSUL_SERVICES_STATE_STAGED_RESTORE_H_
