@@ -42,6 +42,10 @@ std::unique_ptr<Command> MakeMembersCommand(const Context& context);
 std::unique_ptr<Command> MakeMonitorCommand(const Context& context);
 std::unique_ptr<Command> MakeReachabilityCommand(const Context& context);
 std::unique_ptr<Command> MakeRttCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotInspectCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotRestoreCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotSaveCommand(const Context& context);
 std::unique_ptr<Command> MakeVersionCommand(const Context& context);
 
 }  // namespace consul::cli
