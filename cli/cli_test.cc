@@ -7,8 +7,8 @@
 //   refused CAUSE         no agent answers
 //   full                  standard output has no room
 //   run WORDS             the command line; '...' and "..." keep spaces together
-// Its output: "call:" lines with the requests, standard output behind ">", standard error behind
-// "!", and the exit code.
+// Its output: "call:" lines with the requests (any UUID in them is UUID), standard output behind
+// ">", standard error behind "!", and the exit code.
 #include <ext/stdio_sync_filebuf.h>
 #include <stdlib.h>
 
@@ -32,6 +32,7 @@
 #include "services/agent/config/config_dump.h"
 #include "services/agent/config/load.h"
 #include "services/base/text_test.h"
+#include "services/base/uuid.h"
 
 namespace consul::cli {
 namespace {
@@ -137,6 +138,16 @@ void ReplaceAll(const std::string& from, const std::string& to, std::string* tex
   }
 }
 
+// Those that a command makes up are others every time.
+void MaskUuids(std::string* text) {
+  constexpr size_t kUuidBytes = 36;
+  for (size_t at = 0; at + kUuidBytes <= text->size(); ++at) {
+    if (base::IsUuid(std::string_view(*text).substr(at, kUuidBytes))) {
+      text->replace(at, kUuidBytes, "UUID");
+    }
+  }
+}
+
 class Case {
  public:
   Case() {
@@ -206,6 +217,7 @@ class Case {
 
   std::string RunProgram(const std::vector<std::string>& args) {
     const int code = Main(args, context_);
+    MaskUuids(&script_.calls);
     const std::string output = script_.calls + base::PrefixLines(">", out_.str()) +
                                base::PrefixLines("!", err_.str()) + "exit " + std::to_string(code) +
                                "\n";
@@ -257,7 +269,8 @@ const bool kRegistered = base::RegisterTextTests(
     "CliTest",
     {"cli/testdata/main.txt", "cli/testdata/help.txt", "cli/testdata/agent.txt",
      "cli/testdata/members.txt", "cli/testdata/local.txt", "cli/testdata/kv.txt",
-     "cli/testdata/address.txt", "cli/testdata/gossip.txt", "cli/testdata/operator.txt"},
+     "cli/testdata/address.txt", "cli/testdata/gossip.txt", "cli/testdata/operator.txt",
+     "cli/testdata/snapshot.txt"},
     RunCase);
 
 // Every page of help fits a terminal, is written to standard output, and tells of every flag.

@@ -141,6 +141,10 @@ const std::vector<CommandEntry>& Commands() {
        &MakeOperatorRaftTransferLeaderCommand},
       {"reachability", "Tests which members an agent reaches", &MakeReachabilityCommand},
       {"rtt", "Estimates the round trip time between nodes", &MakeRttCommand},
+      {"snapshot", "Saves, restores and inspects the state of servers", &MakeSnapshotCommand},
+      {"snapshot inspect", "Shows what is in a saved state", &MakeSnapshotInspectCommand},
+      {"snapshot restore", "Puts a saved state in place", &MakeSnapshotRestoreCommand},
+      {"snapshot save", "Saves the state of the servers", &MakeSnapshotSaveCommand},
       {"version", "Prints the version of this program", &MakeVersionCommand},
   };
   return commands;

@@ -51,6 +51,10 @@ std::unique_ptr<Command> MakeOperatorRaftRemovePeerCommand(const Context& contex
 std::unique_ptr<Command> MakeOperatorRaftTransferLeaderCommand(const Context& context);
 std::unique_ptr<Command> MakeReachabilityCommand(const Context& context);
 std::unique_ptr<Command> MakeRttCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotInspectCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotRestoreCommand(const Context& context);
+std::unique_ptr<Command> MakeSnapshotSaveCommand(const Context& context);
 std::unique_ptr<Command> MakeVersionCommand(const Context& context);
 
 }  // namespace consul::cli

@@ -81,6 +81,7 @@ struct Connection::OnSlice {
   void operator()() const { connection->HandleSlice(); }
 };
 
+bool HttpCall::Next() { return connection_->OnNext(); }
 void HttpCall::Done() { connection_->OnDone(); }
 
 CallContext::CallContext()
@@ -477,6 +478,7 @@ void Connection::OnDone() {
     DeleteIfOver();
     return;
   }
+  if (streamed_) return EndStream();
   if (out_.empty()) out_ = loop_->TakeOut();
   AnswerCall();
   if (context_->rest != nullptr) {
@@ -485,6 +487,34 @@ void Connection::OnDone() {
     ReleaseContext();
     state_ = State::kHeader;
   }
+  if (!in_turn_) Turn(stash_);
+}
+
+bool Connection::OnNext() {
+  if (state_ != State::kCall || out_.size() - written_ >= kOutMax) return false;
+  if (out_.empty()) out_ = loop_->TakeOut();
+  AppendPart();
+  const bool outermost = !in_turn_;
+  in_turn_ = true;
+  Flush();
+  if (!outermost) return true;
+  in_turn_ = false;
+  Settle();
+  return true;
+}
+
+void Connection::EndStream() {
+  streamed_ = false;
+  const bool complete = context_->call->status.ok();
+  ReleaseContext();
+  if (!complete) {
+    // Its status was told long ago: a reply that is cut off is what says that there is no more.
+    Abort();
+    return;
+  }
+  if (out_.empty()) out_ = loop_->TakeOut();
+  if (!http10_) out_.append(kLastChunk);
+  state_ = State::kHeader;
   if (!in_turn_) Turn(stash_);
 }
 

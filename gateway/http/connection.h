@@ -34,6 +34,7 @@ class HttpCall final : public rpc::Call {
   HttpCall(Connection* connection, const rpc::Method& method, rpc::Executor* executor,
            const google::protobuf::Message* request, google::protobuf::Message* response)
       : Call(method, executor, request, response), connection_(connection) {}
+  bool Next() override;
   void Done() override;
 
  private:
@@ -75,6 +76,10 @@ class Connection final : public Served {
   void CheckDeadline(Loop::Clock::time_point now) override;
   // The call under way is over.
   void OnDone();
+  // The call under way, of a streaming method, has a part of its reply. Returns false, and takes
+  // nothing, while the client has not taken enough of those before. May end the call, and delete
+  // the connection.
+  bool OnNext();
 
  private:
   enum class State {
@@ -123,6 +128,8 @@ class Connection final : public Served {
   void AnswerCall();
   void EncodeAnswer(EncodedReply* encoded);
   void AppendSlice();
+  void AppendPart();
+  void EndStream();
   void AnswerFixed(const Outcome& outcome);
   void Fail(int status, std::string_view detail);
   void Append(Reply reply);
@@ -144,6 +151,7 @@ class Connection final : public Served {
   bool reading_ = false;           // a read into buffer_ is pending
   bool waiting_readable_ = false;
   bool waiting_writable_ = false;
+  bool streamed_ = false;          // a part of the reply is written, and the reply is not over
   bool slice_posted_ = false;      // the next slice comes after what else the loop has to do
   bool in_turn_ = false;           // somebody further out settles and deletes
   bool calling_ = false;           // the backend has the call in context_

@@ -238,6 +238,32 @@ void Connection::AppendSlice() {
   state_ = State::kHeader;
 }
 
+void Connection::AppendPart() {
+  CallContext& context = *context_;
+  const ResponsePlan& plan = context.route->response;
+  const google::protobuf::Message& response = *context.call->response();
+  std::string& body = loop_->body_scratch();
+  body.clear();
+  plan.AppendBody(*context.request, response, context.pretty, kSliceBytes, &body, &context.rest);
+  if (body.empty()) return;
+  if (streamed_ && http10_) {
+    out_.append(body);
+  } else if (streamed_) {
+    AppendChunk(body, &out_);
+  } else {
+    streamed_ = true;
+    std::string headers(kVary);
+    plan.AppendMeta(response, &headers);
+    Reply reply;
+    reply.headers = headers;
+    reply.content_type = SniffedType(body);
+    reply.body = body;
+    reply.framing = http10_ ? Reply::Framing::kUntilClose : Reply::Framing::kChunked;
+    if (http10_) keep_alive_ = false;
+    Append(reply);
+  }
+}
+
 void Connection::AnswerFixed(const Outcome& outcome) {
   Reply reply;
   reply.status = outcome.status;

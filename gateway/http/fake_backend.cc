@@ -6,6 +6,7 @@
 #include "consul/catalog/v1/catalog.pb.h"
 #include "consul/health/v1/health.pb.h"
 #include "consul/query/v1/query.pb.h"
+#include "consul/snapshot/v1/snapshot.pb.h"
 #include "consul/status/v1/status.pb.h"
 #include "services/rpc/errors.h"
 
@@ -157,12 +158,28 @@ void FakeBackend::Run(rpc::Call* call) {
   if (failing_.load()) {
     base::MutexLock lock(&mutex_);
     call->status = failure_;
+  } else if (call->method().server_streaming) {
+    call->status = Save(call);
   } else {
     call->status = answers_[call->method().id](this, *call);
   }
   call->rows = &rows_;
   call->ShareAnswer(call->response(), number_.load());
   call->Done();
+}
+
+// In three parts; of the datacenter "broken" there is only one.
+absl::Status FakeBackend::Save(rpc::Call* call) {
+  const auto& request = Request<snapshot::v1::SaveRequest>(*call);
+  auto* const response = Response<snapshot::v1::SaveResponse>(*call);
+  response->mutable_meta()->set_index(7);
+  for (const char* const part : {"one, ", "two, ", "three"}) {
+    response->mutable_part()->set_bytes(part);
+    if (!call->Next()) return absl::ResourceExhaustedError("the face takes no more");
+    if (request.options().datacenter() == "broken") return absl::InternalError("broken");
+    response->Clear();
+  }
+  return absl::OkStatus();
 }
 
 void FakeBackend::Change(const std::function<void(Table*)>& change) {

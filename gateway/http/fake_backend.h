@@ -65,6 +65,7 @@ class FakeBackend final : public rpc::Backend {
   void Change(const std::function<void(Table*)>& change);
   void Remove(Parked* parked);
 
+  absl::Status Save(rpc::Call* call);
   absl::Status Get(const rpc::Call& call);
   absl::Status List(const rpc::Call& call);
   absl::Status ListKeys(const rpc::Call& call);

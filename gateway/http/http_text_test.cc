@@ -121,6 +121,42 @@ TEST(HttpText, KeyValues) { RunFile("kv.txt"); }
 TEST(HttpText, RefusedRequests) { RunFile("errors.txt"); }
 TEST(HttpText, Paths) { RunFile("paths.txt"); }
 TEST(HttpText, CatalogAndAgent) { RunFile("catalog.txt"); }
+TEST(HttpText, Snapshot) { RunFile("snapshot.txt"); }
+
+// What the server says to `request` until it closes.
+std::string ToEnd(std::string_view request) {
+  FakeBackend backend;
+  HttpOptions options;
+  options.addresses = {{"127.0.0.1", 0}};
+  options.threads = 1;
+  HttpServer server(options, &backend);
+  EXPECT_TRUE(server.Start().ok());
+  TestClient client(server.ports()[0]);
+  client.Send(request);
+  return client.ReadToEnd();
+}
+
+TEST(HttpStream, EndsWithTheConnectionInHttp10) {
+  const std::string all = ToEnd("GET /v1/snapshot HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  EXPECT_EQ(all.find("Transfer-Encoding"), std::string::npos);
+  EXPECT_EQ(all.find("Content-Length"), std::string::npos);
+  EXPECT_TRUE(all.ends_with("\r\n\r\none, two, three")) << all;
+}
+
+TEST(HttpStream, OneThatFailsIsCutOff) {
+  const std::string all = ToEnd("GET /v1/snapshot?dc=broken HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(all.starts_with("HTTP/1.1 200 OK\r\n")) << all;
+  EXPECT_TRUE(all.ends_with("\r\n5\r\none, \r\n")) << "no last chunk: " << all;
+}
+
+TEST(HttpStream, AnotherRequestMayFollow) {
+  const std::string all =
+      ToEnd("GET /v1/snapshot HTTP/1.1\r\nHost: h\r\n\r\n"
+            "GET /v1/snapshot HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  const size_t end = all.find("5\r\nthree\r\n0\r\n\r\n");
+  ASSERT_NE(end, std::string::npos) << all;
+  EXPECT_NE(all.find("5\r\nthree\r\n0\r\n\r\n", end + 1), std::string::npos) << all;
+}
 
 }  // namespace
 }  // namespace consul::gateway::http

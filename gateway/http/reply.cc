@@ -8,6 +8,11 @@
 
 namespace consul::gateway::http {
 
+std::string_view SniffedType(std::string_view body) {
+  return body.starts_with("\x1f\x8b\x08") ? "Content-Type: application/x-gzip\r\n"
+                                           : "Content-Type: application/octet-stream\r\n";
+}
+
 std::string_view StatusText(int status) {
   switch (status) {
     case 200:

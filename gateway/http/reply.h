@@ -18,6 +18,9 @@ inline constexpr std::string_view kVary = "Vary: Accept-Encoding\r\n";
 inline constexpr std::string_view kTextPlain = "Content-Type: text/plain; charset=utf-8\r\n";
 inline constexpr std::string_view kTextHtml = "Content-Type: text/html; charset=utf-8\r\n";
 
+// The line of a body's type by what it begins with, as Go's server finds it for the reference.
+std::string_view SniffedType(std::string_view body);
+
 // "200 OK".
 std::string_view StatusText(int status);
 

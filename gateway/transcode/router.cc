@@ -52,8 +52,10 @@ Router::Router(const rpc::MethodTable& methods) : root_(std::make_unique<Node>()
   for (const rpc::Method& method : methods.methods()) {
     const auto& options = method.descriptor->options();
     for (int i = 0; i < options.ExtensionSize(options::v1::route); ++i) {
-      CONSUL_CHECK(!method.server_streaming);
-      Add(method, options.GetExtension(options::v1::route, i));
+      const options::v1::Route& route = options.GetExtension(options::v1::route, i);
+      // A stream is one body.
+      CONSUL_CHECK(!method.server_streaming || route.form() == options::v1::FORM_RAW);
+      Add(method, route);
     }
   }
 }

@@ -16,6 +16,7 @@
 #include "services/agent/self.h"
 #include "services/agent/user_event.h"
 #include "services/api/coordinate_handlers.h"
+#include "services/api/snapshot_handlers.h"
 #include "services/base/strings.h"
 #include "services/base/uuid.h"
 #include "services/gossip/words.h"
@@ -64,7 +65,8 @@ Agent::Agent(config::Config config, std::unique_ptr<base::FileLock> lock, std::s
       logger_(logger),
       callbacks_(std::move(callbacks)),
       handlers_({&rpc::PublicApi(), &rpc::InternalApi()}),
-      heard_(config_.default_query_time, config_.max_query_time) {}
+      heard_(config_.default_query_time, config_.max_query_time),
+      restores_([this] { return role_->backend(); }) {}
 
 Agent::~Agent() { Stop(); }
 
@@ -126,6 +128,7 @@ void Agent::RegisterHandlers() {
                    TellEvent(event, std::move(done));
                  }};
   api::RegisterEvents(&event_view_, &handlers_);
+  api::RegisterRestore(&restores_, &handlers_);
   role_->Register(&handlers_);
 }
 
@@ -287,11 +290,13 @@ void Agent::AnswerLeave(const absl::Status& status) {
 
 void Agent::Stop() {
   if (node_sync_ != nullptr) node_sync_->AskToStop();
+  restores_.AskToStop();
   // The pool tells the role of its members: it ends before.
   if (lan_ != nullptr) lan_->Stop();
   // A write that waits is answered when the role stops, if not before.
   if (role_ != nullptr) role_->Stop();
   if (node_sync_ != nullptr) node_sync_->Stop();
+  restores_.Stop();
 }
 
 }  // namespace consul::agent

@@ -22,6 +22,7 @@
 #include "services/agent/role.h"
 #include "services/api/agent_handlers.h"
 #include "services/api/event_handlers.h"
+#include "services/api/snapshot_restores.h"
 #include "services/base/file.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
@@ -110,7 +111,8 @@ class Agent : private gossip::Pool::Listener {
   api::AgentView view_;
   api::EventList heard_;
   api::EventView event_view_;
-  // What its calls wait on outlives the backend, which may still tell them something.
+  // What their calls wait on outlives the backend, which may still tell them something.
+  api::SnapshotRestores restores_;
   std::unique_ptr<NodeSync> node_sync_;
   std::unique_ptr<Role> role_;
   std::unique_ptr<gossip::Pool> lan_;

@@ -16,6 +16,7 @@
 #include "services/api/kv_handlers.h"
 #include "services/api/node_sync_handlers.h"
 #include "services/api/operator_raft_handlers.h"
+#include "services/api/snapshot_handlers.h"
 #include "services/api/status_handlers.h"
 #include "services/base/strings.h"
 #include "services/gossip/words.h"
@@ -80,7 +81,8 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
         to_leader_(ForwardOptions(config_), logger_),
         server_(ServerOptions(config_, context_.identity.node_id,
                               [this](const std::string& name) { ForceLeave(name); }),
-                &context_.lan->list(), logger_) {}
+                &context_.lan->list(), logger_),
+        saves_(server_.consensus(), server_.state(), [this] { return server_.term(); }) {}
 
   absl::Status OpenPool() override {
     if (!config_.serf_wan_listen.has_value()) return absl::OkStatus();
@@ -110,6 +112,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     api::RegisterKeyring({config_.datacenter, context_.lan, wan_.get()}, handlers);
     api::RegisterNodeSync(server_.state(), handlers);
     RegisterBootstrap([this] { return server_.bootstrapper(); }, handlers);
+    api::RegisterSnapshots(&saves_, handlers);
     api::RegisterStatus({.leader = [this] { return server_.leader(); },
                          .peers = [this] { return server_.peers(); }},
                         handlers);
@@ -198,6 +201,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
 
   void Stop() override {
     if (wan_ != nullptr) wan_->Stop();
+    saves_.Stop();
     // Whatever waits for consensus or for a leader is answered, so that the port has no writes to
     // wait for.
     server_.Stop();
@@ -292,6 +296,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
   std::unique_ptr<Joiner> joiner_;
   rpc::LeaderForward to_leader_;
   server::Server server_;
+  api::SnapshotSaves saves_;
   std::unique_ptr<rpc::LocalBackend> backend_;
   std::unique_ptr<ServerPort> port_;
 };

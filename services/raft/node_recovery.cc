@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/base/strings.h"
+#include "services/raft/peer_recovery_files.h"
 
 namespace consul::raft {
 namespace {
@@ -60,6 +61,16 @@ absl::StatusOr<RecoveredNode> RecoverNode(const NodeOptions& options,
                snapshot->term.value, ": the log's files are missing or not those of the snapshot"));
   }
   recovered.restart.snapshot = *std::move(snapshot);
+  const PeerRecoveryOptions peers{
+      .file_system = options.file_system,
+      .directory = options.directory,
+      .self = options.core.self,
+      .info = [&options](std::string_view text) {
+        if (options.log) options.log(LogLevel::kInfo, text);
+      }};
+  absl::Status status =
+      RecoverPeers(peers, state_machine, recovered.snapshots.get(), &recovered.restart);
+  if (!status.ok()) return status;
   return recovered;
 }
 

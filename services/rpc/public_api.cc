@@ -11,6 +11,7 @@
 #include "consul/operators/v1/autopilot.pb.h"
 #include "consul/operators/v1/keyring.pb.h"
 #include "consul/operators/v1/raft.pb.h"
+#include "consul/snapshot/v1/snapshot.pb.h"
 #include "consul/status/v1/status.pb.h"
 #include "services/rpc/method.h"
 
@@ -28,7 +29,8 @@ const MethodTable& PublicApi() {
           coordinate::v1::Coordinate::descriptor()->file(),
           operators::v1::RaftServer::descriptor()->file(),
           operators::v1::AutopilotConfiguration::descriptor()->file(),
-          operators::v1::Keyring::descriptor()->file()}) {
+          operators::v1::Keyring::descriptor()->file(),
+          snapshot::v1::ArchivePart::descriptor()->file()}) {
       for (int i = 0; i < file->service_count(); ++i) services.push_back(file->service(i));
     }
     return new MethodTable(services);

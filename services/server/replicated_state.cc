@@ -12,21 +12,24 @@ namespace {
 
 class FrozenVersion final : public raft::FrozenState {
  public:
-  explicit FrozenVersion(std::shared_ptr<const state::Versioned> version)
-      : version_(std::move(version)) {}
+  FrozenVersion(std::shared_ptr<const state::Versioned> version, state::StagedRestore staged)
+      : version_(std::move(version)), staged_(std::move(staged)) {}
 
   absl::Status Write(const raft::SnapshotSink& sink) const override {
-    return state::WriteSnapshot(static_cast<const state::Version&>(*version_), sink);
+    return state::WriteSnapshot(static_cast<const state::Version&>(*version_), staged_, sink);
   }
 
  private:
   const std::shared_ptr<const state::Versioned> version_;
+  const state::StagedRestore staged_;
 };
 
 }  // namespace
 
-ReplicatedState::ReplicatedState(std::function<void(const absl::Status&)> fatal)
+ReplicatedState::ReplicatedState(std::function<void(const absl::Status&)> fatal,
+                                 std::function<void()> restored)
     : fatal_(std::move(fatal)),
+      restored_(std::move(restored)),
       fsm_(std::make_unique<state::Fsm>()),
       source_(fsm_->MakeVersion()) {}
 
@@ -44,6 +47,7 @@ void ReplicatedState::ApplyBatch(std::span<const raft::Entry> entries,
   for (const auto& waiter : source_.Publish(std::move(batch.version), batch.touched)) {
     waiter->Fire();
   }
+  if (batch.restored) restored_();
   source_.FreeRetired();
   if (results == nullptr) return;
   // One allocation a batch: each result shares the batch's.
@@ -55,7 +59,7 @@ void ReplicatedState::ApplyBatch(std::span<const raft::Entry> entries,
 }
 
 std::unique_ptr<raft::FrozenState> ReplicatedState::Freeze() {
-  return std::make_unique<FrozenVersion>(source_.Load());
+  return std::make_unique<FrozenVersion>(source_.Load(), fsm_->staged());
 }
 
 absl::Status ReplicatedState::Restore(raft::Index index, const raft::SnapshotSource& source) {
@@ -72,7 +76,7 @@ absl::Status ReplicatedState::Restore(raft::Index index, const raft::SnapshotSou
     return absl::DataLossError(base::StrCat("the state is that at index ", tables->applied_index,
                                             ", not at ", index.value));
   }
-  fsm_ = std::make_unique<state::Fsm>(*std::move(tables));
+  fsm_ = std::make_unique<state::Fsm>(*std::move(tables), reader.TakeStaged());
   for (const auto& waiter : source_.Replace(fsm_->MakeVersion())) waiter->Fire();
   source_.FreeRetired();
   return absl::OkStatus();

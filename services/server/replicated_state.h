@@ -23,7 +23,10 @@ class ReplicatedState : public raft::StateMachine {
  public:
   // `fatal` is told what this server cannot apply, and does not return: to go on would part it from
   // the other servers.
-  explicit ReplicatedState(std::function<void(const absl::Status&)> fatal);
+  // `restored` is told, on the apply thread, that an archive's tables have taken the place of those
+  // that were there; it must be short.
+  explicit ReplicatedState(std::function<void(const absl::Status&)> fatal,
+                           std::function<void()> restored = [] {});
 
   void ApplyBatch(std::span<const raft::Entry> entries,
                   std::vector<raft::ApplyResult>* results) override;
@@ -36,6 +39,7 @@ class ReplicatedState : public raft::StateMachine {
 
  private:
   const std::function<void(const absl::Status&)> fatal_;
+  const std::function<void()> restored_;
   std::unique_ptr<state::Fsm> fsm_;
   state::VersionSource source_;
   std::vector<state::FsmEntry> entries_;  // of the batch; kept for its memory

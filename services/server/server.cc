@@ -106,11 +106,17 @@ Server::Server(Options options, const gossip::MemberList* lan, base::Logger* log
       lan_(lan),
       logger_(logger),
       servers_(std::make_shared<const std::vector<ServerMember>>()),
-      state_(std::make_unique<ReplicatedState>([logger](const absl::Status& status) {
-        logger->Error("consul", base::StrCat("cannot go on: ", base::ToStd(status.message())));
-        logger->Release();
-        std::_Exit(1);
-      })),
+      state_(std::make_unique<ReplicatedState>(
+          [logger](const absl::Status& status) {
+            logger->Error("consul", base::StrCat("cannot go on: ", base::ToStd(status.message())));
+            logger->Release();
+            std::_Exit(1);
+          },
+          // The catalog is that of another time: the leader compares it with the pool.
+          [this] {
+            logger_->Info("raft", "restored user snapshot");
+            if (duties_ != nullptr) duties_->MembersChanged();
+          })),
       consensus_(std::make_unique<RaftConsensus>()),
       members_(std::make_unique<NodeMembers>(raft::ServerId{options_.node_id})),
       autopilot_(std::make_unique<AutopilotDriver>(AutopilotOptions(options_), lan,
@@ -340,6 +346,8 @@ void Server::TransferLead(const std::string& id, std::function<void(absl::Status
 }
 
 AutopilotDriver* Server::autopilot() { return autopilot_.get(); }
+
+uint64_t Server::term() const { return node_ == nullptr ? 0 : node_->status().term.value; }
 
 std::map<std::string, std::string> Server::RaftStats() const {
   return node_ == nullptr ? std::map<std::string, std::string>() : node_->Stats();

@@ -125,6 +125,7 @@ class Server {
   void RemovePeer(const std::string& id, std::function<void(absl::Status)> done);
   void TransferLead(const std::string& id, std::function<void(absl::Status)> done);
   AutopilotDriver* autopilot();
+  uint64_t term() const;
   // The raft group of `consul info`.
   std::map<std::string, std::string> RaftStats() const;
 

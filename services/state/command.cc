@@ -13,6 +13,9 @@ using internal::raft::v1::Command;
 // Fsm::kVersion is the newest.
 uint32_t VersionFor(const Command& command) {
   if (command.has_set_autopilot_configuration()) return 3;
+  if (command.has_restore_chunk() || command.has_restore_commit() || command.has_restore_drop()) {
+    return 3;
+  }
   if (command.has_update_coordinate()) return 2;
   // An older one would refuse it.
   const bool takes_back = command.catalog_register().by_membership() &&

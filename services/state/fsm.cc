@@ -6,6 +6,7 @@
 #include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/state/registration.h"
+#include "services/state/snapshot.h"
 
 namespace consul::state {
 namespace {
@@ -26,10 +27,18 @@ bool SameRow(const Message& a, const Message& b) {
   return left.SerializeAsString() == right.SerializeAsString();
 }
 
+void Refuse(Refusal refusal, CommandResult* result) {
+  result->applied = false;
+  result->reason = refusal.reason;
+  result->text = std::move(refusal.text);
+  result->subject = std::move(refusal.subject);
+}
+
 }  // namespace
 
 absl::Status Fsm::ApplyBatch(std::span<const FsmEntry> entries, Batch* batch) {
   touched_ = &batch->touched;
+  restored_ = false;
   batch->results.reserve(entries.size());
   for (const FsmEntry& entry : entries) {
     CONSUL_CHECK(entry.index > tables_.applied_index);
@@ -43,6 +52,7 @@ absl::Status Fsm::ApplyBatch(std::span<const FsmEntry> entries, Batch* batch) {
   }
   touched_ = nullptr;
   batch->version = MakeVersion();
+  batch->restored = restored_;
   return absl::OkStatus();
 }
 
@@ -57,6 +67,7 @@ absl::Status Fsm::Apply(const FsmEntry& entry, CommandResult* result) {
                       command_.min_version(), ", this is version ", kVersion)));
   }
   tables_.time_ns = std::max<uint64_t>(tables_.time_ns, command_.proposed_at());
+  if (staged_.IsOver(tables_.time_ns)) staged_ = StagedRestore();
   switch (command_.command_case()) {
     case Command::kKvPut:
       Apply(command_.mutable_kv_put(), result);
@@ -84,6 +95,15 @@ absl::Status Fsm::Apply(const FsmEntry& entry, CommandResult* result) {
       return absl::OkStatus();
     case Command::kSetAutopilotConfiguration:
       Apply(command_.set_autopilot_configuration(), result);
+      return absl::OkStatus();
+    case Command::kRestoreChunk:
+      Apply(command_.mutable_restore_chunk(), result);
+      return absl::OkStatus();
+    case Command::kRestoreCommit:
+      Apply(command_.restore_commit(), result);
+      return absl::OkStatus();
+    case Command::kRestoreDrop:
+      Apply(command_.restore_drop(), result);
       return absl::OkStatus();
     case Command::COMMAND_NOT_SET:
       break;
@@ -135,13 +155,7 @@ void Fsm::Apply(const internal::raft::v1::KvDeleteTree& del) {
 
 void Fsm::Apply(const internal::raft::v1::CatalogRegister& registration, CommandResult* result) {
   Refusal refusal = CheckRegistration(tables_, registration);
-  if (refusal.refused()) {
-    result->applied = false;
-    result->reason = refusal.reason;
-    result->text = std::move(refusal.text);
-    result->subject = std::move(refusal.subject);
-    return;
-  }
+  if (refusal.refused()) return Refuse(std::move(refusal), result);
   if (registration.by_membership()) TakeBack(registration.generation());
   const std::string& name = registration.node().node();
   const bool known = tables_.nodes.Find(NodeKey(name), nullptr) != nullptr;
@@ -320,6 +334,49 @@ void Fsm::Apply(const internal::raft::v1::SetAutopilotConfiguration& set, Comman
   if (existing == nullptr || !SameRow(row, *existing)) {
     tables_.autopilot.Put(std::move(row), touched_);
   }
+}
+
+void Fsm::Apply(internal::raft::v1::RestoreChunk* chunk, CommandResult* result) {
+  Refusal refusal = staged_.Add(chunk->id(), chunk->offset(), std::move(*chunk->mutable_chunk()),
+                                tables_.time_ns);
+  if (refusal.refused()) Refuse(std::move(refusal), result);
+}
+
+void Fsm::Apply(const internal::raft::v1::RestoreCommit& commit, CommandResult* result) {
+  if (staged_.empty() || staged_.id() != commit.id()) {
+    return Refuse({errors::v1::REASON_NOT_FOUND,
+                   StrCat("snapshot restore: restore ", commit.id(),
+                          " is not under way, or no longer"),
+                   "id"},
+                  result);
+  }
+  // Whatever comes of it, it is over.
+  const StagedRestore staged = std::exchange(staged_, StagedRestore());
+  if (Refusal refusal = staged.Check(commit.size(), commit.sha256()); refusal.refused()) {
+    return Refuse(std::move(refusal), result);
+  }
+  SnapshotReader reader(index_);
+  absl::Status status;
+  for (const StagedRestore::Chunk& chunk : staged.chunks()) {
+    status = reader.Add(*chunk);
+    if (!status.ok()) break;
+  }
+  absl::StatusOr<Tables> tables = reader.Finish();
+  if (tables.ok() && !reader.TakeStaged().empty()) {
+    tables = absl::DataLossError("snapshot: a restore is under way in it");
+  }
+  if (!tables.ok()) {
+    return Refuse({errors::v1::REASON_INVALID_FIELD,
+                   StrCat("snapshot restore: ", base::ToStd(tables.status().message())), "chunk"},
+                  result);
+  }
+  tables_.Restore(*std::move(tables), index_, touched_);
+  restored_ = true;
+}
+
+void Fsm::Apply(const internal::raft::v1::RestoreDrop& drop, CommandResult* result) {
+  result->applied = !staged_.empty() && staged_.id() == drop.id();
+  if (result->applied) staged_ = StagedRestore();
 }
 
 }  // namespace consul::state

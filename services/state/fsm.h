@@ -16,11 +16,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "consul/errors/v1/errors.pb.h"
 #include "consul/internal/raft/v1/command.pb.h"
+#include "services/state/staged_restore.h"
 #include "services/state/tables.h"
 #include "services/state/version.h"
 #include "services/state/watch_set.h"
@@ -61,11 +63,14 @@ class Fsm {
     SlotList touched;
     // One for each entry.
     std::vector<CommandResult> results;
+    // A restore has put other tables in the place of these.
+    bool restored = false;
   };
 
   // Starts from nothing, or from the tables of a snapshot.
   Fsm() = default;
-  explicit Fsm(Tables tables) : tables_(std::move(tables)) {}
+  explicit Fsm(Tables tables, StagedRestore staged = {})
+      : tables_(std::move(tables)), staged_(std::move(staged)) {}
   Fsm(const Fsm&) = delete;
   Fsm& operator=(const Fsm&) = delete;
 
@@ -78,6 +83,8 @@ class Fsm {
 
   uint64_t applied_index() const { return tables_.applied_index; }
   const Tables& tables() const { return tables_; }
+  // What goes into a snapshot beside the version.
+  const StagedRestore& staged() const { return staged_; }
   // A version of the tables as they are; for the start.
   std::unique_ptr<const Version> MakeVersion() const {
     return std::make_unique<const Version>(tables_);
@@ -96,6 +103,9 @@ class Fsm {
   void Apply(const internal::raft::v1::CollectTombstones& collect);
   void Apply(const internal::raft::v1::SetClusterId& set);
   void Apply(const internal::raft::v1::SetAutopilotConfiguration& set, CommandResult* result);
+  void Apply(internal::raft::v1::RestoreChunk* chunk, CommandResult* result);
+  void Apply(const internal::raft::v1::RestoreCommit& commit, CommandResult* result);
+  void Apply(const internal::raft::v1::RestoreDrop& drop, CommandResult* result);
 
   // Forgets that a generation has left.
   void TakeBack(const std::string& generation);
@@ -107,9 +117,11 @@ class Fsm {
   void EraseService(std::string_view node, std::string_view service_id);
 
   Tables tables_;
+  StagedRestore staged_;
   Command command_;  // of the entry being applied, kept for its memory
   uint64_t index_ = 0;
   SlotList* touched_ = nullptr;
+  bool restored_ = false;  // by the batch
 };
 
 }  // namespace consul::state

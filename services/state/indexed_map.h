@@ -106,6 +106,13 @@ class IndexedMap {
     if (kept.size() != tombstones_.size()) tombstones_ = std::move(kept);
   }
 
+  // Forgets what was erased, and the floor. REQUIRES: whoever asks has an index from elsewhere that
+  // stands for them.
+  void ForgetErased() {
+    tombstones_ = Tombstones();
+    floor_ = 0;
+  }
+
   // For a snapshot that is read back: what Put, Erase and Collect left behind.
   void RestoreTombstone(std::string_view key, uint64_t index) {
     tombstones_.Insert(Tombstone::New(key, index));

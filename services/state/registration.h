@@ -8,24 +8,16 @@
 #ifndef CONSUL_SERVICES_STATE_REGISTRATION_H_
 #define CONSUL_SERVICES_STATE_REGISTRATION_H_
 
-#include <string>
 #include <string_view>
 
-#include "consul/errors/v1/errors.pb.h"
 #include "consul/internal/raft/v1/command.pb.h"
+#include "services/state/refusal.h"
 #include "services/state/tables.h"
 
 namespace consul::state {
 
 // The check that the leader keeps for each member of the pool.
 inline constexpr std::string_view kSerfCheckId = "serfHealth";
-
-struct Refusal {
-  errors::v1::Reason reason = errors::v1::REASON_UNSPECIFIED;  // unspecified: not refused
-  std::string text;
-  std::string subject;
-  bool refused() const { return reason != errors::v1::REASON_UNSPECIFIED; }
-};
 
 // Returns why `registration` may not be applied at the state machine's time, if so.
 Refusal CheckRegistration(const Tables& tables,

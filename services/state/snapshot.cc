@@ -20,12 +20,14 @@ enum class Kind : uint8_t {
   kFloor = 4,
   kLeftGeneration = 5,
   kEnd = 6,
+  kStagedChunk = 7,
 };
 
 constexpr size_t kFrameHeadBytes = 8;
 constexpr size_t kRecordHeadBytes = 1 + 2 + 8 + 4 + 4;
-// The left generations stand behind all tables, however many there are.
-constexpr int kGenerationsPlace = std::numeric_limits<int>::max();
+// Behind all tables, however many there are.
+constexpr int kGenerationsPlace = std::numeric_limits<int>::max() - 1;
+constexpr int kStagedPlace = std::numeric_limits<int>::max();
 
 template <typename Number>
 void PutNumber(std::string* out, Number number) {
@@ -106,21 +108,31 @@ void WriteTable(const Table<Spec>& table, FrameWriter* writer) {
 
 }  // namespace
 
-absl::Status WriteSnapshot(const Version& version,
-                           const std::function<absl::Status(std::string_view frame)>& sink) {
+absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
+                           const SnapshotSink& sink) {
   const Tables& tables = version.tables();
   FrameWriter writer(sink);
   std::string value;
   PutNumber(&value, tables.time_ns);
   PutNumber(&value, tables.cluster_id_index);
-  writer.Add(Kind::kHeader, MapId{kSnapshotFormat}, tables.applied_index, tables.cluster_id, value);
+  const bool format1 = tables.restored_index == 0 && staged.empty();
+  if (!format1) PutNumber(&value, tables.restored_index);
+  writer.Add(Kind::kHeader, MapId{format1 ? uint16_t{1} : kSnapshotFormat}, tables.applied_index,
+             tables.cluster_id, value);
   Tables::ForEachTable(tables, [&writer](const auto& table) { WriteTable(table, &writer); });
   for (auto it = tables.left_generations.Begin(); it.Valid(); it.Next()) {
     value.clear();
     PutNumber(&value, it->left_at_ns());
     writer.Add(Kind::kLeftGeneration, kLeftGenerationMap, it->modify_index(), it->key(), value);
   }
+  for (const StagedRestore::Chunk& chunk : staged.chunks()) {
+    writer.Add(Kind::kStagedChunk, MapId{0}, staged.touched_ns(), staged.id(), *chunk);
+  }
   return writer.Finish();
+}
+
+absl::Status WriteSnapshot(const Version& version, const SnapshotSink& sink) {
+  return WriteSnapshot(version, StagedRestore(), sink);
 }
 
 struct SnapshotReader::Record {
@@ -218,6 +230,8 @@ absl::Status SnapshotReader::Apply(const Record& record) {
           record.key, GetNumber<uint64_t>(record.value.data()), record.index)));
       return absl::OkStatus();
     }
+    case Kind::kStagedChunk:
+      return ApplyStaged(record);
     case Kind::kEnd:
       if (record.index != records_) return Damaged("the number of records does not match");
       ended_ = true;
@@ -227,20 +241,32 @@ absl::Status SnapshotReader::Apply(const Record& record) {
 }
 
 absl::Status SnapshotReader::ApplyHeader(const Record& record) {
-  if (record.map != MapId{kSnapshotFormat}) {
+  format_ = static_cast<uint16_t>(record.map);
+  if (format_ == 0 || format_ > kSnapshotFormat) {
     return absl::FailedPreconditionError(
-        ToAbsl(StrCat("snapshot: format ", static_cast<int>(record.map),
-                      " is not known; this program reads format ", kSnapshotFormat)));
+        ToAbsl(StrCat("snapshot: format ", format_,
+                      " is not known; this program reads formats 1 to ", kSnapshotFormat)));
   }
-  if (record.value.size() != 16) return Damaged("the header is malformed");
+  if (record.value.size() != (format_ == 1 ? 16u : 24u)) return Damaged("the header is malformed");
   tables_.applied_index = record.index;
   tables_.cluster_id = std::string(record.key);
   tables_.time_ns = GetNumber<uint64_t>(record.value.data());
   tables_.cluster_id_index = GetNumber<uint64_t>(record.value.data() + 8);
+  if (format_ > 1) tables_.restored_index = GetNumber<uint64_t>(record.value.data() + 16);
+  if (tables_.restored_index > record.index) return CheckIndex(tables_.restored_index);
   if (tables_.cluster_id.empty() != (tables_.cluster_id_index == 0)) {
     return Damaged("the cluster id and its index do not go together");
   }
   return tables_.cluster_id.empty() ? absl::OkStatus() : CheckIndex(tables_.cluster_id_index);
+}
+
+absl::Status SnapshotReader::ApplyStaged(const Record& record) {
+  if (format_ == 1) return Damaged("format 1 has no restores that are under way");
+  place_ = kStagedPlace;
+  if (!staged_.empty() && staged_.id() != record.key) return Damaged("two restores are under way");
+  const Refusal refusal =
+      staged_.Add(record.key, staged_.size(), std::string(record.value), record.index);
+  return refusal.refused() ? Damaged(refusal.text) : absl::OkStatus();
 }
 
 absl::Status SnapshotReader::ApplyToTables(const Record& record) {
@@ -280,6 +306,8 @@ absl::Status SnapshotReader::ApplyRow(const Record& record, int place, Table<Spe
     return Damaged("a row does not parse");
   }
   if (absl::Status status = CheckIndex(message.modify_index()); !status.ok()) return status;
+  if (message.modify_index() > index_max_) message.set_modify_index(index_max_);
+  if (message.create_index() > index_max_) message.set_create_index(index_max_);
   if (absl::Status status = Advance(place, Spec::Key(message)); !status.ok()) return status;
   if (!table->IndexKeysAreFree(message)) return Damaged("two rows of a table have one key");
   table->Put(std::move(message), nullptr);

@@ -8,16 +8,20 @@
 //   frame   = length u32, CRC-32C of the payload u32, payload of `length` bytes: whole records
 //   record  = kind u8, map u16, index u64, key length u32, value length u32, key, value
 //   kinds   1 header: map = format version, index = last index applied, key = cluster id,
-//             value = clock u64, index of the cluster id u64; the first record
+//             value = clock u64, index of the cluster id u64, and since format 2 index of the last
+//             restore u64; the first record
 //           2 row: map = of the table, value = the message; in the order of the map
 //           3 tombstone: map, index, key; behind the rows of its map
 //           4 floor: map, index
 //           5 left generation: index, key, value = time u64
 //           6 end: index = number of records before it; the last record
+//           7 next chunk of the restore that is under way: index = clock at its last one, key = id,
+//             value = the chunk; since format 2
 // Equal versions give equal bytes. Records stand in one order: the tables in theirs, of each the
-// rows, then for each of its maps the tombstones and the floor; then the left generations. Keys
-// rise. What no state machine writes is refused, whatever its checksum says: a server that took it
-// would fall over it later, or part from the others.
+// rows, then for each of its maps the tombstones and the floor; then the left generations, then
+// the restore that is under way. Keys rise. What needs no format 2 is written in format 1. What no
+// state machine writes is refused, whatever its checksum says: a server that took it would fall
+// over it later, or part from the others.
 //
 // Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that
 // it makes belong to one thread at a time (held.h).
@@ -27,30 +31,41 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/state/staged_restore.h"
 #include "services/state/tables.h"
 #include "services/state/version.h"
 
 namespace consul::state {
 
-inline constexpr uint16_t kSnapshotFormat = 1;
+inline constexpr uint16_t kSnapshotFormat = 2;
 // A frame is closed when its payload reaches this.
 inline constexpr size_t kSnapshotFrameBytes = 128 << 10;
 // The longest payload that is read: one frame's worth and the largest row that the log can hold.
 inline constexpr size_t kSnapshotFrameBytesMax = 64 << 20;
 
-// Gives the frames of `version` to `sink`, in order. Stops at its first error and returns that.
-absl::Status WriteSnapshot(const Version& version,
-                           const std::function<absl::Status(std::string_view frame)>& sink);
+using SnapshotSink = std::function<absl::Status(std::string_view frame)>;
+
+// Gives the frames of `version` to `sink`, in order, with the restore that was under way then.
+// Stops at its first error and returns that.
+absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
+                           const SnapshotSink& sink);
+// Without one: for an archive.
+absl::Status WriteSnapshot(const Version& version, const SnapshotSink& sink);
 
 // Reads a stream in pieces of any size.
 class SnapshotReader {
  public:
-  SnapshotReader() = default;
+  // With `index_max` a row of a higher index gets that one: what another log has written is to be
+  // the state of one that has not come so far.
+  explicit SnapshotReader(uint64_t index_max = std::numeric_limits<uint64_t>::max())
+      : index_max_(index_max) {}
   SnapshotReader(const SnapshotReader&) = delete;
   SnapshotReader& operator=(const SnapshotReader&) = delete;
 
@@ -61,6 +76,8 @@ class SnapshotReader {
 
   // Returns the tables once the whole stream was added; DATA_LOSS if it is not whole.
   absl::StatusOr<Tables> Finish();
+  // The restore that was under way. REQUIRES: Finish has succeeded.
+  StagedRestore TakeStaged() { return std::move(staged_); }
 
  private:
   struct Record;
@@ -68,6 +85,7 @@ class SnapshotReader {
   absl::Status Apply(const Record& record);
   absl::Status ApplyHeader(const Record& record);
   absl::Status ApplyToTables(const Record& record);
+  absl::Status ApplyStaged(const Record& record);
   template <typename Spec>
   absl::Status ApplyRow(const Record& record, int place, Table<Spec>* table);
   // DATA_LOSS for an index that no entry up to the snapshot's has.
@@ -76,6 +94,8 @@ class SnapshotReader {
   absl::Status Advance(int place, std::string_view key);
   absl::Status Damaged(std::string_view what) const;
 
+  const uint64_t index_max_;
+  uint16_t format_ = 0;
   std::string pending_;  // the beginning of a frame that is not whole yet
   uint64_t frame_ = 0;   // number of frames read
   uint64_t offset_ = 0;  // of the frame being read
@@ -86,6 +106,7 @@ class SnapshotReader {
   int place_ = 0;
   std::string key_;
   Tables tables_;
+  StagedRestore staged_;
 };
 
 }  // namespace consul::state

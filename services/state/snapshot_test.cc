@@ -250,7 +250,9 @@ TEST_F(SnapshotTest, AnErrorNamesFrameAndByte) {
 // What no state machine writes, each as the records between a sound header (index 9) and the end.
 class ForgedSnapshotTest : public SnapshotTest {
  protected:
-  enum Kind : uint8_t { kHeader = 1, kRow, kTombstone, kFloor, kLeftGeneration, kEnd };
+  enum Kind : uint8_t {
+    kHeader = 1, kRow, kTombstone, kFloor, kLeftGeneration, kEnd, kStagedChunk
+  };
 
   static std::string Number(uint64_t number, int bytes) {
     std::string text;
@@ -286,10 +288,11 @@ class ForgedSnapshotTest : public SnapshotTest {
     return Record(kRow, kKvMap, 0, {}, entry.SerializeAsString());
   }
   // What is said about the records; empty: they are taken.
-  static std::string Told(const std::vector<std::string>& records,
-                          std::string_view cluster_id = {}, uint64_t cluster_id_index = 0) {
-    std::string payload = Record(kHeader, MapId{kSnapshotFormat}, 9, cluster_id,
-                                 Number(77, 8) + Number(cluster_id_index, 8));
+  std::string Told(const std::vector<std::string>& records, std::string_view cluster_id = {},
+                   uint64_t cluster_id_index = 0) const {
+    std::string value = Number(77, 8) + Number(cluster_id_index, 8);
+    if (format_ == 2) value += Number(restored_index_, 8);
+    std::string payload = Record(kHeader, MapId{format_}, 9, cluster_id, value);
     for (const std::string& record : records) payload += record;
     payload += Record(kEnd, MapId{0}, records.size() + 1, {});
     const std::string frame =
@@ -302,6 +305,9 @@ class ForgedSnapshotTest : public SnapshotTest {
     EXPECT_EQ(text.substr(0, place.size()), place);
     return text.substr(place.size());
   }
+
+  uint16_t format_ = 1;
+  uint64_t restored_index_ = 0;
 };
 
 TEST_F(ForgedSnapshotTest, SoundRecordsAreTaken) {
@@ -358,9 +364,26 @@ TEST_F(ForgedSnapshotTest, IndexesThatNoEntryHasAreRefused) {
 TEST_F(ForgedSnapshotTest, RecordsOfNothingKnownAreRefused) {
   EXPECT_EQ(Told({Record(kRow, MapId{99}, 0, {})}), "a record is of an unknown map");
   EXPECT_EQ(Told({Record(kTombstone, kClusterMap, 4, "a")}), "a record is of an unknown map");
-  EXPECT_EQ(Told({Record(static_cast<Kind>(7), kKvMap, 4, "a")}),
-            "a record is of unknown kind 7");
+  EXPECT_EQ(Told({Record(static_cast<Kind>(8), kKvMap, 4, "a")}),
+            "a record is of unknown kind 8");
   EXPECT_EQ(Told({Record(kRow, kKvMap, 0, {}, "\xff")}), "a row does not parse");
+}
+
+TEST_F(ForgedSnapshotTest, WhatRestoresLeaveBehindNeedsFormat2) {
+  const auto chunk = [](uint64_t at, std::string_view id, std::string_view bytes) {
+    return Record(kStagedChunk, MapId{0}, at, id, bytes);
+  };
+  EXPECT_EQ(Told({chunk(5, "r", "abc")}), "format 1 has no restores that are under way");
+  format_ = 2;
+  EXPECT_EQ(Told({Entry("a"), chunk(5, "r", "abc"), chunk(5, "r", "d")}), "");
+  EXPECT_EQ(Told({chunk(5, "r", "abc"), chunk(5, "s", "d")}), "two restores are under way");
+  EXPECT_EQ(Told({chunk(5, "r", "")}), "snapshot restore: a chunk is to have 1 to 524288 bytes");
+  EXPECT_EQ(Told({chunk(5, "", "abc")}), "snapshot restore: the id is to have 1 to 64 bytes");
+  EXPECT_EQ(Told({chunk(5, "r", "abc"), Entry("a")}), "the records are not in order");
+  restored_index_ = 9;
+  EXPECT_EQ(Told({Entry("a")}), "");
+  restored_index_ = 10;
+  EXPECT_EQ(Told({Entry("a")}), "index 10 is not one of 1 to 9");
 }
 
 // Goal: frames with right checksums and wrong contents do no harm. Method: random payloads, and

@@ -1,5 +1,8 @@
 #include "services/state/tables.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace consul::state {
 namespace {
 
@@ -45,10 +48,33 @@ uint64_t Tables::IndexOf(const Slot& slot) const {
   uint64_t index = 0;
   bool found = false;
   ForEachTable(*this, [&](const auto& table) { found = found || table.IndexOf(slot, &index); });
-  if (found) return index;
-  if (slot.map == kLeftGenerationMap) return left_generations.IndexOfPrefix(slot.bytes);
-  if (slot.map == kClusterMap) return cluster_id_index;
-  return 0;
+  if (!found && slot.map == kLeftGenerationMap) {
+    found = true;
+    index = left_generations.IndexOfPrefix(slot.bytes);
+  } else if (!found && slot.map == kClusterMap) {
+    found = true;
+    index = cluster_id_index;
+  }
+  return found ? std::max(index, restored_index) : 0;
+}
+
+void Tables::Restore(Tables archived, uint64_t index, SlotList* touched) {
+  ForEachTable(archived, [touched](auto& table) {
+    table.ForEachMap([touched](MapId map, auto& indexed) {
+      // Every place has the index of the restore, whatever was there before.
+      indexed.ForgetErased();
+      touched->AddPrefix(map, {});
+    });
+  });
+  touched->AddPrefix(kLeftGenerationMap, {});
+  touched->AddPrefix(kClusterMap, {});
+  archived.left_generations = std::move(left_generations);
+  archived.cluster_id = std::move(cluster_id);
+  archived.cluster_id_index = cluster_id_index;
+  archived.applied_index = applied_index;
+  archived.time_ns = time_ns;
+  archived.restored_index = index;
+  *this = std::move(archived);
 }
 
 }  // namespace consul::state

@@ -151,11 +151,22 @@ struct Tables {
 
   // Index of the last log entry applied.
   uint64_t applied_index = 0;
+  // Of the log entry that put all of this in place from an archive; 0: none has. Whoever read
+  // something before it has an index below it, so it is every place's index until that is touched:
+  // indexes never fall, and nobody who waits misses the restore.
+  uint64_t restored_index = 0;
   // The state machine's clock: the highest `proposed_at` seen, nanoseconds since 1970.
   uint64_t time_ns = 0;
 
   // Versioned::IndexOf. A map that does not exist has nothing in it.
   uint64_t IndexOf(const Slot& slot) const;
+
+  // What a restore from an archive leaves behind: the tables of `archived`, and of this the rest.
+  // What belongs to the cluster as it runs is no matter of an archive: who it is, what time it is,
+  // and which agents have left it. `index` is that of the log entry; every map's number is put into
+  // `touched`.
+  // REQUIRES: no row of `archived` has an index above `index`.
+  void Restore(Tables archived, uint64_t index, SlotList* touched);
 
   // Calls fn(table) for each table.
   template <typename Self, typename Fn>

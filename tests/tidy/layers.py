@@ -12,16 +12,18 @@ MAY_INCLUDE = {
     # Of state only the interface of versioned sources; visibility says which targets.
     "services/rpc": BASE | {"services/state"},
     "services/transport": BASE | {"services/raft", "services/rpc"},
+    "services/archive": BASE | {"services/state"},
     "services/server": BASE | {"services/raft", "services/gossip", "services/state",
                                "services/rpc", "services/transport"},
     "services/api": BASE | {"services/gossip", "services/state", "services/rpc",
-                            "services/server"},
+                            "services/server", "services/archive"},
     "services/agent/config": {"services/base"},
     "services/agent": BASE | {"services/raft", "services/gossip", "services/state",
                               "services/rpc", "services/server", "services/api",
-                              "services/transport"},
+                              "services/transport", "services/archive"},
     "gateway": BASE | {"services/rpc"},
-    "cli": BASE | {"services/agent", "services/agent/config", "services/rpc", "gateway"},
+    "cli": BASE | {"services/agent", "services/agent/config", "services/archive", "services/rpc",
+                   "gateway"},
 }
 
 
