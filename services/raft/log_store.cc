@@ -142,7 +142,10 @@ absl::Status LogStore::TakePrepared() {
 }
 
 absl::Status LogStore::RollFor(uint64_t records_bytes) {
-  absl::Status status = TakePrepared();
+  // The mark that stays behind: were it torn by a crash once the next segment has a group, it would
+  // look like a group that had been synced and is damaged.
+  absl::Status status = Settle();
+  if (status.ok()) status = TakePrepared();
   if (!status.ok()) return status;
   if (!spares_.empty() && !Fits(*spares_.front(), kSegmentHeaderBytes, records_bytes)) {
     while (!spares_.empty()) {
