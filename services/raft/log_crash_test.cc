@@ -245,6 +245,33 @@ TEST_F(CrashTest, WhatAKilledProcessLeftIsSyncedBeforeItCounts) {
   EXPECT_EQ(log->last(), Index{1});
 }
 
+// After a sync that failed, another one succeeds and makes nothing durable.
+TEST_F(CrashTest, WhatAFailedSyncLeftIsWrittenAgainBeforeItCounts) {
+  FaultyFileSystem fs(3);
+  {
+    auto log = LogStore::Open(OptionsFor(&fs)).value();
+    const Persist synced[] = {Entries({Command(1, 1, "synced")})};
+    ASSERT_TRUE(log->Append(synced).ok());
+    fs.FailSync(0);
+    const Persist failed[] = {Entries({Command(2, 1, "seen")})};
+    EXPECT_FALSE(log->Append(failed).ok());
+    EXPECT_TRUE(fs.fatal().has_value());
+    fs.Crash();
+  }
+  fs.Restart(Unsynced::kKept);  // the process alone
+  {
+    auto log = LogStore::Open(OptionsFor(&fs)).value();
+    EXPECT_EQ(log->last(), Index{2});
+    const Persist next[] = {Entries({Command(3, 1, "next")})};
+    ASSERT_TRUE(log->Append(next).ok());
+    fs.Crash();
+  }
+  fs.Restart(Unsynced::kLost);
+  const auto log = LogStore::Open(OptionsFor(&fs));
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_EQ((*log)->last(), Index{3});
+}
+
 // Goal: whatever bytes stand in a segment, opening it neither crashes nor invents entries. Method:
 // random damage of one to ten bytes, or of a whole stretch, in a log that ended by a power cut.
 TEST_F(CrashTest, RandomDamageIsNamedOrCutsTheTail) {
