@@ -250,7 +250,7 @@ void Invariants::CheckLeader(const ServerView& server) {
 // While a lease holds nobody else commits in a later term: the lease's reads would be stale.
 void Invariants::CheckLeases(const std::vector<ServerView>& servers, Time now) {
   for (const ServerView& holder : servers) {
-    if (holder.core == nullptr || holder.core->LeaseUntil() <= now) continue;
+    if (holder.core == nullptr || holder.core->LeaseUntil() <= holder.clock.value_or(now)) continue;
     for (const auto& [term, leader] : leaders_) {
       if (term > holder.core->term()) {
         Break(StrCat("lease: ", holder.id.value, " holds one of term ",

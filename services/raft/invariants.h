@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -41,6 +42,8 @@ struct ServerView {
   ServerId id;
   const Core* core = nullptr;  // null while the server is down
   const DurableState* disk = nullptr;
+  // What its own clock shows, where servers have one each; else the `now` of Check.
+  std::optional<Time> clock = std::nullopt;
 };
 
 class Invariants {

@@ -63,7 +63,7 @@ class Recovery {
       if (!segment.ok()) return segment.status();
       log_.segments.push_back(std::move(*segment));
     }
-    log_.write_offset = kSegmentHeaderBytes;
+    log_.group_offset = log_.write_offset = kSegmentHeaderBytes;
     return absl::OkStatus();
   }
 
@@ -92,6 +92,7 @@ class Recovery {
       started_ = true;
       log_.next_sequence = log_.next_sequence.Next();
       log_.active = index;
+      log_.group_offset = reader.group_offset();
       log_.write_offset = reader.offset();
     }
   }

@@ -61,6 +61,7 @@ struct RecoveredLog {
   LogState state;
   std::vector<std::unique_ptr<Segment>> segments;  // ascending, without gaps; at least one
   size_t active = 0;           // the one written last; those behind it are empty
+  uint64_t group_offset = 0;   // of its last group; no less than write_offset where it has none
   uint64_t write_offset = 0;   // in the active one
   GroupSequence next_sequence{1};
   std::string cut;  // "PATH offset N: what" when a torn tail was cut

@@ -63,16 +63,29 @@ absl::StatusOr<std::unique_ptr<LogStore>> LogStore::Open(LogOptions options) {
   if (store->segments_.empty()) {
     status = store->MakeSegment(store->options_.segment_bytes_min);
   } else {
-    status = store->SecureRecovered();
+    status = store->SecureRecovered(recovered->group_offset);
   }
   if (!status.ok()) return status;
   return store;
 }
 
 // What was read may be known to the system's cache alone: the process before this one may have
-// ended between a write and its sync. From here on it counts as durable, so it must be.
-absl::Status LogStore::SecureRecovered() {
-  absl::Status status = active()->file()->SyncData();
+// ended between a write and its sync, or because that sync failed. From here on it counts as
+// durable, so it must be. A sync alone would not do after one that failed: the system takes the
+// last group, the only one that no sync stands behind, for written. So it is written again.
+absl::Status LogStore::SecureRecovered(uint64_t group_offset) {
+  base::File* const file = active()->file();
+  absl::Status status;
+  std::string bytes;
+  for (uint64_t offset = group_offset; status.ok() && offset < write_offset_;
+       offset += bytes.size()) {
+    bytes.resize(std::min(write_offset_ - offset, kLoadBufferBytes));
+    const auto read = file->ReadAt(offset, bytes);
+    if (!read.ok()) return read.status();
+    CONSUL_CHECK(*read == bytes.size());
+    status = file->WriteAt(offset, bytes);
+  }
+  if (status.ok()) status = file->SyncData();
   if (status.ok()) status = options_.file_system->SyncDirectory(options_.directory);
   if (!status.ok()) return Fail(status);
   if (write_offset_ == kSegmentHeaderBytes) return status;
@@ -142,7 +155,10 @@ absl::Status LogStore::TakePrepared() {
 }
 
 absl::Status LogStore::RollFor(uint64_t records_bytes) {
-  absl::Status status = TakePrepared();
+  // The mark that stays behind: were it torn by a crash once the next segment has a group, it would
+  // look like a group that had been synced and is damaged.
+  absl::Status status = Settle();
+  if (status.ok()) status = TakePrepared();
   if (!status.ok()) return status;
   if (!spares_.empty() && !Fits(*spares_.front(), kSegmentHeaderBytes, records_bytes)) {
     while (!spares_.empty()) {

@@ -121,7 +121,7 @@ class LogStore {
   // REQUIRES: `index` is in the log.
   Stretch Locate(Index index) const;
   static void TakeEntries(const std::vector<Record>& records, Index last, Loaded* loaded);
-  absl::Status SecureRecovered();
+  absl::Status SecureRecovered(uint64_t group_offset);
   Segment* active() const { return segments_.back().get(); }
   uint64_t NextSalt();
   bool Fits(const Segment& segment, uint64_t offset, uint64_t records_bytes) const;

@@ -377,9 +377,10 @@ TEST_F(LogStoreTest, AFailedSyncIsFatalAndNeverRetried) {
 
 TEST_F(LogStoreTest, AFailedSyncOfANewSegmentIsFatal) {
   Fill(1, 10, 1000);
-  fs_.FailSync(0);
+  fs_.FailSync(1);  // behind that of the mark that stays behind
   EXPECT_FALSE(log_->Reserve(10'000).ok());
-  EXPECT_TRUE(fs_.fatal().has_value());
+  ASSERT_TRUE(fs_.fatal().has_value());
+  EXPECT_NE(fs_.fatal()->ToString().find(PathOf(2)), std::string::npos) << *fs_.fatal();
 }
 
 TEST_F(LogStoreTest, AFullDiskIsMetBeforeAnythingIsWritten) {

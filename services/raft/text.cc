@@ -62,6 +62,27 @@ std::string ToText(const SnapshotReply& reply) {
 
 std::string ToText(const TimeoutNow&) { return "TimeoutNow"; }
 
+std::string ToText(const ForwardedProposals& forwarded) {
+  return StrCat("Forwarded first=", forwarded.first_id, " count=", forwarded.commands.size());
+}
+
+std::string ToText(const ProposalsPlaced& placed) {
+  if (placed.status != ForwardStatus::kPlaced) {
+    return StrCat("Placed first=", placed.first_id, " refused=", static_cast<int>(placed.status));
+  }
+  return StrCat("Placed first=", placed.first_id, " at=", placed.first.value);
+}
+
+std::string ToText(const ReadIndexRequest& request) {
+  return StrCat("ReadIndex ", request.id.value,
+                request.mode == ReadMode::kLease ? " lease" : " consistent");
+}
+
+std::string ToText(const ReadIndexReply& reply) {
+  if (!reply.granted) return StrCat("ReadIndexReply ", reply.id.value, " refused");
+  return StrCat("ReadIndexReply ", reply.id.value, " index=", reply.index.value);
+}
+
 std::string_view NameOf(FactKind kind) {
   switch (kind) {
     case FactKind::kHeartbeatTimeout: return "heartbeat timeout";
