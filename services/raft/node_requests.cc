@@ -284,8 +284,10 @@ void NodeImpl::AskLeader(Time now) {
     barriers_.LeaderIs(core_.term(), leader);
     barriers_.Applied(apply_.applied());
     barriers_.Expire(now);
-    for (const ReadIndexRequest& request : barriers_.Ask(now, leader, core_.term())) {
-      Send(leader, request);
+    // Who has come to lead has nobody to ask: its readers begin anew.
+    const ServerId asked = leader == options_.core.self ? ServerId{} : leader;
+    for (const ReadIndexRequest& request : barriers_.Ask(now, asked, core_.term())) {
+      Send(asked, request);
     }
   }
   FlushAnswers();
