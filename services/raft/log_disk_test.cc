@@ -1,0 +1,193 @@
+#include "services/raft/log_disk.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "services/base/faulty_file_system.h"
+#include "services/base/mutex.h"
+#include "services/raft/node_fixture.h"
+
+namespace consul::raft {
+namespace {
+
+class LogDiskTest : public testing::Test {
+ protected:
+  void Open(bool threaded) {
+    auto log = LogStore::Open({.file_system = &fs_,
+                               .directory = "raft",
+                               .segment_bytes_min = 16 << 10,
+                               .segment_bytes_max = 16 << 10,
+                               .prepare_ahead = false,
+                               .salt_seed = 1});
+    ASSERT_TRUE(log.ok()) << log.status();
+    disk_ = std::make_unique<LogDisk>(*std::move(log), 1 << 20, [this] {
+      base::MutexLock lock(&mutex_);
+      changed_.SignalAll();
+    });
+    disk_->SetThreaded(threaded);
+  }
+  ~LogDiskTest() override {
+    if (disk_ != nullptr) EXPECT_TRUE(disk_->Stop().ok());
+  }
+
+  // One entry of `bytes`.
+  void Write(size_t bytes = 10) {
+    Persist persist;
+    persist.id = PersistId{++last_.value};
+    persist.entries.push_back({Term{1}, Index{last_.value}, EntryKind::kCommand,
+                               MakeBuffer(std::string(bytes, 'x'))});
+    disk_->Write(std::move(persist));
+  }
+  // Everything that happens until `holds`.
+  template <typename Holds>
+  void TakeUntil(Holds holds) {
+    base::MutexLock lock(&mutex_);
+    for (;;) {
+      for (LogDisk::Event& event : disk_->Take()) {
+        if (const auto* written = std::get_if<LogDisk::Written>(&event)) written_ = written->id;
+        events_.push_back(std::move(event));
+      }
+      if (holds()) return;
+      changed_.WaitFor(&mutex_, std::chrono::milliseconds(1));
+    }
+  }
+  void TakeAll() {
+    TakeUntil([this] { return written_ == last_; });
+  }
+  absl::Status Reserve(uint64_t bytes) {
+    std::optional<absl::Status> room;
+    TakeUntil([&] {
+      room = disk_->Reserve(bytes);
+      return room.has_value();
+    });
+    return *room;
+  }
+
+  base::FaultyFileSystem fs_{1};
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  PersistId last_;
+  PersistId written_;
+  std::vector<LogDisk::Event> events_;
+  std::unique_ptr<LogDisk> disk_;
+};
+
+TEST_F(LogDiskTest, WithoutAThreadTheCallerWrites) {
+  Open(false);
+  Write();
+  const auto events = disk_->Take();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<LogDisk::Written>(events[0]).id, last_);
+}
+
+TEST_F(LogDiskTest, WhatWaitsForTheDiskSharesOneSync) {
+  Open(true);
+  const auto entered = std::make_shared<Countdown>(1), leave = std::make_shared<Countdown>(1);
+  fs_.SetSyncHook([entered, leave] {
+    entered->Down();
+    leave->Wait();
+  });
+  Write();
+  entered->Wait();
+  const uint64_t before = fs_.syncs();
+  for (int i = 0; i < 50; ++i) Write();
+  EXPECT_TRUE(disk_->Take().empty()) << "nothing is durable yet, and nobody waited";
+  leave->Down();
+  TakeAll();
+  EXPECT_EQ(fs_.syncs(), before + 2) << "the one that was held, and one for the fifty";
+}
+
+TEST_F(LogDiskTest, ItChangesHandsOnlyWhenNothingIsUnderWay) {
+  Open(true);
+  const auto leave = std::make_shared<Countdown>(1);
+  fs_.SetSyncHook([leave] { leave->Wait(); });
+  Write();
+  disk_->SetThreaded(false);
+  EXPECT_TRUE(disk_->threaded());
+  leave->Down();
+  TakeAll();
+  disk_->SetThreaded(false);
+  EXPECT_FALSE(disk_->threaded());
+  Write();
+  TakeAll();
+  disk_->SetThreaded(true);
+  Write();
+  TakeAll();
+}
+
+TEST_F(LogDiskTest, RoomIsMadeBeyondAllThatWasHandedOver) {
+  for (const bool threaded : {false, true}) {
+    Open(threaded);
+    for (int i = 0; i < 40; ++i) {
+      ASSERT_TRUE(Reserve(3'000).ok());
+      fs_.SetCapacity(fs_.size_total());  // what was promised needs nothing more
+      Write(2'900);
+      TakeAll();
+      fs_.SetCapacity(std::nullopt);
+    }
+    for (const LogDisk::Event& event : events_) {
+      EXPECT_FALSE(std::holds_alternative<LogDisk::Full>(event));
+    }
+    EXPECT_TRUE(disk_->Stop().ok());
+    disk_.reset();
+  }
+}
+
+TEST_F(LogDiskTest, AFullDiskKeepsWhatItWasGivenAndGoesOn) {
+  for (const bool threaded : {false, true}) {
+    Open(threaded);
+    fs_.SetCapacity(fs_.size_total());
+    events_.clear();
+    Write(15'000);
+    Write(15'000);
+    TakeUntil([this] { return disk_->full(); });
+    EXPECT_LT(written_, last_);
+    EXPECT_EQ(Reserve(10).code(), absl::StatusCode::kResourceExhausted);
+    fs_.SetCapacity(std::nullopt);
+    disk_->RetryWrite();
+    TakeAll();
+    EXPECT_FALSE(disk_->full());
+    EXPECT_TRUE(Reserve(10).ok());
+    EXPECT_TRUE(disk_->Stop().ok());
+    disk_.reset();
+  }
+}
+
+TEST_F(LogDiskTest, EntriesAreLoadedAndSegmentsGo) {
+  Open(true);
+  for (int i = 0; i < 20; ++i) Write(3'000);
+  TakeAll();
+  disk_->Load({ServerId{"peer"}, Index{5}, Index{7}, 1 << 20});
+  events_.clear();
+  TakeUntil([this] { return !events_.empty(); });
+  const auto& loaded = std::get<LogDisk::Loaded>(events_[0]);
+  ASSERT_TRUE(loaded.entries.ok());
+  EXPECT_EQ(loaded.entries->size(), 3u);
+  EXPECT_EQ(loaded.request.peer, ServerId{"peer"});
+  events_.clear();
+  disk_->DropSegment(Index{18}, Index{18}, 1 << 30);
+  TakeUntil([this] { return !events_.empty(); });
+  EXPECT_TRUE(std::get<LogDisk::Dropped>(events_[0]).dropped);
+  EXPECT_GT(disk_->first(), Index{1});
+  EXPECT_LE(disk_->first(), Index{18});
+}
+
+TEST_F(LogDiskTest, AFailedSyncIsToldAndNothingMoreIsPromised) {
+  Open(true);
+  fs_.FailSync(0);
+  Write();
+  TakeUntil([this] { return !events_.empty(); });
+  EXPECT_TRUE(std::holds_alternative<LogDisk::Failed>(events_[0]));
+  EXPECT_FALSE(disk_->Stop().ok());
+  disk_.reset();
+}
+
+}  // namespace
+}  // namespace consul::raft
