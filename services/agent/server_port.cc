@@ -33,6 +33,7 @@ void ServerPort::FromOutside::Start(rpc::Call* call) {
 ServerPort::ServerPort(const config::Endpoint& endpoint, rpc::Backend* backend,
                        grpc::Service* consensus)
     : from_outside_(backend),
-      grpc_(PortOptions(endpoint, consensus), {&rpc::PublicApi(), &rpc::InternalApi()}, &from_outside_) {}
+      grpc_(PortOptions(endpoint, consensus), {&rpc::PublicApi(), &rpc::InternalApi()},
+            &from_outside_) {}
 
 }  // namespace consul::agent

@@ -54,16 +54,16 @@ class Consensus {
   // Cheap enough for every call: no lock.
   virtual View view() const = 0;
 
-  // Puts a command into the log, through the leader where this server is not it. `done` runs once it
-  // is applied on this server, or earlier with an error: REASON_NO_LEADER (it is not in the log),
-  // REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own refusal.
-  // On any thread; it must be short.
+  // Puts a command into the log, through the leader where this server is not it. `done` runs once
+  // it is applied on this server, or earlier with an error: REASON_NO_LEADER (it is not in the
+  // log), REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own
+  // refusal. On any thread; it must be short.
   virtual void Propose(std::string command,
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 
   // Tells when a read begun now may be answered from this server's current version and be
-  // linearizable: inside the call, or later on a thread of consensus. REASON_NO_LEADER: nobody could
-  // vouch for it; it may be asked again.
+  // linearizable: inside the call, or later on a thread of consensus. REASON_NO_LEADER: nobody
+  // could vouch for it; it may be asked again.
   virtual void ReadBarrier(ReadMode mode, std::function<void(absl::Status)> done) = 0;
 };
 

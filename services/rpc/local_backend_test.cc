@@ -6,6 +6,7 @@
 
 #include "services/rpc/errors.h"
 #include "services/rpc/local_backend_fixture.h"
+#include "services/rpc/test_caller.h"
 
 namespace consul::rpc {
 namespace {
@@ -237,13 +238,10 @@ TEST_F(LocalBackendTest, AReadThatNobodyVouchesForIsHeldAndAskedAgain) {
   backend.Start(call.get());
   consensus_.barriers[0](Error(errors::v1::REASON_NO_LEADER, "No cluster leader"));
   // It pauses before it asks the same leader again.
-  bool asked = false;
-  for (int i = 0; i < 5000 && !asked; ++i) {
+  ASSERT_TRUE(Eventually([this] {
     executor_.queue.RunAll();
-    std::this_thread::sleep_for(1ms);
-    asked = consensus_.barriers.size() == 2;
-  }
-  ASSERT_TRUE(asked);
+    return consensus_.barriers.size() == 2;
+  }));
   consensus_.barriers[1](absl::OkStatus());
   executor_.RunUntil(call->done);
   EXPECT_TRUE(call->status.ok());
@@ -256,13 +254,10 @@ TEST_F(LocalBackendTest, AWriteThatIsInNoLogIsProposedAgainAndOneInDoubtIsNot) {
   auto call = NewPut("v");
   backend.Start(call.get());
   consensus_.completions[0](Error(errors::v1::REASON_NO_LEADER, "No cluster leader"));
-  bool again = false;
-  for (int i = 0; i < 5000 && !again; ++i) {
+  ASSERT_TRUE(Eventually([this] {
     executor_.queue.RunAll();
-    std::this_thread::sleep_for(1ms);
-    again = consensus_.completions.size() == 2;
-  }
-  ASSERT_TRUE(again);
+    return consensus_.completions.size() == 2;
+  }));
   EXPECT_FALSE(call->done);
   consensus_.completions[1](Error(errors::v1::REASON_OUTCOME_UNKNOWN, "lost"));
   executor_.RunUntil(call->done);

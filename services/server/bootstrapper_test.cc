@@ -1,5 +1,5 @@
-// Goal: servers that expect each other found one cluster, by real threads and calls. Method: several
-// bootstrappers in one process, whose calls go from one to the other without a network.
+// Goal: servers that expect each other found one cluster, by real threads and calls. Method:
+// several bootstrappers in one process, whose calls go from one to the other without a network.
 #include "services/server/bootstrapper.h"
 
 #include <gtest/gtest.h>
@@ -9,12 +9,12 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "services/base/file.h"
 #include "services/base/mutex.h"
+#include "services/rpc/test_caller.h"
 
 namespace consul::server {
 namespace {
@@ -28,17 +28,14 @@ using internal::bootstrap::v1::PledgeRequest;
 class MemoryFile final : public PledgeFile {
  public:
   MemoryFile() : PledgeFile(base::FileSystem::Posix(), "") {}
-  absl::Status Store(const std::optional<Foundation>&) override { return absl::OkStatus(); }
+  absl::Status Store(const std::optional<Foundation>& pledge) override {
+    if (!pledge.has_value()) ++withdrawn;
+    return absl::OkStatus();
+  }
+  std::atomic<int> withdrawn{0};
 };
 
-template <typename Condition>
-bool Eventually(Condition&& condition) {
-  for (int i = 0; i < 10'000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(1ms);
-  }
-  return false;
-}
+using rpc::Eventually;
 
 class Datacenter;
 
@@ -82,7 +79,8 @@ class Line final : public rpc::Backend {
 class Datacenter {
  public:
   explicit Datacenter(size_t expect) : expect_(expect) {}
-  ~Datacenter() {
+  ~Datacenter() { Stop(); }
+  void Stop() {
     for (auto& [address, server] : servers) server->bootstrapper->Stop();
   }
 
@@ -141,6 +139,7 @@ class Datacenter {
   }
 
   std::map<std::string, std::unique_ptr<Server>> servers;
+  std::atomic<int> unanswered{0};
 
  private:
   const size_t expect_;
@@ -153,6 +152,7 @@ void Line::Start(rpc::Call* call) {
   const auto found = datacenter_->servers.find(address_);
   if (found == datacenter_->servers.end()) {
     call->waiting = std::make_shared<Silent>(call);
+    ++datacenter_->unanswered;
     return;
   }
   Bootstrapper* const other = found->second->bootstrapper.get();
@@ -195,7 +195,8 @@ TEST(BootstrapperTest, AServerThatComesToAClusterFoundsNone) {
   auto* const fresh = datacenter.Add("a");
   for (const char* id : {"b", "c", "d"}) datacenter.Add(id)->has_state = true;
   datacenter.Start();
-  std::this_thread::sleep_for(100ms);
+  ASSERT_TRUE(Eventually([fresh] { return fresh->file.withdrawn == 1; }));
+  datacenter.Stop();
   EXPECT_FALSE(fresh->has_state);
 }
 
@@ -205,10 +206,11 @@ TEST(BootstrapperTest, WithoutOneOfTheThreeNothingIsFounded) {
   auto* const b = datacenter.Add("b");
   datacenter.Add("c", /*reachable=*/false);
   datacenter.Start();
-  std::this_thread::sleep_for(100ms);
+  ASSERT_TRUE(Eventually([&datacenter] { return datacenter.unanswered >= 1; }));
+  // And it ends while a request is under way.
+  datacenter.Stop();
   EXPECT_FALSE(a->has_state);
   EXPECT_FALSE(b->has_state);
-  // And it ends while a request is under way.
 }
 
 }  // namespace

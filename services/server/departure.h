@@ -2,7 +2,7 @@
 //
 // How a server leaves consensus before it leaves the pool: it asks the leader to take it out of the
 // configuration. A leader that leaves hands the lead over first, once nobody has asked it for a
-// moment, so that of servers that all leave at once each is taken out by the one that leads, and the
+// moment. So of servers that all leave at once each is taken out by the one that leads, and the
 // last voter stays: it serves the same data when it comes back.
 //
 // Threads: the caller's, which waits.

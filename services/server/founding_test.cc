@@ -57,7 +57,8 @@ Foundation Of(const std::string& cluster, const std::string& ids) {
 class OneServer {
  public:
   explicit OneServer(const std::string& id, size_t expect = 3)
-      : options_{id, expect}, founding_(std::make_unique<Founding>(options_, std::nullopt, &file)) {}
+      : options_{id, expect},
+        founding_(std::make_unique<Founding>(options_, std::nullopt, &file)) {}
   Founding* operator->() { return founding_.get(); }
   void Restart() { founding_ = std::make_unique<Founding>(options_, file.held, &file); }
   MemoryFile file;
@@ -210,7 +211,9 @@ class World {
     std::optional<Round> round;
   };
 
-  size_t Below(size_t bound) { return std::uniform_int_distribution<size_t>(0, bound - 1)(random_); }
+  size_t Below(size_t bound) {
+    return std::uniform_int_distribution<size_t>(0, bound - 1)(random_);
+  }
 
   std::vector<ServerMember> View(const std::string& self, bool faults) {
     std::vector<ServerMember> view;

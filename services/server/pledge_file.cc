@@ -65,7 +65,8 @@ absl::Status PledgeFile::Store(const std::optional<Foundation>& pledge) {
   std::string text;
   google::protobuf::TextFormat::PrintToString(*pledge, &text);
   const std::string unfinished = base::StrCat(path_, ".new");
-  file_system_->Remove(unfinished).IgnoreError();  // of a store that was interrupted, if there is one
+  // Of a store that was interrupted, if there is one.
+  file_system_->Remove(unfinished).IgnoreError();
   {
     const auto file = file_system_->Create(unfinished);
     if (!file.ok()) return file.status();

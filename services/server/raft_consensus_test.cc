@@ -64,7 +64,8 @@ class RaftConsensusTest : public testing::Test {
   }
   absl::Status ReadBarrier() {
     std::optional<absl::Status> answer;
-    consensus_.ReadBarrier(rpc::ReadMode::kConsistent, [&answer](absl::Status status) { answer = std::move(status); });
+    consensus_.ReadBarrier(rpc::ReadMode::kConsistent,
+                           [&answer](absl::Status status) { answer = std::move(status); });
     EXPECT_TRUE(answer.has_value());
     return *answer;
   }

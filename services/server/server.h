@@ -98,8 +98,8 @@ class Server {
   void MembersChanged();
   void MemberReaped(std::string name, std::string generation);
 
-  // Takes this server out of consensus, which may take some seconds; `ask` asks the leader to remove
-  // it, and waits for the answer. Errors: as departure.h says.
+  // Takes this server out of consensus, which may take some seconds; `ask` asks the leader to
+  // remove it, and waits for the answer. Errors: as departure.h says.
   absl::Status LeaveConsensus(const std::function<absl::Status()>& ask);
   // The leader's duties end; what they were writing is done when it returns.
   void StopDuties();

@@ -37,6 +37,12 @@ std::string InShort(const Command& command) {
       return "cluster-id";
     case Command::kSetAutopilotConfiguration:
       return "autopilot";
+    case Command::kRestoreChunk:
+      return base::StrCat("restore ", command.restore_chunk().id());
+    case Command::kRestoreCommit:
+      return base::StrCat("restored ", command.restore_commit().id());
+    case Command::kRestoreDrop:
+      return base::StrCat("drop restore ", command.restore_drop().id());
     case Command::COMMAND_NOT_SET:
       break;
   }

@@ -18,7 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-from tests.bench import pool, report, tools  # noqa: E402
+from tests.bench import cluster, pool, report, tools  # noqa: E402
 from tests.conformance import agent  # noqa: E402
 
 # The servers see one client; its connections are the load.
@@ -31,6 +31,19 @@ MEGABYTE = 1e6
 BUSY = ("get_default", "get_consistent", "catalog_nodes", "dns_node", "grpc_get", "put_1", "put_64")
 BLOCKED = ("blocked_1000", "blocked_10000", "memory_after_blocked")
 STARTING = ("start", "memory_fresh")
+# Of three servers, by name: the server that is asked, and the query or the connections.
+THREE_GETS = {
+    "three_get": ("leader", ""),
+    "three_get_consistent": ("leader", "?consistent"),
+    "three_get_follower": ("follower", ""),
+    "three_get_stale": ("follower", "?stale"),
+}
+THREE_PUTS = {
+    "three_put_1": ("leader", 1),
+    "three_put_64": ("leader", 64),
+    "three_put_follower": ("follower", 64),
+}
+THREE = (*THREE_GETS, *THREE_PUTS, "leader_gap")
 # Of clients, which are ours alone: there is no ratio to aim at.
 POOL = ("client_memory", "client_cpu")
 
@@ -61,8 +74,26 @@ class Bench:
             with self._server(side) as server:
                 self._starting(side, server)
                 self._blocked(side, server)
+        if self._asked(THREE):
+            with cluster.Cluster(self.binaries[side]) as three:
+                self._three(side, three)
         if self._asked(POOL) and side == "ours":
             self._pool(side)
+
+    def _three(self, side, three):
+        cluster.ask(three.leader(), "PUT", f"/v1/kv/{KEY}", b"x" * 100)
+        for name, (which, query) in THREE_GETS.items():
+            self._measure(name, side, lambda which=which, query=query: tools.wrk(
+                f"{self._url(three, which)}/v1/kv/{KEY}{query}", 32, self.seconds))
+        for name, (which, count) in THREE_PUTS.items():
+            self._measure(name, side, lambda name=name, which=which, count=count: tools.wrk(
+                f"{self._url(three, which)}/", count, self.seconds,
+                put_prefix=f"/v1/kv/bench/{name}/"))
+        self._measure("leader_gap", side, three.kill_leader)
+
+    @staticmethod
+    def _url(three, which):
+        return cluster.url(three.leader() if which == "leader" else three.follower())
 
     def _pool(self, side):
         figures = []

@@ -6,7 +6,7 @@ import os
 import types
 import unittest
 
-from tests.bench import pool, report, tools
+from tests.bench import cluster, pool, report, tools
 
 DNSPERF = """
   Queries sent:         {sent}
@@ -33,6 +33,17 @@ class PoolTest(unittest.TestCase):
     def test_every_agent_has_an_address_of_its_own(self):
         addresses = {pool.address(number) for number in range(pool.CLIENTS + 1)}
         self.assertEqual(len(addresses), pool.CLIENTS + 1)
+
+
+class ClusterTest(unittest.TestCase):
+    def test_the_gap_is_the_longest_that_ends_after_the_kill(self):
+        self.assertAlmostEqual(cluster.longest_gap([1, 5, 10.1, 10.5, 10.6, 13], 10), 5.1)
+        self.assertAlmostEqual(cluster.longest_gap([13, 10.6, 10.5, 10.1, 9.9], 10), 2.4)
+
+    def test_no_write_after_the_kill_is_no_figure(self):
+        for moments in ([], [1, 2, 3], [9, 10.5, 11]):
+            with self.assertRaises(tools.LoadError):
+                cluster.longest_gap(moments, 10)
 
 
 class ToolsTest(unittest.TestCase):
