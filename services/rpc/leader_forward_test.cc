@@ -26,11 +26,15 @@ constexpr char kTransfer[] = "/consul.operators.v1.RaftService/TransferLeader";
 // A server that leads, or does not, as the test says.
 class Role : public Consensus {
  public:
-  View view() const override { return {.leads = leads, .leader_known = true}; }
+  View view() const override {
+    return {.has_leader = true, .leads = leads, .leader_known = true};
+  }
   void Propose(std::string, std::function<void(absl::StatusOr<Applied>)> done) override {
     done(absl::UnimplementedError(""));
   }
-  void ReadBarrier(std::function<void(absl::Status)> done) override { done(absl::OkStatus()); }
+  void ReadBarrier(ReadMode, std::function<void(absl::Status)> done) override {
+    done(absl::OkStatus());
+  }
   std::atomic<bool> leads{false};
 };
 

@@ -27,6 +27,10 @@ raft::PlacedConfiguration Voters(uint64_t index, std::initializer_list<raft::Ser
 // Consensus as the test says; a transfer is done, or refused.
 class TestMembers final : public RaftMembers {
  public:
+  TestMembers() {
+    now.self = kA;
+    now.configuration = Voters(1, {kA, kB});
+  }
   View view() const override {
     ++looks;
     if (on_look) on_look();
@@ -42,7 +46,7 @@ class TestMembers final : public RaftMembers {
     }
     done(transfer);
   }
-  View now{.self = kA, .configuration = Voters(1, {kA, kB})};
+  View now;
   absl::Status transfer;
   int transfers = 0;
   mutable int looks = 0;
