@@ -34,7 +34,7 @@ class LogDiskTest : public testing::Test {
     disk_->SetThreaded(threaded);
   }
   ~LogDiskTest() override {
-    if (disk_ != nullptr) EXPECT_TRUE(disk_->Stop().ok());
+    EXPECT_TRUE(disk_ == nullptr || disk_->Stop().ok());
   }
 
   // One entry of `bytes`.

@@ -230,7 +230,7 @@ TEST_F(ReplicatedStateTest, AFailedReplacementChangesNothingAndWakesNobody) {
   state_.ApplyBatch(entries, nullptr);
   const std::string before = BytesOf(*state_.Freeze());
   int fired = 0;
-  Watch("a", [&] { ++fired; });
+  Watch("b", [&] { ++fired; });
   const uint64_t counter = state_.source().counter();
   const std::string later = LaterState();
   for (size_t byte = 0; byte < later.size(); ++byte) {
@@ -243,7 +243,7 @@ TEST_F(ReplicatedStateTest, AFailedReplacementChangesNothingAndWakesNobody) {
   EXPECT_EQ(state_.source().counter(), counter);
   EXPECT_EQ(fired, 0);
   EXPECT_EQ(BytesOf(*state_.Freeze()), before);
-  const std::vector<raft::Entry> after{PutEntry(3, "a")};
+  const std::vector<raft::Entry> after{PutEntry(3, "b")};
   state_.ApplyBatch(after, nullptr);
   EXPECT_EQ(fired, 1) << "it still waits";
 }
