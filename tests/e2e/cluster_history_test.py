@@ -13,7 +13,7 @@ import time
 from tests.e2e import linearizability
 from tests.e2e.cluster_history import Client, Clients, Registers
 from tests.e2e.cluster_story import FAST, ClusterStory
-from tests.e2e.linearizability import READ, Operation
+from tests.e2e.linearizability import PUT, READ, Operation
 from tests.e2e.nemesis import Nemesis
 
 # Snapshots whenever the log has become as large as the state, and a log that soon is too short.
@@ -82,7 +82,7 @@ class HistoryStory(ClusterStory):
         self.eventually(lambda: clients.answered() >= before + count, "operations go on")
 
 
-class HistoryTest(HistoryStory):
+class FaultsTest(HistoryStory):
     """Faults by a seed."""
 
     def test_histories_are_those_of_registers(self):
@@ -108,6 +108,31 @@ class HistoryTest(HistoryStory):
         self.assertEqual(
             len(linearizability.problems({key: histories[key] + [stale]})), 1, "a planted mistake"
         )
+
+
+class StaleTest(HistoryStory):
+    """That histories can be wrong."""
+
+    def test_what_a_server_that_is_cut_off_has_is_found_to_be_stale(self):
+        """What `stale` reads are allowed to say is what the checker must not let pass."""
+        leader = self.agree()
+        follower = self.others(leader)[0]
+        self.store(leader, "stale", "old")
+        self.eventually(
+            lambda: follower.get("/v1/kv/stale?stale&raw").body == b"old", "the value at all"
+        )
+        self.partition([follower], self.others(follower))
+        began = time.monotonic()
+        self.store(leader, "stale", "new")
+        written = time.monotonic()
+        value = follower.get("/v1/kv/stale?stale&raw").body.decode()
+        self.assertEqual(value, "old")
+        history = [
+            Operation(PUT, "old", began - 2, began - 1),
+            Operation(PUT, "new", began, written),
+            Operation(READ, value, time.monotonic(), time.monotonic()),
+        ]
+        self.assertFalse(linearizability.is_linearizable(history))
 
 
 class KillTest(HistoryStory):
@@ -136,7 +161,7 @@ class KillTest(HistoryStory):
         self.check(clients)
 
 
-class SnapshotHistoryTest(HistoryTest):
+class SnapshotHistoryTest(FaultsTest):
     """The same, while snapshots are taken all the time, and who was away needs the leader's."""
 
     FLAGS = (*FAST, "-hcl", OFTEN)

@@ -1,5 +1,6 @@
 """What befalls the servers of a cluster, by a seed: cuts, kills, pauses, also two at once."""
 
+import signal
 import time
 
 
@@ -7,6 +8,7 @@ class Nemesis:
     """Does one fault after the other; after each all is healed, and all servers run."""
 
     SECONDS = (0.2, 1.0, 2.5)  # how long a fault stays
+    LEAVE_WAIT_S = 60  # a server gives up sooner
     CALM_SECONDS = (0, 0.1, 1.0)  # between the healing of one and the next
 
     def __init__(self, story, chance):
@@ -28,6 +30,8 @@ class Nemesis:
             self.kill_all,
             self.pause_leader,
             self.pause_follower,
+            self.leave_leader,
+            self.leave_follower,
         ]
 
     def round(self):
@@ -128,6 +132,20 @@ class Nemesis:
 
     def _kill(self, server):
         if server is not None:
+            server.kill()
+            self._killed.append(server)
+
+    def leave_leader(self):
+        self._leave(self._leader())
+
+    def leave_follower(self):
+        self._leave(self._follower())
+
+    def _leave(self, server):
+        """It is no voter any more; the leader adds it when it is started again."""
+        if server is not None:
+            server.agent.signal(signal.SIGINT)
+            server.agent.wait(self.LEAVE_WAIT_S)
             server.kill()
             self._killed.append(server)
 
