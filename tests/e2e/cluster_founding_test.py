@@ -96,21 +96,22 @@ class KilledFounderTest(FoundingStory):
 
     def test_whoever_is_killed_in_the_midst_of_it_founds_with_the_others(self):
         for number in range(self.ROUNDS):
-            self.found_with_a_kill(self.MOMENTS[number % len(self.MOMENTS)])
+            # Where all find each other at once, some are never logged.
+            self.found_with_a_kill(self.MOMENTS[number % len(self.MOMENTS) :])
             for server in self.servers:
                 server.kill()
                 server.forget()
 
-    def found_with_a_kill(self, moment):
+    def found_with_a_kill(self, moments):
         """One, two or all are killed when any of them has come so far, or a little later."""
         self.start_all()
-        self.eventually(lambda: moment in self.logs(), moment)
+        self.eventually(lambda: any(each in self.logs() for each in moments), moments[0])
         time.sleep(self.chance.choice([0, 0, 0.002, 0.01, 0.05]))
         victims = self.chance.sample(self.servers, self.chance.choice([1, 1, 2, 3]))
         for server in victims:
             server.kill()
         before = self.clusters()
-        print(f"killed {[server.name for server in victims]} at {moment!r}, founded {before}")
+        print(f"killed {[server.name for server in victims]} at {moments[0]!r}, founded {before}")
         for server in victims:
             self.restart(server)
         self.agree()
