@@ -29,6 +29,9 @@ absl::Status FromRaft(const absl::Status& status) {
     case absl::StatusCode::kInvalidArgument:
       return rpc::Error(errors::v1::REASON_TOO_LARGE, text);
     case absl::StatusCode::kCancelled:
+      // The text alone would pass for a refusal.
+      return rpc::Error(errors::v1::REASON_OUTCOME_UNKNOWN,
+                        base::StrCat(text, "; the write may or may not have been done"));
     case absl::StatusCode::kUnknown:
       return rpc::Error(errors::v1::REASON_OUTCOME_UNKNOWN, text);
     default:

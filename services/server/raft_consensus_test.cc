@@ -154,7 +154,11 @@ TEST_F(RaftConsensusTest, ACommandThatIsTooLargeSaysSoWithItsNumbers) {
 
 TEST_F(RaftConsensusTest, AWriteInFlightHasAnUnknownOutcome) {
   EXPECT_EQ(ReasonOfProposal(absl::UnknownError("x")), errors::v1::REASON_OUTCOME_UNKNOWN);
-  EXPECT_EQ(ReasonOfProposal(absl::CancelledError("x")), errors::v1::REASON_OUTCOME_UNKNOWN);
+  EXPECT_EQ(ReasonOfProposal(absl::CancelledError("this server is stopping")),
+            errors::v1::REASON_OUTCOME_UNKNOWN);
+  // Whoever reads the text alone knows it too.
+  EXPECT_EQ(Propose().status().message(),
+            "this server is stopping; the write may or may not have been done");
 }
 
 // A read changes nothing: it has no outcome that could be unknown, and may be asked again.

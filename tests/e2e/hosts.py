@@ -35,6 +35,12 @@ class Switch:
         self.hosts.append(host)
         return host
 
+    def forget_neighbours(self):
+        """Nobody remembers which host had which address."""
+        run("ip", "neighbour", "flush", "dev", BRIDGE)
+        for host in self.hosts:
+            run(*host.prefix, "ip", "neighbour", "flush", "dev", "eth0")
+
     def close(self):
         for host in self.hosts:
             host.close()
@@ -115,9 +121,14 @@ class Host:
             patience_s,
         )
 
-    def get(self, target):
+    def get(self, target, timeout_s=30):
         """A request to the HTTP port of the agent here, which listens on the host's address."""
-        return wire.request((self.address, HTTP_PORT), "GET", target, None)
+        return wire.request((self.address, HTTP_PORT), "GET", target, timeout_s=timeout_s)
+
+    def put(self, target, body, timeout_s=30):
+        """The same with a body."""
+        address = (self.address, HTTP_PORT)
+        return wire.request(address, "PUT", target, body.encode(), timeout_s=timeout_s)
 
     def close(self):
         self._keeper.send_signal(signal.SIGKILL)
