@@ -162,7 +162,7 @@ absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
     Current& current = current_[Key{hello.from, hello.lane}];
     // The peer has given the old one up.
     if (current.stream != nullptr) current.stream->Cancel();
-    current = Current{stream, ours};
+    current = Current{stream, hello.cluster_id};
   }
   // The id may have become known since it was compared.
   if (const std::string now = options_->cluster_id(); now != ours) SetClusterId(now);
@@ -186,7 +186,7 @@ void IncomingStreams::SetClusterId(const std::string& cluster_id) {
   base::MutexLock lock(&mutex_);
   std::erase_if(current_, [&cluster_id](const auto& item) {
     const Current& current = item.second;
-    if (current.cluster_id == cluster_id) return false;
+    if (current.cluster_id.empty() || current.cluster_id == cluster_id) return false;
     current.stream->Cancel();
     return true;
   });

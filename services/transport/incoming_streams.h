@@ -40,8 +40,8 @@ class IncomingStreams {
 
   grpc::Service* service();
 
-  // Streams that were accepted under another id than this one are ended, and nobody is told that
-  // they broke: their senders dial anew.
+  // Streams of another cluster, which were accepted before this server knew its own, are ended, and
+  // nobody is told that they broke. A sender that knew none yet dials anew when it does.
   void SetClusterId(const std::string& cluster_id);
 
   // Ends all streams without telling of it, refuses new ones, and returns when none is left.
@@ -53,7 +53,7 @@ class IncomingStreams {
   using Key = std::pair<raft::ServerId, raft::Lane>;
   struct Current {
     Stream* stream = nullptr;
-    std::string cluster_id;  // of this server, when it accepted the stream
+    std::string cluster_id;  // of its peer, as its hello had it
   };
 
   // Counts a stream; false once stopped.
