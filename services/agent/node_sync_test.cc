@@ -52,9 +52,12 @@ class NodeSyncTest : public testing::Test {
     api::RegisterCatalog("dc1", consensus_.state(), &handlers_);
     api::RegisterNodeSync(consensus_.state(), &handlers_);
     api::RegisterCoordinates("dc1", nullptr, consensus_.state(), &handlers_);
-    for (const rpc::Method& method : rpc::PublicApi().methods()) {
-      if (!std::holds_alternative<std::monostate>(handlers_.Of(method))) continue;
-      handlers_.Take(method.path, [](rpc::Call*) { ADD_FAILURE() << "not a call of this test"; });
+    for (const rpc::MethodTable* const table : {&rpc::PublicApi(), &rpc::InternalApi()}) {
+      for (const rpc::Method& method : table->methods()) {
+        if (!std::holds_alternative<std::monostate>(handlers_.Of(method))) continue;
+        handlers_.Take(method.path,
+                       [](rpc::Call*) { ADD_FAILURE() << "not a call of this test"; });
+      }
     }
     MakeBackend(50ms);
   }
