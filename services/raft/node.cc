@@ -47,6 +47,7 @@ ReadBarriers::Limits ReadLimits(const Options& options) {
 }  // namespace
 
 absl::Status StoppedStatus() { return absl::CancelledError("this server is stopping"); }
+absl::Status TooLateStatus() { return absl::FailedPreconditionError("this server is stopping"); }
 
 absl::Status LostStatus() {
   return absl::UnknownError("leadership was lost: the command may yet be applied, or not");
@@ -90,7 +91,7 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
     {
       base::MutexLock lock(&mutex_);
       if (stopping_) {
-        refused = StoppedStatus();
+        refused = TooLateStatus();
       } else {
         inbox_.proposals.push_back({std::move(command), bytes, std::move(callback)});
         wake = std::exchange(sleeping_, false);

@@ -223,6 +223,8 @@ class NodeImpl final : public Node {
 };
 
 absl::Status StoppedStatus();
+// Of what is in no log, nor on its way to one.
+absl::Status TooLateStatus();
 // Of a command that was proposed by a leader which lost its lead.
 absl::Status LostStatus();
 

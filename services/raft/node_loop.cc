@@ -63,7 +63,8 @@ void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
 // Nothing comes in any more: what is left waits in vain.
 void NodeImpl::AnswerAll(Inbox inbox) {
   for (Proposed& proposed : inbox.proposals) proposals_.push_back(std::move(proposed));
-  for (Proposed& proposed : std::exchange(proposals_, {})) proposed.callback(StoppedStatus());
+  // These are in no log, nor on their way to one.
+  for (Proposed& proposed : std::exchange(proposals_, {})) proposed.callback(TooLateStatus());
   DropWaiters(StoppedStatus());
   for (Read& read : inbox.reads) read.callback(StoppedStatus());
   for (auto& [id, owner] : std::exchange(reads_, {})) {
