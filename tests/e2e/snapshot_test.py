@@ -165,10 +165,13 @@ class SnapshotTest(Story):
             self.assertTrue(answer.body.decode().startswith(text), answer.body)
         with open(self.file, "wb") as file:
             file.write(damaged)
-        for command in ("restore", "inspect"):
+        for command, text in (
+            ("restore", "failed to read snapshot file: "),
+            ("inspect", "Error verifying snapshot: "),
+        ):
             refused = cli("snapshot", command, self.file)
             self.assertEqual((refused.returncode, refused.stdout), (1, ""))
-            self.assertIn("failed to read snapshot file: ", refused.stderr)
+            self.assertIn(text, refused.stderr)
         self.assertEqual(value("a"), b"2")
 
     def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(self):
