@@ -171,11 +171,13 @@ TEST_F(LogDiskTest, EntriesAreLoadedAndSegmentsGo) {
   ASSERT_TRUE(loaded.entries.ok());
   EXPECT_EQ(loaded.entries->size(), 3u);
   EXPECT_EQ(loaded.request.peer, ServerId{"peer"});
-  events_.clear();
-  disk_->DropSegment(Index{18}, Index{18}, 1 << 30);
-  TakeUntil([this] { return !events_.empty(); });
-  EXPECT_TRUE(std::get<LogDisk::Dropped>(events_[0]).dropped);
-  EXPECT_GT(disk_->first(), Index{1});
+  // One at a time; the first ones may hold no entry.
+  while (disk_->first() == Index{1}) {
+    events_.clear();
+    disk_->DropSegment(Index{18}, Index{18}, 1 << 30);
+    TakeUntil([this] { return !events_.empty(); });
+    ASSERT_TRUE(std::get<LogDisk::Dropped>(events_[0]).dropped);
+  }
   EXPECT_LE(disk_->first(), Index{18});
 }
 
