@@ -162,8 +162,11 @@ TEST_F(LogDiskTest, AFullDiskKeepsWhatItWasGivenAndGoesOn) {
 
 TEST_F(LogDiskTest, EntriesAreLoadedAndSegmentsGo) {
   Open(true);
-  for (int i = 0; i < 20; ++i) Write(3'000);
-  TakeAll();
+  // Each in a group of its own: one group is one segment's.
+  for (int i = 0; i < 20; ++i) {
+    Write(3'000);
+    TakeAll();
+  }
   disk_->Load({ServerId{"peer"}, Index{5}, Index{7}, 1 << 20});
   events_.clear();
   TakeUntil([this] { return !events_.empty(); });
