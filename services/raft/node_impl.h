@@ -39,6 +39,12 @@
 
 namespace consul::raft {
 
+// Who waits for what this server has proposed while it led in `term`.
+struct OwnWaiter {
+  Term term;
+  Waiter waiter;
+};
+
 class NodeImpl final : public Node {
  public:
   NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNode recovered);
@@ -178,7 +184,7 @@ class NodeImpl final : public Node {
   Core core_;
   Index handed_;        // to the state machine
   Index told_applied_;  // to core_
-  std::deque<Waiter> waiters_;  // for uncommitted entries of this leader, ascending
+  std::deque<OwnWaiter> waiters_;  // for uncommitted entries of this leader, ascending
   std::unordered_map<uint64_t, ReadOwner> reads_;
   uint64_t read_last_ = 0;
   std::deque<Proposed> proposals_;  // taken from the inbox, not yet proposed or passed on

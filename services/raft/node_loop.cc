@@ -245,9 +245,19 @@ void NodeImpl::LeadershipLost() {
 
 void NodeImpl::HandCommitted(std::vector<Entry> entries) {
   ApplyBatch batch;
-  while (!waiters_.empty() && waiters_.front().index <= entries.back().index) {
-    batch.waiters.push_back(std::move(waiters_.front()));
+  while (!waiters_.empty() && waiters_.front().waiter.index <= entries.back().index) {
+    OwnWaiter own = std::move(waiters_.front());
     waiters_.pop_front();
+    // Two leaders may have come and gone since the last output: then another one's entry stands
+    // there, and its result is not this one's.
+    const Index index = own.waiter.index;
+    if (index >= entries.front().index &&
+        entries[index - entries.front().index].term == own.term) {
+      batch.waiters.push_back(std::move(own.waiter));
+    } else {
+      pending_bytes_.fetch_sub(own.waiter.bytes, std::memory_order_relaxed);
+      own.waiter.callback(LostStatus());
+    }
   }
   forwarder_.Committed(entries, &batch.waiters);
   AnswerChanges(entries);

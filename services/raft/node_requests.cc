@@ -129,7 +129,8 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
   switch (result.status) {
     case ProposeStatus::kAccepted:
       for (size_t i = 0; i < batch.size(); ++i) {
-        waiters_.push_back({result.first + i, batch[i].bytes, std::move(batch[i].callback)});
+        waiters_.push_back(
+            {result.term, {result.first + i, batch[i].bytes, std::move(batch[i].callback)}});
       }
       return;
     case ProposeStatus::kNotLeader:
@@ -227,9 +228,9 @@ void NodeImpl::Refuse(std::vector<Proposed>* batch, const absl::Status& why) {
 }
 
 void NodeImpl::DropWaiters(const absl::Status& why) {
-  for (Waiter& waiter : std::exchange(waiters_, {})) {
-    pending_bytes_.fetch_sub(waiter.bytes, std::memory_order_relaxed);
-    waiter.callback(why);
+  for (OwnWaiter& own : std::exchange(waiters_, {})) {
+    pending_bytes_.fetch_sub(own.waiter.bytes, std::memory_order_relaxed);
+    own.waiter.callback(why);
   }
   for (PendingChange& change : std::exchange(changes_, {})) change.done(why);
 }
