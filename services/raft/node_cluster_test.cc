@@ -119,6 +119,62 @@ TEST_F(NodeClusterTest, ALeaderThatIsCutOffLosesItsLeaseAndItsWritesOutcomeIsUnk
   wire_.LoseIf(nullptr);
 }
 
+// Two leaders have come and gone before a paused one looks: what both said is one output, in which
+// another's entry is committed at the index that somebody waits for here.
+TEST_F(NodeClusterTest, ALeaderThatWasPausedGivesNobodyAnothersResult) {
+  Form(3);
+  const size_t paused = Leader();
+  const ServerId self = IdOf(paused);
+  wire_.LoseIf([](const Message&) { return true; });
+  const NodeStatus before = node(paused).status();
+  Countdown answered(1);
+  absl::StatusOr<Applied> answer = absl::InternalError("never called");
+  node(paused).Propose("mine", [&](absl::StatusOr<Applied> applied) {
+    answer = std::move(applied);
+    answered.Down();
+  });
+  WaitUntil([&] { return node(paused).status().last_index == before.last_index.Next(); });
+
+  // Its thread stands still while it sends, and has both messages when it goes on.
+  bool stands = false;
+  bool goes_on = false;
+  wire_.Watch([&](const Message& message) {
+    base::MutexLock lock(&mutex_);
+    if (message.from != self) return;
+    stands = true;
+    changed_.SignalAll();
+    while (!goes_on) changed_.Wait(&mutex_);
+  });
+  WaitUntil([&] {
+    base::MutexLock lock(&mutex_);
+    return stands;
+  });
+  const Term first = before.term.Next();
+  const Term second = first.Next();
+  const Index place = before.last_index.Next();
+  AppendRequest theirs;
+  theirs.prev_index = before.last_index;
+  theirs.prev_term = before.term;
+  theirs.commit = before.last_index;
+  theirs.entries = {{first, place, EntryKind::kCommand, MakeBuffer("theirs")}};
+  AppendRequest committed;
+  committed.prev_index = place;
+  committed.prev_term = first;
+  committed.commit = place;
+  node(paused).Receive({IdOf((paused + 1) % 3), self, first, theirs});
+  node(paused).Receive({IdOf((paused + 2) % 3), self, second, committed});
+  {
+    base::MutexLock lock(&mutex_);
+    goes_on = true;
+    changed_.SignalAll();
+  }
+  answered.Wait();
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnknown) << answer.status();
+  WaitUntil([&] { return Has(paused, "theirs"); });
+  EXPECT_FALSE(Has(paused, "mine"));
+  wire_.Watch(nullptr);
+}
+
 TEST_F(NodeClusterTest, AfterALeaderDiesNothingAcknowledgedIsLost) {
   Form(3);
   const size_t dead = Leader();
