@@ -8,10 +8,10 @@ rpc::ServerList KnownServers(const v1::ListMembersResponse& members, std::string
   rpc::ServerList list;
   list.members = static_cast<size_t>(members.members_size());
   for (server::ServerMember& server : server::ServerMembers(members, datacenter)) {
-    list.servers.push_back({.id = std::move(server.id),
+    list.servers.push_back({.id = std::move(server.id.value),
                             .name = std::move(server.name),
                             .address = std::move(server.address),
-                            .alive = server.alive});
+                            .alive = server.alive()});
   }
   return list;
 }

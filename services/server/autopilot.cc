@@ -1,7 +1,6 @@
 #include "services/server/autopilot.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "services/base/strings.h"
@@ -9,29 +8,11 @@
 namespace consul::server {
 namespace {
 
-using agent::v1::Member;
 using raft::MembershipChange;
 using raft::ServerId;
 
-std::string_view TagOf(const Member& member, std::string_view key) {
-  for (const auto& tag : member.tags()) {
-    if (tag.key() == key) return tag.value();
-  }
-  return {};
-}
-
-// "10.0.0.1:8300", "[::1]:8300".
-std::string JoinAddress(std::string_view host, uint16_t port) {
-  const bool v6 = host.find(':') != std::string_view::npos;
-  return base::StrCat(v6 ? "[" : "", host, v6 ? "]:" : ":", port);
-}
-
 raft::Duration ToDuration(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
-
-bool IsPresent(agent::v1::MemberStatus status) {
-  return status == agent::v1::MEMBER_STATUS_ALIVE || status == agent::v1::MEMBER_STATUS_LEAVING;
 }
 
 // "b (2a3f...)", as log lines name a server.
@@ -46,7 +27,7 @@ AutopilotAction ActionOf(MembershipChange::Kind kind, const ServerId& id, std::s
 // A failed or unknown server that takes part.
 struct Dead {
   const raft::Member* member;
-  const PoolServer* server;  // null: unknown
+  const ServerMember* server;  // null: unknown
 };
 
 }  // namespace
@@ -59,48 +40,6 @@ operators::v1::AutopilotConfiguration DefaultAutopilotConfiguration() {
   configuration.set_min_quorum(0);
   configuration.mutable_server_stabilization_time()->set_seconds(10);
   return configuration;
-}
-
-std::vector<PoolServer> PoolServers(const agent::v1::ListMembersResponse& members,
-                                    std::string_view datacenter) {
-  std::vector<PoolServer> servers;
-  for (const Member& member : members.members()) {
-    if (TagOf(member, "role") != "consul" || TagOf(member, "dc") != datacenter) continue;
-    const std::string_view id = TagOf(member, "id");
-    const std::string_view port_text = TagOf(member, "port");
-    uint16_t port = 0;
-    const char* const port_end = port_text.data() + port_text.size();
-    const auto parsed = std::from_chars(port_text.data(), port_end, port);
-    if (id.empty() || id.size() > raft::Configuration::kIdBytesMax || port == 0 ||
-        parsed.ptr != port_end) {
-      continue;
-    }
-    const std::string_view build = TagOf(member, "build");
-    PoolServer server;
-    server.id = ServerId{std::string(id)};
-    server.name = member.name();
-    server.address = JoinAddress(member.addr(), port);
-    server.status = member.status();
-    // "1.2.3:revision"
-    server.version = std::string(build.substr(0, build.find(':')));
-    server.bootstrap = !TagOf(member, "bootstrap").empty();
-    server.tags.assign(member.tags().begin(), member.tags().end());
-    servers.push_back(std::move(server));
-  }
-  return servers;
-}
-
-const PoolServer* FindServer(const std::vector<PoolServer>& pool, const ServerId& id) {
-  const PoolServer* found = nullptr;
-  // A server that has another name now has its old one too, as one that has failed or left.
-  const auto rank = [](const PoolServer& server) {
-    if (IsPresent(server.status)) return 2;
-    return server.status == agent::v1::MEMBER_STATUS_FAILED ? 1 : 0;
-  };
-  for (const PoolServer& server : pool) {
-    if (server.id == id && (found == nullptr || rank(server) > rank(*found))) found = &server;
-  }
-  return found;
 }
 
 void Autopilot::Clear() { *this = Autopilot(); }
@@ -124,7 +63,7 @@ const ClusterHealth& Autopilot::Observe(const AutopilotView& view) {
 ServerHealth Autopilot::HealthOf(const AutopilotView& view, const raft::Member& member) {
   ServerHealth health;
   health.id = member.id;
-  if (const PoolServer* const server = FindServer(view.pool, member.id)) health.member = *server;
+  if (const ServerMember* const server = FindServer(view.pool, member.id)) health.member = *server;
   health.leader = member.id == view.self;
   health.voter = member.kind == raft::MemberKind::kVoter;
   raft::Duration late{0};
@@ -161,7 +100,7 @@ void Autopilot::Remember(const AutopilotView& view) {
   const raft::Configuration& configuration = view.configuration;
   for (const raft::Member& member : configuration.members()) {
     removed_at_.erase(member.id);
-    const PoolServer* const server = FindServer(view.pool, member.id);
+    const ServerMember* const server = FindServer(view.pool, member.id);
     if (server != nullptr) seen_[member.id] = {server->name, server->address};
     const bool known = server != nullptr;
     if (known && server->status != agent::v1::MEMBER_STATUS_FAILED) {
@@ -197,12 +136,12 @@ AutopilotDecision Autopilot::Decide(const AutopilotView& view) const {
 }
 
 // The server that has the name or the address of `id`, which is not there any more.
-const PoolServer* Autopilot::ReplacementOf(const AutopilotView& view, const ServerId& id) const {
-  const PoolServer* const own = FindServer(view.pool, id);
-  if (own != nullptr && IsPresent(own->status)) return nullptr;
+const ServerMember* Autopilot::ReplacementOf(const AutopilotView& view, const ServerId& id) const {
+  const ServerMember* const own = FindServer(view.pool, id);
+  if (own != nullptr && own->present()) return nullptr;
   const auto seen = seen_.find(id);
   if (seen == seen_.end()) return nullptr;
-  for (const PoolServer& server : view.pool) {
+  for (const ServerMember& server : view.pool) {
     if (server.id == id || server.status != agent::v1::MEMBER_STATUS_ALIVE) continue;
     if (server.name == seen->second.name || server.address == seen->second.address) return &server;
   }
@@ -213,7 +152,7 @@ void Autopilot::RemoveLeft(const AutopilotView& view, AutopilotDecision* decisio
   for (const raft::Member& member : view.configuration.members()) {
     // A leader that leaves sees to that itself, and the last voter stays.
     if (member.id == view.self || view.configuration.IsSoleVoter(member.id)) continue;
-    const PoolServer* const server = FindServer(view.pool, member.id);
+    const ServerMember* const server = FindServer(view.pool, member.id);
     if (server != nullptr && server->status == agent::v1::MEMBER_STATUS_LEFT) {
       decision->actions.push_back(
           ActionOf(MembershipChange::Kind::kRemove, member.id,
@@ -221,7 +160,7 @@ void Autopilot::RemoveLeft(const AutopilotView& view, AutopilotDecision* decisio
                                 ", which has left")));
       continue;
     }
-    if (const PoolServer* const other = ReplacementOf(view, member.id); other != nullptr) {
+    if (const ServerMember* const other = ReplacementOf(view, member.id); other != nullptr) {
       const auto seen = seen_.find(member.id);
       AutopilotAction action = ActionOf(
           MembershipChange::Kind::kRemove, member.id,
@@ -235,11 +174,11 @@ void Autopilot::RemoveLeft(const AutopilotView& view, AutopilotDecision* decisio
 
 void Autopilot::Add(const AutopilotView& view, AutopilotDecision* decision) const {
   size_t members = view.configuration.members().size();
-  for (const PoolServer& server : view.pool) {
+  for (const ServerMember& server : view.pool) {
     if (server.status != agent::v1::MEMBER_STATUS_ALIVE) continue;
     if (view.configuration.Contains(server.id) || removed_at_.contains(server.id)) continue;
     const auto other =
-        std::find_if(view.pool.begin(), view.pool.end(), [&](const PoolServer& each) {
+        std::find_if(view.pool.begin(), view.pool.end(), [&](const ServerMember& each) {
           return each.bootstrap && each.id != server.id;
         });
     if (server.bootstrap && other != view.pool.end()) {
@@ -282,7 +221,7 @@ void Autopilot::RemoveDead(const AutopilotView& view, AutopilotDecision* decisio
     if (gone == gone_.end() || member.id == view.self) continue;
     // One that is not dead yet counts: it does not help a majority either.
     if (member.kind == raft::MemberKind::kVoter) ++dead_voters;
-    const PoolServer* const server = FindServer(view.pool, member.id);
+    const ServerMember* const server = FindServer(view.pool, member.id);
     const raft::Duration grace = gone->second.known ? kFailedGrace : kUnknownGrace;
     if (view.now - gone->second.since >= grace) dead.push_back({&member, server});
   }

@@ -26,6 +26,7 @@
 #include "consul/operators/v1/autopilot.pb.h"
 #include "services/raft/configuration.h"
 #include "services/raft/types.h"
+#include "services/server/server_members.h"
 
 namespace consul::server {
 
@@ -41,23 +42,6 @@ inline constexpr raft::Duration kRemovedGrace = std::chrono::seconds(30);
 // What autopilot goes by until somebody says otherwise; the reference's defaults.
 operators::v1::AutopilotConfiguration DefaultAutopilotConfiguration();
 
-// A server of the datacenter as the LAN pool has it.
-struct PoolServer {
-  raft::ServerId id;
-  std::string name;
-  std::string address;  // "ip:port" of its server port
-  agent::v1::MemberStatus status = agent::v1::MEMBER_STATUS_ALIVE;
-  std::string version;     // of its program
-  bool bootstrap = false;  // it makes a cluster of its own
-  std::vector<query::v1::StringPair> tags;
-};
-
-// The servers among the members, those that say who they are and where.
-std::vector<PoolServer> PoolServers(const agent::v1::ListMembersResponse& members,
-                                    std::string_view datacenter);
-// The one of that id, rather alive than not; null for none.
-const PoolServer* FindServer(const std::vector<PoolServer>& pool, const raft::ServerId& id);
-
 // What is known at one moment, on the leader.
 struct AutopilotView {
   raft::Time now;
@@ -70,13 +54,13 @@ struct AutopilotView {
   raft::Index last_index;
   raft::Configuration configuration;
   std::vector<raft::MemberProgress> progress;
-  std::vector<PoolServer> pool;
+  std::vector<ServerMember> pool;
 };
 
 struct ServerHealth {
   raft::ServerId id;
   // Of the pool; nothing, and MEMBER_STATUS_NONE, where it has no such member.
-  std::optional<PoolServer> member;
+  std::optional<ServerMember> member;
   bool leader = false;
   bool voter = false;
   bool healthy = false;
@@ -143,7 +127,7 @@ class Autopilot {
 
   ServerHealth HealthOf(const AutopilotView& view, const raft::Member& member);
   void Remember(const AutopilotView& view);
-  const PoolServer* ReplacementOf(const AutopilotView& view, const raft::ServerId& id) const;
+  const ServerMember* ReplacementOf(const AutopilotView& view, const raft::ServerId& id) const;
 
   void RemoveLeft(const AutopilotView& view, AutopilotDecision* decision) const;
   void Add(const AutopilotView& view, AutopilotDecision* decision) const;

@@ -135,7 +135,7 @@ AutopilotView AutopilotDriver::MakeView(const RaftMembers::View& members) const 
   view.last_index = members.last_index;
   view.configuration = members.configuration.configuration;
   view.progress = members.progress;
-  view.pool = PoolServers(*lan_->members(), options_.datacenter);
+  view.pool = ServerMembers(*lan_->members(), options_.datacenter);
   return view;
 }
 

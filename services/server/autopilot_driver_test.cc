@@ -250,7 +250,7 @@ class OperatorViewTest : public AutopilotDriverTest {
 };
 
 TEST_F(OperatorViewTest, TheConfigurationNamesItsMembersByThePool) {
-  const auto pool = PoolServers(*lan_.members(), "dc1");
+  const auto pool = ServerMembers(*lan_.members(), "dc1");
   const auto response = RaftConfigurationOf(members_.view(), pool);
   ASSERT_EQ(response.servers_size(), 3);
   EXPECT_EQ(response.index(), 1);

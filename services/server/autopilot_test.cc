@@ -88,7 +88,7 @@ class World {
     if (verb == "learners") return Take(words, raft::MemberKind::kLearner);
     if (verb == "server") return AddServer(words.at(0), options);
     if (verb == "forget") {
-      std::erase_if(view_.pool, [&](const PoolServer& each) { return each.name == words.at(0); });
+      std::erase_if(pool_, [&](const ServerMember& each) { return each.name == words.at(0); });
       return "";
     }
     if (verb == "set") return SetSettings(options);
@@ -112,15 +112,15 @@ class World {
   }
 
   std::string AddServer(const std::string& name, std::map<std::string, std::string>& options) {
-    PoolServer* server = nullptr;
-    for (PoolServer& each : view_.pool) {
+    ServerMember* server = nullptr;
+    for (ServerMember& each : pool_) {
       if (each.name == name) server = &each;
     }
     if (server == nullptr) {
-      server = &view_.pool.emplace_back();
+      server = &pool_.emplace_back();
       server->id = ServerId{name};
       server->name = name;
-      server->address = StrCat("10.0.0.", view_.pool.size(), ":8300");
+      server->address = StrCat("10.0.0.", pool_.size(), ":8300");
     }
     if (options.contains("id")) server->id = ServerId{options["id"]};
     if (options.contains("address")) server->address = options["address"];
@@ -145,6 +145,7 @@ class World {
   }
 
   const ClusterHealth& Observe() {
+    view_.pool = OnePerId(pool_);
     view_.progress.clear();
     for (const raft::Member& member : view_.configuration.members()) {
       const std::string& id = member.id.value;
@@ -225,6 +226,7 @@ class World {
   }
 
   Autopilot autopilot_;
+  std::vector<ServerMember> pool_;  // as the members are, two of one id too
   AutopilotView view_;
   std::map<std::string, uint64_t> behind_;
   std::map<std::string, std::string> silent_;
@@ -241,7 +243,7 @@ std::string RunCase(const std::string& input) {
 const bool registered =
     base::RegisterTextTests("AutopilotTest", {"services/server/testdata/autopilot.txt"}, &RunCase);
 
-TEST(PoolServersTest, ServersOfTheDatacenterThatSayWhoAndWhereTheyAre) {
+TEST(ServerMembersTest, ServersOfTheDatacenterThatSayWhoAndWhereTheyAre) {
   agent::v1::ListMembersResponse members;
   const auto add = [&](const std::string& name, const std::string& addr,
                        const std::map<std::string, std::string>& tags) {
@@ -264,7 +266,7 @@ TEST(PoolServersTest, ServersOfTheDatacenterThatSayWhoAndWhereTheyAre) {
   add("portless", "10.0.0.5", {{"role", "consul"}, {"dc", "dc1"}, {"id", "m"}, {"port", "83x"}});
   add("long", "10.0.0.6", {{"role", "consul"}, {"dc", "dc1"}, {"port", "8300"},
                            {"id", std::string(256, 'x')}});
-  const std::vector<PoolServer> servers = PoolServers(members, "dc1");
+  const std::vector<ServerMember> servers = ServerMembers(members, "dc1");
   ASSERT_EQ(servers.size(), 2);
   EXPECT_EQ(servers[0].id.value, "i");
   EXPECT_EQ(servers[0].name, "a");
@@ -276,6 +278,25 @@ TEST(PoolServersTest, ServersOfTheDatacenterThatSayWhoAndWhereTheyAre) {
   EXPECT_EQ(servers[1].address, "[fd00::1]:8301");
   EXPECT_EQ(servers[1].version, "");
   EXPECT_FALSE(servers[1].bootstrap);
+}
+
+TEST(ServerMembersTest, OfSeveralWithOneIdTheMostAliveStays) {
+  const auto member = [](const std::string& id, const std::string& name,
+                         agent::v1::MemberStatus status) {
+    ServerMember server;
+    server.id = ServerId{id};
+    server.name = name;
+    server.status = status;
+    return server;
+  };
+  const std::vector<ServerMember> servers =
+      OnePerId({member("b", "left", agent::v1::MEMBER_STATUS_LEFT),
+                member("b", "leaving", agent::v1::MEMBER_STATUS_LEAVING),
+                member("a", "failed", agent::v1::MEMBER_STATUS_FAILED),
+                member("a", "left", agent::v1::MEMBER_STATUS_LEFT)});
+  ASSERT_EQ(servers.size(), 2);
+  EXPECT_EQ(servers[0].name, "failed");
+  EXPECT_EQ(servers[1].name, "leaving");
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ Founding::Step Founding::Look(const std::vector<ServerMember>& servers) const {
   Step step;
   std::vector<const ServerMember*> alive;
   for (const ServerMember& server : servers) {
-    if (!server.alive) continue;
+    if (!server.alive()) continue;
     if (server.bootstrap) {
       step.news = StrCat("Member ", server.name, " has bootstrap mode. Expect disabled.");
       step.error = true;
@@ -94,10 +94,10 @@ Founding::Step Founding::Look(const std::vector<ServerMember>& servers) const {
     return step;
   }
   // They are ordered by id.
-  if (alive.front()->id != options_.self) return step;
+  if (alive.front()->id.value != options_.self) return step;
   step.kind = Step::Kind::kAsk;
   for (size_t i = 0; i < options_.expect; ++i) {
-    step.foundation.add_servers(alive[i]->id);
+    step.foundation.add_servers(alive[i]->id.value);
     if (i > 0) step.others.push_back(*alive[i]);
   }
   return step;
@@ -108,8 +108,8 @@ absl::StatusOr<Founding::Step> Founding::Next(const std::vector<ServerMember>& s
   if (pledge_.has_value() && !own()) {
     Step step;
     step.foundation = *pledge_;
-    const ServerMember* const proposer = FindServer(servers, pledge_->servers(0));
-    if (proposer != nullptr && proposer->alive) {
+    const ServerMember* const proposer = FindServer(servers, raft::ServerId{pledge_->servers(0)});
+    if (proposer != nullptr && proposer->alive()) {
       step.kind = Step::Kind::kConfirm;
       step.others.push_back(*proposer);
     } else {

@@ -38,7 +38,11 @@ class MemoryFile final : public PledgeFile {
 };
 
 ServerMember Server(const std::string& id, uint32_t expect = 3) {
-  return {.id = id, .name = "n" + id, .address = "10.0.0.1:8300", .alive = true, .expect = expect};
+  ServerMember server;
+  server.id = raft::ServerId{id};
+  server.name = "n" + id;
+  server.expect = expect;
+  return server;
 }
 
 std::vector<ServerMember> Servers(const std::string& ids) {
@@ -74,8 +78,8 @@ TEST(FoundingTest, TheServerWithTheLowestIdAsksTheNextOnes) {
   ASSERT_TRUE(step.ok());
   EXPECT_EQ(step->kind, Kind::kAsk);
   ASSERT_EQ(step->others.size(), 2u);
-  EXPECT_EQ(step->others[0].id, "b");
-  EXPECT_EQ(step->others[1].id, "c");
+  EXPECT_EQ(step->others[0].id.value, "b");
+  EXPECT_EQ(step->others[1].id.value, "c");
   EXPECT_FALSE(step->foundation.cluster_id().empty());
   EXPECT_TRUE(a.file.held.has_value());  // its own pledge comes first
   OneServer b("b");
@@ -147,7 +151,7 @@ TEST(FoundingTest, WhoHasPledgedAsksTheProposerAndIsFreeWhenItWithdrew) {
   ASSERT_TRUE(c->Pledge(Of("x", "bcd")).ok());
   const auto step = c->Next(Servers("bcd"));
   EXPECT_EQ(step->kind, Kind::kConfirm);
-  EXPECT_EQ(step->others.front().id, "b");
+  EXPECT_EQ(step->others.front().id.value, "b");
   ASSERT_TRUE(c->Withdrawn(step->foundation).ok());
   EXPECT_EQ(c->Pledge(Of("y", "abc"))->result(), PLEDGE_RESULT_PLEDGED);
 }
@@ -234,7 +238,7 @@ class World {
     }
     Round& round = *node->round;
     if (round.next < round.step.others.size()) {
-      Node& other = *nodes_.at(round.step.others[round.next++].id);
+      Node& other = *nodes_.at(round.step.others[round.next++].id.value);
       if (faults && Below(5) == 0) return node->round.reset();  // the request is lost
       if (round.step.kind == Kind::kConfirm) {
         const bool stands = other.has_state || other.server->Stands(round.step.foundation);

@@ -52,13 +52,13 @@ void Fill(const ServerHealth& server, Message* message) {
 }  // namespace
 
 operators::v1::GetRaftConfigurationResponse RaftConfigurationOf(
-    const RaftMembers::View& members, const std::vector<PoolServer>& pool) {
+    const RaftMembers::View& members, const std::vector<ServerMember>& pool) {
   operators::v1::GetRaftConfigurationResponse response;
   response.set_index(members.configuration.index.value);
   for (const raft::Member& member : members.configuration.configuration.members()) {
     operators::v1::RaftServer* const server = response.add_servers();
     server->set_id(member.id.value);
-    const PoolServer* const known = FindServer(pool, member.id);
+    const ServerMember* const known = FindServer(pool, member.id);
     server->set_node(known == nullptr ? "(unknown)" : known->name);
     if (known != nullptr) server->set_address(known->address);
     server->set_leader(member.id == members.leader);

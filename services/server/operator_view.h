@@ -16,7 +16,7 @@
 namespace consul::server {
 
 operators::v1::GetRaftConfigurationResponse RaftConfigurationOf(
-    const RaftMembers::View& members, const std::vector<PoolServer>& pool);
+    const RaftMembers::View& members, const std::vector<ServerMember>& pool);
 operators::v1::GetAutopilotHealthResponse HealthMessage(const ClusterHealth& health);
 operators::v1::GetAutopilotStateResponse StateMessage(const ClusterHealth& health);
 

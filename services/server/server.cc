@@ -237,7 +237,7 @@ void Server::TellOfLeader() {
   told_leader_ = id;
   if (id.empty() || id == options_.node_id) return;
   const auto known = servers();
-  const ServerMember* const leader = FindServer(*known, id);
+  const ServerMember* const leader = FindServer(*known, raft::ServerId{id});
   logger_->Info("consul",
                 base::StrCat("New leader elected: ", leader == nullptr ? id : leader->name));
 }
@@ -250,7 +250,7 @@ std::shared_ptr<const std::vector<ServerMember>> Server::servers() const {
 std::string Server::AddressOf(const std::string& id) const {
   if (id == options_.node_id) return options_.address;
   const auto known = servers();
-  const ServerMember* const server = FindServer(*known, id);
+  const ServerMember* const server = FindServer(*known, raft::ServerId{id});
   return server == nullptr ? std::string() : server->address;
 }
 
@@ -263,16 +263,12 @@ void Server::MembersChanged() {
   if (!started_) return;
   auto now = std::make_shared<const std::vector<ServerMember>>(
       ServerMembers(*lan_->members(), options_.datacenter));
-  bool moved = false;
   {
     base::MutexLock lock(&mutex_);
-    moved = *servers_ != *now;
-    if (moved) servers_ = std::move(now);
+    servers_ = std::move(now);
   }
-  if (moved) {
-    transport_->PeersChanged();
-    bootstrapper_->MembersChanged();
-  }
+  transport_->PeersChanged();
+  bootstrapper_->MembersChanged();
   duties_->MembersChanged();
   autopilot_->MembersChanged();
 }
@@ -326,15 +322,14 @@ std::vector<std::string> Server::peers() const {
 std::optional<rpc::KnownServer> Server::other_leader() const {
   const raft::ServerId leader = members_->view().leader;
   if (leader.empty() || leader.value == options_.node_id) return std::nullopt;
-  const std::vector<PoolServer> pool = PoolServers(*lan_->members(), options_.datacenter);
-  const PoolServer* const server = FindServer(pool, leader);
+  const auto known = servers();
+  const ServerMember* const server = FindServer(*known, leader);
   if (server == nullptr) return std::nullopt;
   return rpc::KnownServer{.id = leader.value, .name = server->name, .address = server->address};
 }
 
 operators::v1::GetRaftConfigurationResponse Server::raft_configuration() const {
-  return RaftConfigurationOf(members_->view(),
-                             PoolServers(*lan_->members(), options_.datacenter));
+  return RaftConfigurationOf(members_->view(), *servers());
 }
 
 void Server::RemovePeer(const std::string& id, std::function<void(absl::Status)> done) {

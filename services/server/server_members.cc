@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "services/base/strings.h"
+#include "services/raft/configuration.h"
 
 namespace consul::server {
 namespace {
@@ -24,6 +26,11 @@ std::string AddressOf(const agent::v1::Member& member, uint16_t port) {
   return v6 ? base::StrCat("[", ip, "]:", port) : base::StrCat(ip, ":", port);
 }
 
+int RankOf(const ServerMember& server) {
+  if (server.present()) return 2;
+  return server.status == agent::v1::MEMBER_STATUS_FAILED ? 1 : 0;
+}
+
 }  // namespace
 
 std::string_view TagOf(const agent::v1::Member& member, std::string_view key) {
@@ -37,6 +44,15 @@ uint16_t PortOf(const agent::v1::Member& member) {
   return NumberIn<uint16_t>(TagOf(member, "port"));
 }
 
+std::vector<ServerMember> OnePerId(std::vector<ServerMember> servers) {
+  std::stable_sort(servers.begin(), servers.end(), [](const auto& one, const auto& other) {
+    return one.id != other.id ? one.id < other.id : RankOf(one) > RankOf(other);
+  });
+  const auto same_id = [](const auto& one, const auto& other) { return one.id == other.id; };
+  servers.erase(std::unique(servers.begin(), servers.end(), same_id), servers.end());
+  return servers;
+}
+
 std::vector<ServerMember> ServerMembers(const agent::v1::ListMembersResponse& members,
                                         std::string_view datacenter) {
   std::vector<ServerMember> servers;
@@ -44,25 +60,25 @@ std::vector<ServerMember> ServerMembers(const agent::v1::ListMembersResponse& me
     if (TagOf(member, "role") != kServerRole || TagOf(member, "dc") != datacenter) continue;
     const std::string_view id = TagOf(member, "id");
     const uint16_t port = PortOf(member);
-    if (id.empty() || port == 0) continue;
-    servers.push_back({.id = std::string(id),
+    if (id.empty() || id.size() > raft::Configuration::kIdBytesMax || port == 0) continue;
+    // "1.2.3:revision"
+    const std::string_view build = TagOf(member, "build");
+    servers.push_back({.id = raft::ServerId{std::string(id)},
                        .name = member.name(),
                        .address = AddressOf(member, port),
-                       .alive = member.status() == agent::v1::MEMBER_STATUS_ALIVE,
+                       .status = member.status(),
+                       .version = std::string(build.substr(0, build.find(':'))),
                        .bootstrap = TagOf(member, "bootstrap") == "1",
-                       .expect = NumberIn<uint32_t>(TagOf(member, "expect"))});
+                       .expect = NumberIn<uint32_t>(TagOf(member, "expect")),
+                       .tags = {member.tags().begin(), member.tags().end()}});
   }
-  std::stable_sort(servers.begin(), servers.end(), [](const auto& one, const auto& other) {
-    return one.id != other.id ? one.id < other.id : one.alive && !other.alive;
-  });
-  const auto same_id = [](const auto& one, const auto& other) { return one.id == other.id; };
-  servers.erase(std::unique(servers.begin(), servers.end(), same_id), servers.end());
-  return servers;
+  return OnePerId(std::move(servers));
 }
 
-const ServerMember* FindServer(const std::vector<ServerMember>& servers, std::string_view id) {
+const ServerMember* FindServer(const std::vector<ServerMember>& servers,
+                               const raft::ServerId& id) {
   const auto found =
-      std::find_if(servers.begin(), servers.end(), [id](const auto& one) { return one.id == id; });
+      std::find_if(servers.begin(), servers.end(), [&id](const auto& one) { return one.id == id; });
   return found == servers.end() ? nullptr : &*found;
 }
 

@@ -12,30 +12,41 @@
 #include <vector>
 
 #include "consul/agent/v1/agent.pb.h"
+#include "services/raft/types.h"
 
 namespace consul::server {
 
 struct ServerMember {
   // Node id, by which consensus knows a server whatever its address.
-  std::string id;
+  raft::ServerId id;
   std::string name;
   // `ip:port` of its server port.
   std::string address;
-  bool alive = false;
+  agent::v1::MemberStatus status = agent::v1::MEMBER_STATUS_ALIVE;
+  std::string version;  // of its program
   // It founds a cluster of its own (`-bootstrap`).
   bool bootstrap = false;
   // How many servers it expects (`-bootstrap-expect`); 0: it expects none.
   uint32_t expect = 0;
-  friend bool operator==(const ServerMember&, const ServerMember&) = default;
+  std::vector<query::v1::StringPair> tags;
+
+  bool alive() const { return status == agent::v1::MEMBER_STATUS_ALIVE; }
+  // Alive, and may have said that it leaves.
+  bool present() const { return alive() || status == agent::v1::MEMBER_STATUS_LEAVING; }
 };
 
-// Of `datacenter`, by id. Tags come from other machines: a member without a node id or a port that
-// is one is no server. Of two members with one id the one that is alive stays.
+// The same by id. A server that has another name now has its old one too, as one that has failed or
+// left: of several with one id the one that is most alive stays.
+std::vector<ServerMember> OnePerId(std::vector<ServerMember> servers);
+
+// Of `datacenter`, one per id. Tags come from other machines: a member without a node id or a port
+// that is one is no server.
 std::vector<ServerMember> ServerMembers(const agent::v1::ListMembersResponse& members,
                                         std::string_view datacenter);
 
 // Null: there is none.
-const ServerMember* FindServer(const std::vector<ServerMember>& servers, std::string_view id);
+const ServerMember* FindServer(const std::vector<ServerMember>& servers,
+                               const raft::ServerId& id);
 
 // The value of a tag; empty where it is not there.
 std::string_view TagOf(const agent::v1::Member& member, std::string_view key);

@@ -58,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   view.self = ServerId{"a"};
   view.term = consul::raft::Term{1};
   view.last_index = consul::raft::Index{9};
-  view.pool = consul::server::PoolServers(members, "dc1");
+  view.pool = consul::server::ServerMembers(members, "dc1");
   for (const char* const id : {"a", "b", "c"}) {
     view.configuration = view.configuration.With(ServerId{id}, MemberKind::kVoter);
   }

@@ -68,7 +68,7 @@ PARSERS = {
     "services/rpc/errors.cc": "grpc_status_fuzz",
     "services/rpc/grpc_bytes.cc": "grpc_request_fuzz",
     "services/rpc/grpc_status.cc": "grpc_status_fuzz",
-    "services/server/autopilot.cc": "autopilot_fuzz",
+    "services/server/server_members.cc": "autopilot_fuzz",
     "services/server/reconcile.cc": "reconcile_fuzz",
     "services/state/fsm.cc": "fsm_command_fuzz",
     "services/state/snapshot.cc": "snapshot_fuzz",
@@ -77,7 +77,6 @@ PARSERS = {
 EXCUSED = {
     "cli/faces.cc": "the address is one that the command line or the configuration took",
     "gateway/http/splice.cc": "the address is one that the command line or the configuration took",
-    "services/server/server_members.cc": "a tag is a number or none",
     "services/server/pledge_file.cc": "protobuf's own parser of text, on what this server wrote",
     "services/gossip/sim_text.cc": "commands of tests in words",
     "cli/client.cc": "replies go to protobuf's own parser, and nothing is made of them here",
