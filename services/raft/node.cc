@@ -18,6 +18,8 @@ using base::StrCat;
 constexpr int kAskAgainHeartbeats = 4;
 // A read is given up after so many election timeouts: whoever holds the call asks anew.
 constexpr int kReadWaitElections = 3;
+// How far a server may lag behind what it was granted to read before its callers hear of it.
+constexpr Duration kReadApplyMax = std::chrono::seconds(10);
 // What a message takes beside its payload, at least.
 constexpr uint64_t kMessageOverheadBytes = 128;
 
@@ -41,6 +43,7 @@ uint64_t BytesOf(const Message& message) {
 ReadBarriers::Limits ReadLimits(const Options& options) {
   return {.ask_again = options.heartbeat_interval * options.raft_multiplier * kAskAgainHeartbeats,
           .wait_max = options.election_timeout_max * options.raft_multiplier * kReadWaitElections,
+          .apply_max = kReadApplyMax,
           .reads_max = options.reads_waiting_max};
 }
 

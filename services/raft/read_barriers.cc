@@ -65,6 +65,7 @@ void ReadBarriers::Answered(const ServerId& from, const ReadIndexReply& reply) {
     Batch batch = std::move(*of.asked);
     of.asked.reset();
     if (reply.granted) {
+      batch.deadline += limits_.apply_max;
       granted_.emplace(reply.index, std::move(batch));
     } else {
       Answer(std::move(batch.reads), LeaderLost());

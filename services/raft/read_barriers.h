@@ -33,6 +33,9 @@ class ReadBarriers {
   struct Limits {
     Duration ask_again{0};      // a question without an answer is asked again
     Duration wait_max{0};       // a read is given up, so that its caller can look for a leader anew
+    // One that was granted waits so much longer for this server's state: its index stays good, and
+    // another question would only be answered with a higher one.
+    Duration apply_max{0};
     uint64_t reads_max = 0;     // that wait; above it they are refused
   };
   // Numbers begin behind `id_seed`, which no other life of this server used: an answer to that one

@@ -49,7 +49,11 @@ class ReadBarriersTest : public testing::Test {
   }
 
   ReadBarriers barriers_{
-      {.ask_again = milliseconds(120), .wait_max = milliseconds(1800), .reads_max = 3}, 0};
+      {.ask_again = milliseconds(120),
+       .wait_max = milliseconds(1800),
+       .apply_max = milliseconds(10'000),
+       .reads_max = 3},
+      0};
   std::map<std::string, absl::Status> answers_;
 };
 
@@ -164,9 +168,17 @@ TEST_F(ReadBarriersTest, AWaitHasALimit) {
   EXPECT_TRUE(answers_.empty());
   barriers_.Expire(kStart + milliseconds(1800));
   Flush();
-  for (const char* name : {"granted", "asked", "waiting"}) {
+  for (const char* name : {"asked", "waiting"}) {
     EXPECT_EQ(CodeOf(name), absl::StatusCode::kFailedPrecondition);
   }
+  // What it was granted stays true, however far this server lags.
+  barriers_.Expire(kStart + milliseconds(11'799));
+  Flush();
+  EXPECT_FALSE(answers_.contains("granted"));
+  EXPECT_EQ(barriers_.NextDeadline(), kStart + milliseconds(11'800));
+  barriers_.Expire(kStart + milliseconds(11'800));
+  Flush();
+  EXPECT_EQ(CodeOf("granted"), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(barriers_.NextDeadline(), Time::max());
 }
 
