@@ -3,8 +3,8 @@
 // Founding at work: the thread that asks other servers for their pledges, answers theirs, and has
 // the first entry of the log written when all have pledged. What is decided is in founding.h.
 //
-// Threads: `bootstrap`, which ends where there is nothing to found; Start and Stop by one owner,
-// the rest from any.
+// Threads: one of its own, `bootstrap`, which sleeps once there is nothing to found; Start and Stop
+// by one owner, the rest from any.
 #ifndef CONSUL_SERVICES_SERVER_BOOTSTRAPPER_H_
 #define CONSUL_SERVICES_SERVER_BOOTSTRAPPER_H_
 
