@@ -7,6 +7,7 @@ import os
 import tempfile
 import types
 import unittest
+import unittest.mock
 
 from tools.bazel import summary, unittest_main
 
@@ -144,6 +145,16 @@ class UnittestMainTest(unittest.TestCase):
         result = self.run_cases(setUpClass=classmethod(breaks), test_good=lambda case: None)
         self.assertFalse(result.wasSuccessful())
         self.assertIsNotNone(result.suite.find("testcase/error"))
+
+    def test_every_case_runs_in_one_of_the_shards(self):
+        cases = {f"test_{number}": lambda case: None for number in range(5)}
+        ran = []
+        for index in range(3):
+            shard = {"TEST_TOTAL_SHARDS": "3", "TEST_SHARD_INDEX": str(index)}
+            with unittest.mock.patch.dict(os.environ, shard):
+                result = self.run_cases(**cases)
+            ran += [case.get("name") for case in result.suite.iter("testcase")]
+        self.assertEqual(sorted(ran), sorted(cases))
 
 
 if __name__ == "__main__":

@@ -78,12 +78,31 @@ def load(path):
     return module
 
 
+def cases_of(suite):
+    """The cases of a suite and of the suites within it, in their order."""
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from cases_of(test)
+        else:
+            yield test
+
+
+def shard(suite):
+    """Of a target with shard_count: the cases that are this shard's."""
+    if not os.environ.get("TEST_TOTAL_SHARDS"):
+        return suite
+    if os.environ.get("TEST_SHARD_STATUS_FILE"):
+        open(os.environ["TEST_SHARD_STATUS_FILE"], "w", encoding="utf-8").close()
+    index, total = int(os.environ["TEST_SHARD_INDEX"]), int(os.environ["TEST_TOTAL_SHARDS"])
+    return unittest.TestSuite(list(cases_of(suite))[index::total])
+
+
 def run(module):
-    """Runs the module's cases, those that --test_filter selects; returns the Result."""
+    """Runs this shard's cases of those that --test_filter selects; returns the Result."""
     loader = unittest.TestLoader()
     if os.environ.get("TESTBRIDGE_TEST_ONLY"):
         loader.testNamePatterns = [f"*{os.environ['TESTBRIDGE_TEST_ONLY']}*"]
-    suite = loader.loadTestsFromModule(module)
+    suite = shard(loader.loadTestsFromModule(module))
     result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(suite)
     result.suite.set("name", module.__name__)
     result.suite.set("tests", str(result.testsRun))
