@@ -3,7 +3,7 @@
 // Runs a fuzz target without libFuzzer (g++ has none), so that every test run gives each parser a
 // few seconds of hostile input. The inputs are the corpus folder's files and mutations of them; the
 // mutations come from a seed that is printed and taken back:
-//   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_SECONDS (default 3)
+//   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_SECONDS (default 1)
 // The target file itself is what libFuzzer links as well. A crash prints the seed and the number of
 // the input, and leaves the input in $TEST_TMPDIR/crash.
 #include <unistd.h>
@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 namespace {
 
 constexpr uint64_t kSeedDefault = 20260101;
-constexpr int kSecondsDefault = 3;
+constexpr int kSecondsDefault = 1;
 constexpr size_t kInputBytesMax = 4096;
 constexpr int kMutationsMax = 8;
 
