@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "services/base/check.h"
 #include "services/raft/core.h"
@@ -13,6 +14,10 @@ namespace {
 // Rounds under way at once before reads wait for the next: more would be more heartbeats, not more
 // reads.
 constexpr size_t kReadRoundsMax = 16;
+// Of a round that reads wait for only so many peers are asked as make a quorum. When one of them
+// has not answered for so long, all are: long beside an answer within a datacenter, short beside a
+// heartbeat.
+constexpr Duration kRoundPatience = std::chrono::milliseconds(5);
 // An ack this many heartbeats overdue is asked for again.
 constexpr int kOverdueHeartbeats = 4;
 
@@ -34,26 +39,56 @@ void Core::TickLeader() {
     leader.transfer_target = ServerId{};
     leader.timeout_now_sent = false;
   }
-  if (now_ >= leader.heartbeat_at) leader.broadcast_due = true;
+  if (now_ >= leader.heartbeat_at || now_ >= RoundOverdueAt()) leader.broadcast_due = true;
+}
+
+// When those who were asked for the oldest round that reads wait for have taken too long.
+Time Core::RoundOverdueAt() const {
+  const LeaderState& leader = std::get<LeaderState>(state_);
+  if (leader.reads.empty() || leader.rounds.empty()) return Time::max();
+  if (leader.rounds.front().round <= leader.broadcast) return Time::max();
+  return leader.rounds.front().at + Scaled(kRoundPatience);
 }
 
 // Acks of this round and later ones prove that leadership still held after now. All reads that wait
-// for a round get this one.
+// for a round get this one. A heartbeat is a round that all peers are asked for.
 void Core::BeginRound() {
   LeaderState& leader = std::get<LeaderState>(state_);
   leader.round.value += 1;
   leader.rounds.push_back({leader.round, now_});
-  leader.broadcast_due = false;
-  leader.heartbeat_at = now_ + Scaled(options_.heartbeat_interval);
   for (auto read = leader.reads.rbegin(); read != leader.reads.rend(); ++read) {
     if (read->round.has_value()) break;
     read->round = leader.round;
   }
-  for (auto& [id, peer] : leader.peers) {
+  const auto ask = [&](const ServerId& id, const Progress& peer) {
     const Index commit = std::min(commit_, peer.match());
     Send(id, hard_state_.term, Heartbeat{commit, leader.round}, /*after_persist=*/false);
+  };
+  if (leader.broadcast_due) {
+    leader.broadcast_due = false;
+    leader.broadcast = leader.round;
+    leader.heartbeat_at = now_ + Scaled(options_.heartbeat_interval);
+    for (const auto& [id, peer] : leader.peers) ask(id, peer);
+  } else {
+    for (const ServerId& id : QuickestQuorum()) ask(id, leader.peers.at(id));
   }
   CountRounds();
+}
+
+// Whose acks make a quorum with this server's own, those first who have answered the newest rounds.
+std::vector<ServerId> Core::QuickestQuorum() const {
+  const LeaderState& leader = std::get<LeaderState>(state_);
+  const Configuration& members = configuration().configuration;
+  std::vector<ServerId> voters;
+  for (const auto& [id, peer] : leader.peers) {
+    if (members.IsVoter(id)) voters.push_back(id);
+  }
+  std::stable_sort(voters.begin(), voters.end(), [&](const ServerId& a, const ServerId& b) {
+    return leader.peers.at(a).acked_round() > leader.peers.at(b).acked_round();
+  });
+  const size_t needed = members.quorum() - (members.IsVoter(options_.self) ? 1 : 0);
+  if (voters.size() > needed) voters.resize(needed);
+  return voters;
 }
 
 void Core::Heard(const ServerId& from, Round round) {

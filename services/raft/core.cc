@@ -167,6 +167,10 @@ ProposeResult Core::Propose(Time now, std::vector<Proposal> batch) {
                       std::move(proposal.payload)});
   }
   leader->uncommitted.push_back({log_.last_index(), bytes});
+  // Asked for already now, while this thread is awake: it will be committed soon.
+  if (!leader->peers.empty()) {
+    leader->commit_due_at = std::min(leader->commit_due_at, now_ + options_.commit_delay);
+  }
   leader->uncommitted_bytes += bytes;
   return result;
 }
@@ -390,7 +394,8 @@ void Core::EmitReads() {
 
 Time Core::NextDeadline() const {
   if (const auto* leader = std::get_if<LeaderState>(&state_)) {
-    return leader->peers.empty() ? Time::max() : leader->heartbeat_at;
+    if (leader->peers.empty()) return Time::max();
+    return std::min({leader->heartbeat_at, RoundOverdueAt(), leader->commit_due_at});
   }
   if (!MayCampaign()) return Time::max();
   const auto* candidate = std::get_if<CandidateState>(&state_);

@@ -114,6 +114,10 @@ class Core {
   // kWaiting is followed by exactly one ReadResult with this id, at once or later.
   ReadRequestStatus ReadRequest(Time now, ReadId id, ReadMode mode);
 
+  // Of a leader: as soon as `index` is committed `peer` is told, instead of with the next entry or
+  // a little later. An unknown peer waits for nothing.
+  void WantsCommit(const ServerId& peer, Index index);
+
   // Hands leadership to `target`, or with an empty one to the voter that is furthest on. Proposals
   // are refused meanwhile. Given up after the maximum election timeout.
   TransferStatus TransferLeadership(Time now, const ServerId& target);
@@ -262,6 +266,8 @@ class Core {
   // contact.cc: heartbeats, rounds, lease, reads, transfer.
   void TickLeader();
   void BeginRound();
+  Time RoundOverdueAt() const;
+  std::vector<ServerId> QuickestQuorum() const;
   void HandleHeartbeat(const Message& message, const Heartbeat& heartbeat);
   void HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply);
   void Heard(const ServerId& from, Round round);

@@ -20,7 +20,8 @@ namespace consul::raft {
 
 class CoreTest : public testing::Test {
  protected:
-  void Start(TestCluster::Members members, const Options& options = {}) {
+  void Start(TestCluster::Members members,
+             const Options& options = TestCluster::TellsAtOnce()) {
     cluster_ = std::make_unique<TestCluster>(members, 1, options);
   }
   void StartThree() { Start({{"a", "b", "c"}}); }

@@ -59,7 +59,10 @@ struct LeaderState {
   Time quorum_heard_at;              // a quorum was in contact at (or after) this time
   std::optional<Time> lease_from;    // the same, proven by acks: being elected gives no lease
   bool broadcast_due = true;
+  Round broadcast;  // the newest that all peers were asked for
   Time heartbeat_at;
+  // When peers are told of what is committed then, if no entry has told them before.
+  Time commit_due_at = Time::max();
 
   std::deque<WaitingRead> reads;      // leadership at their arrival is not proven yet
   std::deque<WaitingRead> confirmed;  // it is; only Applied is awaited

@@ -113,7 +113,7 @@ TEST_F(CoreTest, ConflictsAreSkippedATermAtATime) {
 }
 
 TEST_F(CoreTest, MemoryHoldsATailOfBytes) {
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.tail_bytes_max = 10'000;
   Start({{"a"}}, options);
   cluster().Advance(Ms(0));
@@ -124,7 +124,7 @@ TEST_F(CoreTest, MemoryHoldsATailOfBytes) {
 }
 
 TEST_F(CoreTest, EntriesThatAreNotDurableStayInMemory) {
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.tail_bytes_max = 100;
   Start({{"a"}}, options);
   cluster().Advance(Ms(0));
@@ -136,7 +136,7 @@ TEST_F(CoreTest, EntriesThatAreNotDurableStayInMemory) {
 }
 
 TEST_F(CoreTest, ProposalsBeyondTheUncommittedLimitAreRefused) {
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.uncommitted_bytes_max = 200;
   Start({{"a"}}, options);
   cluster().Advance(Ms(0));
@@ -148,7 +148,7 @@ TEST_F(CoreTest, ProposalsBeyondTheUncommittedLimitAreRefused) {
 }
 
 TEST_F(CoreTest, ApplyingWaitsForTheStateMachine) {
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.applying_bytes_max = 300;
   Start({{"a"}}, options);
   cluster().Advance(Ms(0));
@@ -242,7 +242,7 @@ TEST_F(CoreTest, ALeaseEndsBeforeTimeoutNowLeaves) {
 }
 
 TEST_F(CoreTest, ReadsBeyondTheLimitAreRefused) {
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.reads_waiting_max = 2;
   Start({{"a", "b", "c"}}, options);
   cluster().Elect("a");
@@ -384,7 +384,7 @@ TEST_F(CoreTest, AStopBetweenSnapshotAndLogResetIsRepaired) {
   for (uint64_t i = 1; i <= 4; ++i) {
     disk.entries.push_back({Term{1}, Index{i}, EntryKind::kCommand, nullptr});
   }
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.self = Id("a");
   Core core(options, disk.ToRestart(100), Time{});
   const Output output = core.TakeOutput();

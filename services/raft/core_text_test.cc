@@ -60,7 +60,10 @@ class Interpreter {
   TestCluster::Server& server() { return cluster_->at(Word(0)); }
 
   std::string Cluster() {
-    Options base;
+    Options base = TestCluster::TellsAtOnce();
+    if (!Option("commit_delay").empty()) {
+      base.commit_delay = Ms(std::stoll(Option("commit_delay")));
+    }
     if (!Option("tail_bytes").empty()) base.tail_bytes_max = std::stoull(Option("tail_bytes"));
     if (!Option("append_bytes").empty()) {
       base.append_bytes_max = std::stoull(Option("append_bytes"));
@@ -138,6 +141,12 @@ class Interpreter {
     return "";
   }
 
+  std::string Wants() {
+    server().core->WantsCommit(Id(Word(1)), Index{Number(2)});
+    cluster().Pump(server());
+    return "";
+  }
+
   std::string Break() {
     server().core->StreamBroken(cluster().now(), Id(Word(1)));
     cluster().Pump(server());
@@ -192,6 +201,7 @@ class Interpreter {
         {"change", [](I& i) { return i.Change(); }},
         {"read", [](I& i) { return i.Read(); }},
         {"transfer", [](I& i) { return i.Transfer(); }},
+        {"wants", [](I& i) { return i.Wants(); }},
         {"break", [](I& i) { return i.Break(); }},
         {"status", [](I& i) { return i.Status(); }},
         {"lease", [](I& i) { return i.Lease(); }},

@@ -171,7 +171,7 @@ TEST_F(CoreVoteTest, ALeaderCutOffIsReplacedWithinTwoSecondsAndAHalf) {
 }
 
 TEST_F(CoreVoteTest, TheMultiplierScalesTheElectionTimeout) {
-  Options options;
+  Options options = TestCluster::TellsAtOnce();
   options.raft_multiplier = 5;
   Start({{"a", "b", "c"}}, options);
   for (const char* name : {"a", "b", "c"}) {

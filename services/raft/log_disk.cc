@@ -12,15 +12,15 @@
 namespace consul::raft {
 
 LogDisk::LogDisk(std::unique_ptr<LogStore> log, uint64_t group_bytes_max,
-                 std::function<void()> wake)
-    : log_(std::move(log)), group_bytes_max_(group_bytes_max), wake_hook_(std::move(wake)) {
+                 std::function<void(bool idle)> spoke)
+    : log_(std::move(log)), group_bytes_max_(group_bytes_max), spoke_(std::move(spoke)) {
   standing_ = {.room = log_->room(), .costs_done = 0, .first = log_->first()};
   first_ = standing_.first;
   base::MutexLock lock(&mutex_);
   now_ = standing_;
 }
 
-// ---- On the raft thread.
+// ---- In a turn.
 
 void LogDisk::SetThreaded(bool threaded) {
   if (threaded == this->threaded() || !idle()) return;
@@ -153,7 +153,12 @@ void LogDisk::Run() {
       if (stopping_ && (writes_.empty() || full_)) return;
     }
     WorkOnce();
-    wake_hook_();
+    bool idle = false;
+    {
+      base::MutexLock lock(&mutex_);
+      idle = !HasWork();
+    }
+    spoke_(idle);
   }
 }
 

@@ -6,8 +6,8 @@
 // nothing: the raft thread hands over what is to be done, goes on, and is told. All that waits when
 // the disk is free is one group, with one write and one sync.
 //
-// Threads: all methods on the raft thread, but Stop, by the owner once that thread has ended.
-// `wake` is called on the thread `disk`.
+// Threads: all methods in a turn at Core (node_turn.cc), SetThreaded on the thread `raft` alone;
+// Stop by the owner once there are no more turns. `spoke` is called on the thread `disk`.
 // Background: services/raft/README.md (The disk).
 #ifndef CONSUL_SERVICES_RAFT_LOG_DISK_H_
 #define CONSUL_SERVICES_RAFT_LOG_DISK_H_
@@ -55,7 +55,9 @@ class LogDisk {
   };
   using Event = std::variant<Written, Full, Loaded, Dropped, Failed>;
 
-  LogDisk(std::unique_ptr<LogStore> log, uint64_t group_bytes_max, std::function<void()> wake);
+  // `spoke`: there are events, and nothing more to do if it is said to be idle.
+  LogDisk(std::unique_ptr<LogStore> log, uint64_t group_bytes_max,
+          std::function<void(bool idle)> spoke);
   ~LogDisk() { Stop().IgnoreError(); }
   LogDisk(const LogDisk&) = delete;
   LogDisk& operator=(const LogDisk&) = delete;
@@ -132,9 +134,9 @@ class LogDisk {
 
   const std::unique_ptr<LogStore> log_;  // of the thread that works
   const uint64_t group_bytes_max_;
-  const std::function<void()> wake_hook_;
+  const std::function<void(bool idle)> spoke_;
 
-  // Of the raft thread.
+  // Of whoever has the turn.
   PersistId handed_;
   PersistId written_;
   uint64_t costs_handed_ = 0;

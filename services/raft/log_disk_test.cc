@@ -27,7 +27,7 @@ class LogDiskTest : public testing::Test {
                                .prepare_ahead = false,
                                .salt_seed = 1});
     ASSERT_TRUE(log.ok()) << log.status();
-    disk_ = std::make_unique<LogDisk>(*std::move(log), 1 << 20, [this] {
+    disk_ = std::make_unique<LogDisk>(*std::move(log), 1 << 20, [this](bool) {
       base::MutexLock lock(&mutex_);
       changed_.SignalAll();
     });

@@ -63,7 +63,8 @@ NodeImpl::NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNo
       told_applied_(handed_),
       forwarder_(handed_, recovered.id_seed),
       barriers_(ReadLimits(options_.core), recovered.id_seed),
-      disk_(std::move(recovered.log), options_.group_bytes_max, [this] { Wake(); }),
+      disk_(std::move(recovered.log), options_.group_bytes_max,
+            [this](bool idle) { DiskSpoke(idle); }),
       snapshotter_(options_.snapshots, std::move(recovered.snapshots), &core_, &disk_, &apply_,
                    {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
                     .wake = [this] { Wake(); }},
@@ -97,7 +98,7 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
         refused = TooLateStatus();
       } else {
         inbox_.proposals.push_back({std::move(command), bytes, std::move(callback)});
-        wake = std::exchange(sleeping_, false);
+        wake = WakeLocked();
       }
     }
     // A thread that is woken under the mutex would only wait for it.
@@ -125,7 +126,7 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
         refused = StoppedStatus();
       } else {
         inbox_.reads.push_back({mode, std::move(callback)});
-        wake = std::exchange(sleeping_, false);
+        wake = WakeLocked();
       }
     }
     if (wake) wake_.Signal();
@@ -136,14 +137,18 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
 
 void NodeImpl::Receive(Message message) {
   const uint64_t bytes = BytesOf(message);
+  Inbox inbox;
+  bool mine = false;
   bool wake = false;
   {
     base::MutexLock lock(&mutex_);
     if (stopping_ || inbox_.messages_bytes + bytes > options_.inbox_bytes_max) return;
     inbox_.messages_bytes += bytes;
     inbox_.messages.push_back(std::move(message));
-    wake = std::exchange(sleeping_, false);
+    mine = TakeTurnLocked(&inbox);
+    if (!mine) wake = WakeLocked();
   }
+  if (mine) return WorkHere(std::move(inbox));
   if (wake) wake_.Signal();
 }
 
@@ -151,7 +156,7 @@ void NodeImpl::StreamBroken(ServerId peer) {
   base::MutexLock lock(&mutex_);
   if (stopping_) return;
   inbox_.broken.push_back(std::move(peer));
-  if (std::exchange(sleeping_, false)) wake_.Signal();
+  if (WakeLocked()) wake_.Signal();
 }
 
 void NodeImpl::Bootstrap(Configuration configuration, ChangeCallback done) {
@@ -174,7 +179,7 @@ void NodeImpl::Give(Order order) {
     base::MutexLock lock(&mutex_);
     if (!stopping_) {
       inbox_.orders.push_back(std::move(order));
-      if (std::exchange(sleeping_, false)) wake_.Signal();
+      if (WakeLocked()) wake_.Signal();
       return;
     }
   }
@@ -229,13 +234,27 @@ void NodeImpl::OnApplied(uint64_t bytes) {
   pending_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
   base::MutexLock lock(&mutex_);
   applied_more_ = true;
-  if (wake_when_applied_ && std::exchange(sleeping_, false)) wake_.Signal();
+  if (due_.when_applied && WakeLocked()) wake_.Signal();
 }
 
 void NodeImpl::Wake() {
   base::MutexLock lock(&mutex_);
   inbox_.woken = true;
-  if (std::exchange(sleeping_, false)) wake_.Signal();
+  if (WakeLocked()) wake_.Signal();
+}
+
+// On the thread `disk`. While more is to be written, that comes first.
+void NodeImpl::DiskSpoke(bool idle) {
+  Inbox inbox;
+  bool mine = false;
+  {
+    base::MutexLock lock(&mutex_);
+    if (stopping_) return;
+    inbox_.disk_spoke = true;
+    mine = idle && TakeTurnLocked(&inbox);
+    if (!mine && WakeLocked()) wake_.Signal();
+  }
+  if (mine) WorkHere(std::move(inbox));
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(NodeOptions options,

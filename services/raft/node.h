@@ -7,11 +7,11 @@
 // one sync.
 //
 // Threads: Open and Stop belong to one owner; every other method may be called from any thread and
-// never waits for a disk. Inside there are two threads: `raft` owns Core and the log, `apply` owns
-// the state machine; at times a third, `raft-snapshots`, writes one, and a fourth,
-// `raft-transfers`, reads and writes those that are sent. Callbacks say on which of the two, or in
-// the caller, they run; they must be short, take no lock that is held while calling into this
-// class, and may call Propose and ReadBarrier.
+// never waits for a disk. Inside, `apply` owns the state machine, and Core belongs to whoever has
+// the turn, one thread at a time: `raft`, or with other servers the thread that calls Receive, or
+// `disk`, which owns the log then. At times `raft-snapshots` writes a snapshot and `raft-transfers`
+// reads and writes those that are sent. Callbacks say where they run; they must be short, take no
+// lock that is held while calling into this class, and may call Propose and ReadBarrier.
 // Background: services/raft/README.md, log_format.md and snapshot_format.md beside it.
 #ifndef CONSUL_SERVICES_RAFT_NODE_H_
 #define CONSUL_SERVICES_RAFT_NODE_H_
@@ -96,18 +96,18 @@ struct NodeOptions {
   std::function<std::string(const ServerId&)> address_of;
   Transport* transport = nullptr;  // null: there are no other servers; outlives the Node
 
-  // Log lines, "raft: " included, in the words of the reference. On the raft thread, and in Open.
+  // Log lines, "raft: " included, in the words of the reference. In a turn, and in Open.
   std::function<void(LogLevel, std::string_view)> log;
-  // After each change of role, term or leader, on the raft thread. A leader is reported again, with
+  // After each change of role, term or leader, in a turn. A leader is reported again, with
   // status().leader_ready, when it has become ready.
   std::function<void(const RoleChange&)> on_role_change;
 
-  // Limits. Proposals that wait for the raft thread or for their commitment; above it Propose
+  // Limits. Proposals that wait for a turn or for their commitment; above it Propose
   // answers RESOURCE_EXHAUSTED.
   uint64_t pending_bytes_max = 64 << 20;
   // Of one proposal. One entry must fit in one message between servers.
   uint64_t proposal_bytes_max = (1 << 20) - Entry::kOverheadBytes;
-  // Of messages from other servers that wait for the raft thread; what exceeds it is dropped, and
+  // Of messages from other servers that wait for a turn; what exceeds it is dropped, and
   // raft sends again.
   uint64_t inbox_bytes_max = 64 << 20;
   // Of one group that shares a sync: so long a write that later proposals would notice it.
@@ -162,8 +162,8 @@ class Node {
   virtual void Start() = 0;
 
   // Proposes a command, through the leader where this server is not it. `callback` runs exactly
-  // once: on the apply thread when the command was applied here, on the raft thread or in the
-  // caller when it was not. Costs a lock and, when the raft thread sleeps, a wake.
+  // once: on the apply thread when the command was applied here, in a turn or in the caller when it
+  // was not. Costs a lock and, when the raft thread sleeps, a wake.
   virtual void Propose(Buffer command, ProposeCallback callback) = 0;
   void Propose(std::string command, ProposeCallback callback) {
     Propose(MakeBuffer(std::move(command)), std::move(callback));
@@ -174,7 +174,8 @@ class Node {
   // voter, and with kLease a leader whose lease holds, answers in the caller.
   virtual void ReadBarrier(ReadMode mode, ReadCallback callback) = 0;
 
-  // Something came from another server.
+  // Something came from another server. Takes a turn in the caller, some tens of microseconds,
+  // where nobody has it: Transport::Send and the callbacks are then called from inside.
   virtual void Receive(Message message) = 0;
   // The connection on which `peer` sends broke, which its process' death does at once.
   virtual void StreamBroken(ServerId peer) = 0;

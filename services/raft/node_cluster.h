@@ -3,7 +3,7 @@
 // Several real Nodes in one process, each on a disk in memory of its own, with a network of queues
 // that a test can cut and listen to.
 //
-// Threads: tests; the network is called by the nodes' raft threads.
+// Threads: tests; the network is called by whoever has a node's turn.
 #ifndef CONSUL_SERVICES_RAFT_NODE_CLUSTER_H_
 #define CONSUL_SERVICES_RAFT_NODE_CLUSTER_H_
 
@@ -23,43 +23,9 @@
 #include "services/base/strings.h"
 #include "services/raft/node.h"
 #include "services/raft/node_fixture.h"
-#include "services/raft/transport.h"
+#include "services/raft/test_wire.h"
 
 namespace consul::raft {
-
-// Delivers at once, in the sender's thread.
-class Wire final : public Transport {
- public:
-  void Send(Message message) override {
-    base::MutexLock lock(&mutex_);
-    if (sees_) sees_(message);
-    if (loses_ && loses_(message)) return;
-    const auto to = nodes_.find(message.to);
-    if (to != nodes_.end()) to->second->Receive(std::move(message));
-  }
-  void Plug(const ServerId& id, Node* node) {
-    base::MutexLock lock(&mutex_);
-    nodes_[id] = node;
-  }
-  void Unplug(const ServerId& id) {
-    base::MutexLock lock(&mutex_);
-    nodes_.erase(id);
-  }
-  void LoseIf(std::function<bool(const Message&)> loses) {
-    base::MutexLock lock(&mutex_);
-    loses_ = std::move(loses);
-  }
-  void Watch(std::function<void(const Message&)> sees) {
-    base::MutexLock lock(&mutex_);
-    sees_ = std::move(sees);
-  }
-
- private:
-  base::Mutex mutex_;
-  std::map<ServerId, Node*> nodes_ GUARDED_BY(mutex_);
-  std::function<bool(const Message&)> loses_ GUARDED_BY(mutex_);
-  std::function<void(const Message&)> sees_ GUARDED_BY(mutex_);
-};
 
 class NodeClusterTest : public testing::Test {
  protected:

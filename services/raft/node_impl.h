@@ -1,8 +1,8 @@
 // services/raft/node_impl.h
 //
 // The one Node: what its threads share and what belongs to which. node.cc has what other threads
-// call, node_loop.cc the raft thread's loop around Core, node_requests.cc what that thread does for
-// callers of this server and for servers that do not lead.
+// call, node_turn.cc who works on Core and when, node_loop.cc what is done with what Core wants,
+// node_requests.cc what is done for callers of this server and for servers that do not lead.
 //
 // Threads: as services/raft/node.h says.
 #ifndef CONSUL_SERVICES_RAFT_NODE_IMPL_H_
@@ -100,7 +100,7 @@ class NodeImpl final : public Node {
     ChangeCallback done;
   };
 
-  // What other threads gave the raft thread.
+  // What is to be worked on in the next turn.
   struct Inbox {
     std::deque<Proposed> proposals;
     std::vector<Read> reads;
@@ -108,16 +108,26 @@ class NodeImpl final : public Node {
     std::vector<Message> messages;
     std::vector<ServerId> broken;
     uint64_t messages_bytes = 0;
-    bool woken = false;  // for snapshots
+    bool disk_spoke = false;
+    bool woken = false;  // for snapshots: the thread `raft` alone steps them
     bool empty() const {
       return proposals.empty() && reads.empty() && orders.empty() && messages.empty() &&
-             broken.empty() && !woken;
+             broken.empty() && !disk_spoke && !woken;
     }
+  };
+  // What the last turn left: when the next one is due.
+  struct Due {
+    Time at = Time::max();
+    bool at_once = false;
+    bool when_applied = false;  // more
+    // The next turn may be taken by whoever brings something.
+    bool anybody = false;
   };
 
   // On any thread.
   void Give(Order order);
   void Wake();
+  void DiskSpoke(bool idle);
   std::string AddressOf(const ServerId& id) const;
   void Log(LogLevel level, std::string_view text) const {
     if (options_.log) options_.log(level, text);
@@ -126,11 +136,22 @@ class NodeImpl final : public Node {
   // On the apply thread.
   void OnApplied(uint64_t bytes);
 
-  // On the raft thread: its loop.
+  // Turns.
   void Run();
-  bool WaitForWork(Inbox* inbox);
+  bool WaitForTurn(Inbox* inbox);
+  bool IsDueLocked() const REQUIRES_LOCK(mutex_);
+  bool TakeTurnLocked(Inbox* inbox) REQUIRES_LOCK(mutex_);
+  // Whether the thread `raft` is to be woken: whoever has the turn looks into the inbox at its end.
+  bool WakeLocked() REQUIRES_LOCK(mutex_) {
+    return !turn_taken_ && std::exchange(sleeping_, false);
+  }
+  void WorkHere(Inbox inbox);
+  void Work(Inbox* inbox, bool on_raft_thread);
+  void EndTurn();
   bool WantsProgress() const;
   Time WakeAt() const;
+
+  // In a turn: the loop around Core.
   void TakeInbox(Time now, Inbox* inbox);
   void Pump();
   void Handle(Output* output);
@@ -180,7 +201,7 @@ class NodeImpl final : public Node {
 
   const NodeOptions options_;
 
-  // Of the raft thread.
+  // Of whoever has the turn.
   Core core_;
   Index handed_;        // to the state machine
   Index told_applied_;  // to core_
@@ -214,8 +235,10 @@ class NodeImpl final : public Node {
   base::Mutex mutex_;
   base::CondVar wake_;
   Inbox inbox_ GUARDED_BY(mutex_);
-  bool sleeping_ GUARDED_BY(mutex_) = false;
-  bool wake_when_applied_ GUARDED_BY(mutex_) = false;
+  bool turn_taken_ GUARDED_BY(mutex_) = true;  // until the thread `raft` has had the first
+  Due due_ GUARDED_BY(mutex_);
+  bool sleeping_ GUARDED_BY(mutex_) = false;  // the thread `raft`, and nobody has woken it
+  Time sleeping_until_ GUARDED_BY(mutex_);
   bool applied_more_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::atomic<uint64_t> pending_bytes_{0};

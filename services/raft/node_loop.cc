@@ -1,5 +1,5 @@
-// The raft thread: what comes in is told to Core, what Core wants is done, in the order that
-// output.h states.
+// A turn: what comes in is told to Core, what Core wants is done, in the order that output.h
+// states.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -20,26 +20,6 @@ constexpr Duration kSettleAfter = std::chrono::seconds(1);
 constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
 
 }  // namespace
-
-void NodeImpl::Run() {
-  Pump();
-  Inbox inbox;
-  while (WaitForWork(&inbox)) {
-    const Time now = BootNow();
-    TakeDisk();
-    disk_.SetThreaded(!IsOnlyMember());
-    TakeInbox(now, &inbox);
-    TakeOrders(now);
-    TakeProposals();
-    TakeForwarded();
-    Pump();
-    StepTransfers(now);
-    AskLeader(now);
-    if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
-    KeepDisk(now);
-  }
-  AnswerAll(std::move(inbox));
-}
 
 // Messages first: what they say of terms and leaders is what the rest has to go by.
 void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
@@ -77,48 +57,6 @@ void NodeImpl::AnswerAll(Inbox inbox) {
   forwarder_.RefuseAll(StoppedStatus());
   barriers_.RefuseAll(StoppedStatus());
   FlushAnswers();
-}
-
-Time NodeImpl::WakeAt() const {
-  Time at = std::min({core_.NextDeadline(), snapshotter_.NextDeadline(),
-                      transfers_.NextDeadline(), forwarder_.NextDeadline(),
-                      barriers_.NextDeadline()});
-  if (disk_full_retry_.has_value()) at = std::min(at, *disk_full_retry_);
-  if (settle_at_.has_value()) at = std::min(at, *settle_at_);
-  return at;
-}
-
-// Whether the raft thread has to know at once what was applied. A wake costs more than a batch:
-// progress is asked for only where something waits for it.
-bool NodeImpl::WantsProgress() const {
-  if (!reads_.empty() || barriers_.wait_to_apply() || core_.commit_index() > handed_) return true;
-  if (core_.role() != Role::kLeader) return false;
-  const PlacedConfiguration& placed = core_.configuration();
-  return !view_.ready() || (!view_.alone() && placed.configuration.members().size() == 1);
-}
-
-// Returns false when the node stops. Otherwise there is something to do, or a deadline has come.
-bool NodeImpl::WaitForWork(Inbox* inbox) {
-  const Time at = WakeAt();
-  const bool wake_when_applied = WantsProgress();
-  // More than one group's worth, unless room for it is being made: then the disk wakes.
-  const bool waiting = !disk_.reserving() &&
-                       (!proposals_.empty() || !forwarded_.empty() || !orders_.empty());
-  base::MutexLock lock(&mutex_);
-  wake_when_applied_ = wake_when_applied;
-  while (!stopping_ && inbox_.empty() && !waiting && !(wake_when_applied && applied_more_)) {
-    sleeping_ = true;
-    if (at == Time::max()) {
-      wake_.Wait(&mutex_);
-    } else {
-      const Duration wait = at - BootNow();
-      if (wait <= Duration{0} || !wake_.WaitFor(&mutex_, wait)) break;
-    }
-  }
-  sleeping_ = false;
-  applied_more_ = false;
-  std::swap(*inbox, inbox_);
-  return !stopping_;
 }
 
 // Until the core wants nothing more that can be done at once.

@@ -1,4 +1,4 @@
-// The raft thread's part in serving others: proposals and reads of callers here, those that servers
+// What a turn does for others: proposals and reads of callers here, those that servers
 // which do not lead pass on, and what operators want of the cluster.
 #include <utility>
 
@@ -218,6 +218,9 @@ void NodeImpl::ProposeForwarded(ForwardedBatch batch, const absl::Status& room) 
   answer.status = ForwardStatusOf(result.status);
   answer.first = result.first;
   Send(batch.from, answer);
+  if (result.status == ProposeStatus::kAccepted) {
+    core_.WantsCommit(batch.from, Index{result.first.value + answer.count - 1});
+  }
 }
 
 void NodeImpl::Refuse(std::vector<Proposed>* batch, const absl::Status& why) {
@@ -268,6 +271,7 @@ void NodeImpl::AskCore(Time now, ReadMode mode, ReadOwner owner) {
 void NodeImpl::AnswerRead(ReadOwner owner, ReadStatus status, Index index) {
   const bool granted = status == ReadStatus::kReady;
   if (const auto* remote = std::get_if<RemoteRead>(&owner)) {
+    if (granted) core_.WantsCommit(remote->from, index);
     return Send(remote->from, ReadIndexReply{remote->id, granted, index});
   }
   std::get<ReadCallback>(owner)(

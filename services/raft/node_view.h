@@ -1,8 +1,8 @@
 // services/raft/node_view.h
 //
-// What the raft thread publishes of its Core, for everybody else to read without waiting for it.
+// What is published of Core at each turn, for everybody else to read without waiting for one.
 //
-// Threads: Publish on the raft thread; the rest on any.
+// Threads: Publish in a turn (node_turn.cc); the rest on any.
 #ifndef CONSUL_SERVICES_RAFT_NODE_VIEW_H_
 #define CONSUL_SERVICES_RAFT_NODE_VIEW_H_
 
@@ -54,7 +54,7 @@ class NodeView {
   std::atomic<uint64_t> commit_{0};
   std::atomic<Time::rep> lease_until_{Time::min().time_since_epoch().count()};
   std::atomic<Time::rep> heard_at_{0};
-  Time members_at_;  // of the raft thread: when members_ was made
+  Time members_at_;  // of whoever has the turn: when members_ was made
   mutable base::Mutex mutex_;
   ServerId leader_ GUARDED_BY(mutex_);
   std::vector<MemberProgress> members_ GUARDED_BY(mutex_);

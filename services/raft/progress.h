@@ -10,6 +10,7 @@
 #ifndef CONSUL_SERVICES_RAFT_PROGRESS_H_
 #define CONSUL_SERVICES_RAFT_PROGRESS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -51,6 +52,9 @@ class Progress {
   // The commit index that the peer was told last.
   Index commit_told() const { return commit_told_; }
   void set_commit_told(Index commit) { commit_told_ = commit; }
+  // Up to where it waits to be told at once.
+  Index commit_wanted() const { return commit_wanted_; }
+  void WantCommit(Index index) { commit_wanted_ = std::max(commit_wanted_, index); }
 
   // Removed from the configuration by the entry at this index; dropped once it has heard of it.
   std::optional<Index> leaving() const { return leaving_; }
@@ -95,6 +99,7 @@ class Progress {
   Time heard_at_;
   Time moved_at_;
   Index commit_told_;
+  Index commit_wanted_;
   std::optional<Index> leaving_;
   std::optional<SnapshotTransfer> snapshot_;
 };

@@ -6,7 +6,8 @@
 // another one that it never will be. Where neither can be told any more its outcome is unknown, and
 // it is never passed on a second time.
 //
-// Threads: pure, of the raft thread; time is an argument. Owes the callbacks that it holds.
+// Threads: pure, of whoever has the turn at Core; time is an argument. Owes the callbacks that it
+// holds.
 // Background: services/raft/README.md (Servers that do not lead).
 #ifndef CONSUL_SERVICES_RAFT_PROPOSAL_FORWARDER_H_
 #define CONSUL_SERVICES_RAFT_PROPOSAL_FORWARDER_H_

@@ -4,7 +4,8 @@
 // leader one question, how far a state has to be, and asks the next only when it has the answer;
 // then each waits until this server's state is that far.
 //
-// Threads: pure, of the raft thread; time is an argument. Owes the callbacks that it holds.
+// Threads: pure, of whoever has the turn at Core; time is an argument. Owes the callbacks that it
+// holds.
 // Background: services/raft/README.md (Servers that do not lead).
 #ifndef CONSUL_SERVICES_RAFT_READ_BARRIERS_H_
 #define CONSUL_SERVICES_RAFT_READ_BARRIERS_H_

@@ -90,8 +90,17 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
 }
 
 void Core::PumpPeers() {
-  auto* leader = std::get_if<LeaderState>(&state_);
-  for (auto& [id, peer] : leader->peers) PumpPeer(id, peer);
+  LeaderState& leader = std::get<LeaderState>(state_);
+  const auto untold = [this](const auto& item) {
+    const Progress& peer = item.second;
+    return peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_;
+  };
+  if (leader.commit_due_at == Time::max() && std::ranges::any_of(leader.peers, untold)) {
+    leader.commit_due_at = now_ + options_.commit_delay;
+  }
+  for (auto& [id, peer] : leader.peers) PumpPeer(id, peer);
+  const bool told = commit_ == log_.last_index() && std::ranges::none_of(leader.peers, untold);
+  if (told || now_ >= leader.commit_due_at) leader.commit_due_at = Time::max();
   DropLeaving();
 }
 
@@ -106,8 +115,13 @@ void Core::PumpPeer(const ServerId& id, Progress& peer) {
   if (peer.mode() == Progress::Mode::kSnapshot) {
     PumpSnapshot(id, peer);
   } else if (peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_) {
-    SendAppend(id, peer, {});
+    const bool waits = std::min(peer.commit_wanted(), commit_) > peer.commit_told();
+    if (waits || now_ >= std::get<LeaderState>(state_).commit_due_at) SendAppend(id, peer, {});
   }
+}
+
+void Core::WantsCommit(const ServerId& id, Index index) {
+  if (Progress* peer = FindPeer(id); peer != nullptr) peer->WantCommit(index);
 }
 
 // Sends the next request if there is anything to say; returns whether it did.

@@ -20,7 +20,7 @@
 #include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/raft/node.h"
-#include "services/raft/transport.h"
+#include "services/raft/test_wire.h"
 
 namespace consul::raft {
 namespace {
@@ -66,27 +66,6 @@ class Bulk final : public StateMachine {
   const uint64_t bytes_;
 };
 
-class Network final : public Transport {
- public:
-  void Join(const ServerId& id, Node* node) {
-    base::MutexLock lock(&mutex_);
-    nodes_[id] = node;
-  }
-  void Leave() {
-    base::MutexLock lock(&mutex_);
-    nodes_.clear();
-  }
-  void Send(Message message) override {
-    base::MutexLock lock(&mutex_);
-    const auto found = nodes_.find(message.to);
-    if (found != nodes_.end()) found->second->Receive(std::move(message));
-  }
-
- private:
-  base::Mutex mutex_;
-  std::map<ServerId, Node*> nodes_ GUARDED_BY(mutex_);
-};
-
 void Propose(Node* node) {
   base::Mutex mutex;
   base::CondVar wake;
@@ -120,7 +99,7 @@ void Measure(const char* what, Node* node, const std::function<bool()>& done) {
               took.size(), took[took.size() / 2], took[took.size() * 99 / 100], took.back());
 }
 
-NodeOptions OptionsFor(const std::string& directory, const std::string& id, Network* network) {
+NodeOptions OptionsFor(const std::string& directory, const std::string& id, Wire* network) {
   NodeOptions options;
   options.directory = base::StrCat(directory, "/", id);
   options.address = "127.0.0.1:8300";
@@ -148,12 +127,12 @@ std::unique_ptr<Node> Open(const NodeOptions& options, StateMachine* machine) {
 }
 
 void Run(const std::string& directory, uint64_t bytes) {
-  Network network;
+  Wire network;
   Bulk machine(bytes);
   NodeOptions options = OptionsFor(directory, "a", &network);
   options.bootstrap = true;
   auto leader = Open(options, &machine);
-  network.Join(ServerId{"a"}, leader.get());
+  network.Plug(ServerId{"a"}, leader.get());
   const auto begin = Clock::now();
   leader->Start();
   while (!leader->status().leader_ready) std::this_thread::yield();
@@ -165,7 +144,7 @@ void Run(const std::string& directory, uint64_t bytes) {
   });
   Bulk other(bytes);
   auto follower = Open(OptionsFor(directory, "b", &network), &other);
-  network.Join(ServerId{"b"}, follower.get());
+  network.Plug(ServerId{"b"}, follower.get());
   follower->Start();
   std::atomic<bool> added{false};
   leader->ChangeMembership({MembershipChange::Kind::kAddLearner, ServerId{"b"}},
@@ -176,7 +155,8 @@ void Run(const std::string& directory, uint64_t bytes) {
   Measure("with a follower", leader.get(), [begin = Clock::now()] {
     return Seconds(Clock::now() - begin) > 2.9;
   });
-  network.Leave();
+  network.Unplug(ServerId{"a"});
+  network.Unplug(ServerId{"b"});
   leader->Stop();
   follower->Stop();
 }

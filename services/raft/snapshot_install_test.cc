@@ -23,7 +23,7 @@
 #include "services/raft/node.h"
 #include "services/raft/node_fixture.h"
 #include "services/raft/snapshot_format.h"
-#include "services/raft/transport.h"
+#include "services/raft/test_wire.h"
 
 namespace consul::raft {
 namespace {
@@ -37,51 +37,11 @@ constexpr int kWaitsMax = 20'000;  // of a millisecond and more
 constexpr char kInstalled[] = "[INFO] raft: Installed remote snapshot: index=";
 constexpr char kRefused[] = "[ERR] raft: failed to install snapshot: index=";
 
-// Gives every message to its addressee, unless the test keeps it back.
-class Network {
- public:
-  // Returns whether the message arrives; may change it.
-  using Filter = std::function<bool(Message*)>;
-
-  void Join(const ServerId& id, Node* node) {
-    base::MutexLock lock(&mutex_);
-    nodes_[id] = node;
-  }
-  void Leave(const ServerId& id) {
-    base::MutexLock lock(&mutex_);
-    nodes_.erase(id);
-  }
-  void SetFilter(Filter filter) {
-    base::MutexLock lock(&mutex_);
-    filter_ = std::move(filter);
-  }
-  void Deliver(Message message) {
-    base::MutexLock lock(&mutex_);
-    if (filter_ && !filter_(&message)) return;
-    const auto found = nodes_.find(message.to);
-    if (found != nodes_.end()) found->second->Receive(std::move(message));
-  }
-
- private:
-  base::Mutex mutex_;
-  std::map<ServerId, Node*> nodes_ GUARDED_BY(mutex_);
-  Filter filter_ GUARDED_BY(mutex_);
-};
-
-class Wire final : public Transport {
- public:
-  explicit Wire(Network* network) : network_(network) {}
-  void Send(Message message) override { network_->Deliver(std::move(message)); }
-
- private:
-  Network* const network_;
-};
-
 // A server: its disk, which outlives its process, and its process.
 class Server {
  public:
-  Server(std::string id, Network* network)
-      : id_{std::move(id)}, network_(network), wire_(network),
+  Server(std::string id, Wire* wire)
+      : id_{std::move(id)}, wire_(wire),
         fs_(std::make_unique<FaultyFileSystem>(1)) {}
   ~Server() { Stop(); }
 
@@ -113,7 +73,7 @@ class Server {
     options.core.election_timeout_min = std::chrono::milliseconds(20);
     options.core.election_timeout_max = std::chrono::milliseconds(30);
     options.core.snapshot_chunk_bytes_max = kChunkBytes;
-    options.transport = &wire_;
+    options.transport = wire_;
     options.segment_bytes_min = 16 << 10;
     options.segment_bytes_max = 64 << 10;
     options.snapshots = {.entries_min = snapshots_ ? uint64_t{20} : uint64_t{1} << 40,
@@ -131,13 +91,13 @@ class Server {
     auto node = Node::Open(options, machine_.get());
     if (!node.ok()) return node.status();
     node_ = *std::move(node);
-    network_->Join(id_, node_.get());
+    wire_->Plug(id_, node_.get());
     node_->Start();
     return absl::OkStatus();
   }
 
   void Stop() {
-    network_->Leave(id_);
+    wire_->Unplug(id_);
     if (node_ != nullptr) node_->Stop();
     node_.reset();
   }
@@ -194,8 +154,7 @@ class Server {
 
  private:
   const ServerId id_;
-  Network* const network_;
-  Wire wire_;
+  Wire* const wire_;
   bool snapshots_ = true;
   std::unique_ptr<FaultyFileSystem> fs_;
   base::Mutex mutex_;
@@ -270,9 +229,9 @@ class SnapshotInstallTest : public ::testing::Test {
     return std::stoull(leader_.node()->Stats().at("last_snapshot_index"));
   }
 
-  Network network_;
-  Server leader_{"node-a", &network_};
-  Server follower_{"node-b", &network_};
+  Wire wire_;
+  Server leader_{"node-a", &wire_};
+  Server follower_{"node-b", &wire_};
   std::vector<std::string> written_;
 
  private:
@@ -309,9 +268,9 @@ TEST_F(SnapshotInstallTest, ARunningStateIsReplaced) {
   StartFollower();
   UntilTheFollowerHasAll();
   EXPECT_EQ(follower_.machine()->restored(), Index{0});
-  network_.SetFilter([](Message*) { return false; });
+  wire_.SetFilter([](Message*) { return false; });
   WriteUntilTheLogIsCut();
-  network_.SetFilter(nullptr);
+  wire_.SetFilter(nullptr);
   UntilTheFollowerHasAll();
   EXPECT_EQ(follower_.CountLines(kInstalled), 1);
   EXPECT_GE(follower_.node()->status().applied_index, follower_.machine()->restored());
@@ -321,9 +280,9 @@ TEST_F(SnapshotInstallTest, TheLogsRemainsGiveTheirSpaceBack) {
   Write(200);
   StartFollower();
   Until([this] { return follower_.node()->status().last_index >= Index{150}; });
-  network_.SetFilter([](Message*) { return false; });
+  wire_.SetFilter([](Message*) { return false; });
   WriteUntilTheLogIsCut();
-  network_.SetFilter(nullptr);
+  wire_.SetFilter(nullptr);
   UntilTheFollowerHasAll();
   Until([this] { return follower_.fs()->Contents("data/raft/0000000000000001.log").empty(); });
 }
@@ -331,7 +290,7 @@ TEST_F(SnapshotInstallTest, TheLogsRemainsGiveTheirSpaceBack) {
 TEST_F(SnapshotInstallTest, ADamagedOneIsRefusedByNameAndASoundOneTakenAfterIt) {
   WriteUntilTheLogIsCut();
   int damaged = 0;
-  network_.SetFilter([&](Message* message) {
+  wire_.SetFilter([&](Message* message) {
     auto* chunk = std::get_if<SnapshotChunk>(&message->body);
     if (chunk == nullptr || chunk->offset != kChunkBytes || damaged > 0) return true;
     std::string bytes = *chunk->bytes;
@@ -372,7 +331,7 @@ TEST_F(SnapshotInstallTest, AnInterruptedTransferGoesOnWhereItStood) {
   constexpr int kLosses = 3;
   int begun_anew = 0;
   int sent = 0;
-  network_.SetFilter([&](Message* message) {
+  wire_.SetFilter([&](Message* message) {
     const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
     if (chunk == nullptr) return true;
     if (chunk->offset == 0 && sent > 0 && sent <= kLosses) ++begun_anew;
@@ -380,7 +339,7 @@ TEST_F(SnapshotInstallTest, AnInterruptedTransferGoesOnWhereItStood) {
   });
   StartFollower();
   UntilTheFollowerHasAll();
-  network_.SetFilter(nullptr);
+  wire_.SetFilter(nullptr);
   EXPECT_GT(sent, kLosses);
   EXPECT_EQ(begun_anew, 0);
 }
@@ -390,7 +349,7 @@ TEST_F(SnapshotInstallTest, TheOneThatIsSentMayBeReplacedMeanwhile) {
   WriteUntilTheLogIsCut();
   std::atomic<uint64_t> sent{0};  // the index of the one that is held up
   std::atomic<bool> hold{true};
-  network_.SetFilter([&](Message* message) {
+  wire_.SetFilter([&](Message* message) {
     const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
     if (chunk == nullptr || chunk->offset != kChunkBytes || !hold) return true;
     sent = chunk->meta.index.value;
@@ -405,7 +364,7 @@ TEST_F(SnapshotInstallTest, TheOneThatIsSentMayBeReplacedMeanwhile) {
   UntilTheFollowerHasAll();
   EXPECT_EQ(follower_.machine()->restored(), Index{sent.load()});
   EXPECT_EQ(follower_.CountLines(kInstalled), 1);
-  network_.SetFilter(nullptr);
+  wire_.SetFilter(nullptr);
 }
 
 TEST_F(SnapshotInstallTest, AReadErrorIsToldAndTriedAgain) {
@@ -425,7 +384,7 @@ TEST_F(SnapshotInstallTest, AReadErrorIsToldAndTriedAgain) {
 TEST_F(SnapshotInstallTest, AStopInTheMiddleEndsAtOnceAndLeavesNothing) {
   WriteUntilTheLogIsCut();
   std::atomic<int> stored{0};
-  network_.SetFilter([&](Message* message) {
+  wire_.SetFilter([&](Message* message) {
     const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
     if (chunk != nullptr && chunk->offset == 2 * kChunkBytes) {
       ++stored;
@@ -438,14 +397,14 @@ TEST_F(SnapshotInstallTest, AStopInTheMiddleEndsAtOnceAndLeavesNothing) {
   EXPECT_EQ(follower_.SnapshotFilesThere().size(), 1u);
   follower_.Stop();
   EXPECT_TRUE(follower_.SnapshotFilesThere().empty());
-  network_.SetFilter(nullptr);
+  wire_.SetFilter(nullptr);
   StartFollower();
   UntilTheFollowerHasAll();
 }
 
 // An own snapshot that stands still is given up for the one that comes.
 TEST_F(SnapshotInstallTest, AnOwnSnapshotMakesWay) {
-  Server other("node-b", &network_);
+  Server other("node-b", &wire_);
   other.WriteFirstEntry();
   ASSERT_TRUE(other.Start().ok());
   Countdown begun(1);
@@ -456,10 +415,10 @@ TEST_F(SnapshotInstallTest, AnOwnSnapshotMakesWay) {
   });
   Write(30);
   begun.Wait();
-  network_.SetFilter([](Message*) { return false; });
+  wire_.SetFilter([](Message*) { return false; });
   WriteUntilTheLogIsCut();
   std::atomic<bool> last_came{false};
-  network_.SetFilter([&](Message* message) {
+  wire_.SetFilter([&](Message* message) {
     const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
     if (chunk != nullptr && chunk->last) last_came = true;
     return true;
@@ -471,7 +430,7 @@ TEST_F(SnapshotInstallTest, AnOwnSnapshotMakesWay) {
   EXPECT_EQ(other.CountLines("[INFO] raft: gave up snapshot, another server's is newer: index="),
             1);
   EXPECT_EQ(other.CountLines(kInstalled), 1);
-  network_.SetFilter(nullptr);
+  wire_.SetFilter(nullptr);
 }
 
 // Goal: whatever the follower's process dies between while it installs, it starts again and comes

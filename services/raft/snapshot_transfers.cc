@@ -197,7 +197,7 @@ void SnapshotTransfers::DropStaged() {
   SetPhase(Phase::kNone);
 }
 
-// --- The raft thread's turn. ---
+// ---- In a turn.
 
 absl::StatusOr<bool> SnapshotTransfers::Step(Time now) {
   std::vector<News> news;

@@ -3,14 +3,15 @@
 // Snapshots between servers, as raft::Core asks for them: a leader's is read for followers that
 // are too far behind, a follower's is staged, proven, put in place of its state and of its older
 // snapshot. All of its disk work is done by a thread of its own (`raft-transfers`, there from the
-// first transfer on), and the decoding by the apply thread; the raft thread hands over and is told.
+// first transfer on), and the decoding by the apply thread; raft's turns hand over and are told.
 //
 // An install is, in this order: the whole file durable under another name; the term durable under
 // which it came; no own snapshot under way; the state switched, if every byte is sound; the file
 // renamed, durably; and only then does the core hear of it and drop the log. Whatever the process
 // dies between, the next start finds either the old snapshot with the old log, or the new one.
 //
-// Threads: all methods on the raft thread, but Stop, by the owner once that thread has ended.
+// Threads: all methods in a turn at Core (node_turn.cc), Step on the thread `raft` alone; Stop by
+// the owner once there are no more turns.
 // Background: services/raft/README.md (Snapshots), services/raft/snapshot_format.md (Receiving).
 #ifndef CONSUL_SERVICES_RAFT_SNAPSHOT_TRANSFERS_H_
 #define CONSUL_SERVICES_RAFT_SNAPSHOT_TRANSFERS_H_
@@ -55,7 +56,7 @@ class SnapshotTransfers {
 
   struct Hooks {
     std::function<void(LogLevel, std::string_view)> log;
-    std::function<void()> wake;  // the raft thread, to call Step; on any thread
+    std::function<void()> wake;  // the thread `raft`, to call Step; on any thread
     std::function<void(Index)> installed;  // the state is that at this index; the core knows
   };
 
@@ -78,6 +79,8 @@ class SnapshotTransfers {
   // When Step has something to do next; Time::max() while only a wake or the core's progress brings
   // it on.
   Time NextDeadline() const;
+  // One comes in, or somebody was sent one: each turn has a Step.
+  bool busy() const { return phase_ != Phase::kNone || !sending_.empty(); }
 
   // Gives up what is under way; a state machine that takes over a state is told so and ends soon.
   // Idempotent.
@@ -108,7 +111,7 @@ class SnapshotTransfers {
   using Job = absl::AnyInvocable<void()>;
   using News = absl::AnyInvocable<void(Time now)>;
 
-  // On the raft thread.
+  // In a turn.
   void SetPhase(Phase phase);
   void Stored(Time now, const absl::Status& status, bool last, uint64_t next_offset);
   void BeginRestore();
@@ -135,7 +138,7 @@ class SnapshotTransfers {
   SnapshotFiles* const files_;
   const Hooks hooks_;
 
-  // Of the raft thread.
+  // Of whoever has the turn.
   Phase phase_ = Phase::kNone;
   SnapshotMeta incoming_;  // unless kNone
   Time refused_until_;

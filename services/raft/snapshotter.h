@@ -10,7 +10,8 @@
 // While another server's snapshot is received none is begun, and one that is under way is given up:
 // what is received is newer.
 //
-// Threads: all methods on the raft thread, but Stop, by the owner once that thread has ended.
+// Threads: all methods in a turn at Core (node_turn.cc), Step on the thread `raft` alone; Stop by
+// the owner once there are no more turns.
 // Background: services/raft/README.md (Snapshots), services/raft/snapshot_format.md.
 #ifndef CONSUL_SERVICES_RAFT_SNAPSHOTTER_H_
 #define CONSUL_SERVICES_RAFT_SNAPSHOTTER_H_
@@ -39,7 +40,7 @@ class Snapshotter {
  public:
   struct Hooks {
     std::function<void(LogLevel, std::string_view)> log;
-    std::function<void()> wake;  // the raft thread, to call Step; on any thread
+    std::function<void()> wake;  // the thread `raft`, to call Step; on any thread
   };
 
   // Core, disk and apply thread outlive what this calls of them, which is nothing after Stop.

@@ -63,7 +63,14 @@ class TestCluster {
     std::vector<std::string> learners = {};
     std::vector<std::string> spares = {};
   };
-  explicit TestCluster(const Members& members, uint64_t seed = 1, const Options& base = {});
+  explicit TestCluster(const Members& members, uint64_t seed = 1,
+                       const Options& base = TellsAtOnce());
+  // Followers learn what is committed without a delay, so that a test need not wait for it.
+  static Options TellsAtOnce() {
+    Options options;
+    options.commit_delay = Duration{0};
+    return options;
+  }
 
   Server& at(std::string_view name) { return servers_.at(Id(name)); }
   Core& core(std::string_view name) { return *at(name).core; }

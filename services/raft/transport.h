@@ -4,8 +4,8 @@
 // gRPC, and a test has one in memory. What comes in is given to Node::Receive, and the end of a
 // connection on which another server sends to Node::StreamBroken.
 //
-// Threads: Send is called on the Node's raft thread and must not block: it queues, within limits of
-// its own, and may drop what does not fit; raft sends again.
+// Threads: Send is called by whoever has the Node's turn and must not block: it queues, within
+// limits of its own, and may drop what does not fit; raft sends again.
 #ifndef CONSUL_SERVICES_RAFT_TRANSPORT_H_
 #define CONSUL_SERVICES_RAFT_TRANSPORT_H_
 

@@ -147,7 +147,7 @@ class Server {
   base::Logger* const logger_;
   News news_;
   bool started_ = false;
-  std::string told_leader_;  // of the raft thread
+  std::string told_leader_;  // of raft's turns
 
   mutable base::Mutex mutex_;
   std::shared_ptr<const std::vector<ServerMember>> servers_ GUARDED_BY(mutex_);

@@ -1,0 +1,115 @@
+// Who works on Core. A turn is all that is done with what has come in until then, and one thread at
+// a time has it. The thread `raft` takes it when something is due, and for the callers of this
+// server. What another server says, and what the disk says, is worked on by the thread that brings
+// it, where nobody has the turn: to wake another thread takes longer than most turns.
+#include <algorithm>
+#include <utility>
+
+#include "services/raft/node_impl.h"
+
+namespace consul::raft {
+
+void NodeImpl::Run() {
+  Inbox inbox;
+  Pump();
+  EndTurn();
+  while (WaitForTurn(&inbox)) {
+    Work(&inbox, /*on_raft_thread=*/true);
+    EndTurn();
+  }
+  AnswerAll(std::move(inbox));
+}
+
+// Of the thread `raft`. Returns false when the node stops; then this turn is the last.
+bool NodeImpl::WaitForTurn(Inbox* inbox) {
+  base::MutexLock lock(&mutex_);
+  while (turn_taken_ || !IsDueLocked()) {
+    sleeping_ = true;
+    sleeping_until_ = turn_taken_ ? Time::max() : due_.at;
+    if (sleeping_until_ == Time::max()) {
+      wake_.Wait(&mutex_);
+    } else if (const Duration wait = sleeping_until_ - BootNow(); wait > Duration{0}) {
+      wake_.WaitFor(&mutex_, wait);
+    }
+  }
+  sleeping_ = false;
+  turn_taken_ = true;
+  applied_more_ = false;
+  std::swap(*inbox, inbox_);
+  return !stopping_;
+}
+
+bool NodeImpl::IsDueLocked() const {
+  return stopping_ || due_.at_once || !inbox_.empty() || (due_.when_applied && applied_more_) ||
+         (due_.at != Time::max() && BootNow() >= due_.at);
+}
+
+// Of any other thread; false: it is not for the taking.
+bool NodeImpl::TakeTurnLocked(Inbox* inbox) {
+  if (turn_taken_ || stopping_ || !due_.anybody) return false;
+  turn_taken_ = true;
+  applied_more_ = false;
+  std::swap(*inbox, inbox_);
+  inbox_.woken = std::exchange(inbox->woken, false);
+  return true;
+}
+
+void NodeImpl::WorkHere(Inbox inbox) {
+  Work(&inbox, /*on_raft_thread=*/false);
+  EndTurn();
+}
+
+// Only the thread `raft` may wait for others of this class to end, and for files.
+void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
+  const Time now = BootNow();
+  TakeDisk();
+  if (on_raft_thread) disk_.SetThreaded(!IsOnlyMember());
+  TakeInbox(now, inbox);
+  TakeOrders(now);
+  TakeProposals();
+  TakeForwarded();
+  Pump();
+  if (on_raft_thread) StepTransfers(now);
+  AskLeader(now);
+  if (on_raft_thread) {
+    if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
+  }
+  KeepDisk(now);
+}
+
+void NodeImpl::EndTurn() {
+  Due due;
+  due.at = WakeAt();
+  due.when_applied = WantsProgress();
+  // More than one group's worth, unless room for it is being made: then the disk speaks.
+  due.at_once = !disk_.reserving() &&
+                (!proposals_.empty() || !forwarded_.empty() || !orders_.empty());
+  // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
+  due.anybody = disk_.threaded() && !transfers_.busy();
+  base::MutexLock lock(&mutex_);
+  due_ = due;
+  turn_taken_ = false;
+  if (!sleeping_ || (due.at >= sleeping_until_ && !IsDueLocked())) return;
+  sleeping_ = false;
+  wake_.Signal();
+}
+
+Time NodeImpl::WakeAt() const {
+  Time at = std::min({core_.NextDeadline(), snapshotter_.NextDeadline(),
+                      transfers_.NextDeadline(), forwarder_.NextDeadline(),
+                      barriers_.NextDeadline()});
+  if (disk_full_retry_.has_value()) at = std::min(at, *disk_full_retry_);
+  if (settle_at_.has_value()) at = std::min(at, *settle_at_);
+  return at;
+}
+
+// Whether the next turn is due as soon as more was applied. A wake costs more than a batch:
+// progress is asked for only where something waits for it.
+bool NodeImpl::WantsProgress() const {
+  if (!reads_.empty() || barriers_.wait_to_apply() || core_.commit_index() > handed_) return true;
+  if (core_.role() != Role::kLeader) return false;
+  const PlacedConfiguration& placed = core_.configuration();
+  return !view_.ready() || (!view_.alone() && placed.configuration.members().size() == 1);
+}
+
+}  // namespace consul::raft
