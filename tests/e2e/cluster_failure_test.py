@@ -5,27 +5,11 @@ a client writes through the others. The longest time without an accepted write i
 asserted: it depends on what else the machine does.
 """
 
-import time
-
-from tests.e2e.cluster_story import ClusterStory, SteadyWriter
+from tests.e2e.cluster_story import ClusterStory
 
 
 class FailureTest(ClusterStory):
     """kill -9, cuts and pauses."""
-
-    def goes_on(self, survivors, end, back, what):
-        """Ends one in the midst of writes through the survivors; returns after `back`."""
-        with SteadyWriter(survivors, what) as writer:
-            self.eventually(lambda: len(writer.accepted) > 5, "writes")
-            moment = time.monotonic()
-            end()
-            self.eventually(lambda: writer.accepted_since(moment + 1) > 5, "writes go on")
-            print(f"{what}: {writer.longest_gap(moment):.3f} s without an accepted write")
-            back()
-            self.agree()
-            self.take_part()
-        rows = self.have_the_same(what)
-        self.assertEqual([key for _, key in writer.accepted if key not in rows], [])
 
     def test_the_leader_is_killed(self):
         leader = self.agree()

@@ -1,14 +1,9 @@
-"""Stories of several servers, each on a host of its own, that are one cluster.
-
-Links are cut in one direction at a time: who is cut off from another sends to a hardware address
-that nobody has, so that everything vanishes without a word, as behind a switch that fails.
-"""
+"""Stories of several servers, each on a host of its own, that are one cluster."""
 
 import json
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 
@@ -26,7 +21,6 @@ PATIENCE_S = 60
 # Between two questions: servers have other things to do than to answer them.
 PAUSE_S = 0.02
 SEED = int(os.environ.get("E2E_SEED", random.randrange(1 << 32)))
-NOWHERE = "02:00:00:00:00:ff"
 
 
 class Server:
@@ -40,15 +34,16 @@ class Server:
         self._logs = []  # of those that were killed
         self._story = story
         self._lives = 0
-        self._unreachable = set()
 
     def start(self, *flags):
         command = ["agent", "-server", "-node", self.name, "-client", "0.0.0.0"]
-        directory = self._story.path(f"{self.name}-{self._lives}")
-        command += ["-data-dir", directory, *self.flags, *flags]
+        command += ["-data-dir", self.data_dir(), *self.flags, *flags]
         self.agent = Process(*command, prefix=self.host.prefix)
         self._story.addCleanup(self.agent.close)
         return self
+
+    def data_dir(self):
+        return self._story.path(f"{self.name}-{self._lives}")
 
     def kill(self):
         """Ends it at once, if it runs."""
@@ -96,25 +91,10 @@ class Server:
 
     def cut_off_from(self, *others):
         """Nothing that this host sends arrives there any more."""
-        self._unreachable.update(other.host.address for other in others)
-        self._neighbours("replace", [other.host.address for other in others])
+        self.host.cut_off_from(*[other.host for other in others])
 
     def heal(self):
-        self._neighbours("delete", sorted(self._unreachable))
-        self._unreachable.clear()
-
-    def _neighbours(self, verb, addresses):
-        where = f"lladdr {NOWHERE} nud permanent" if verb == "replace" else ""
-        lines = [f"neighbour {verb} {address} {where} dev eth0\n" for address in addresses]
-        if lines:
-            subprocess.run(
-                [*self.host.prefix, "ip", "-batch", "-"],
-                input="".join(lines),
-                text=True,
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+        self.host.heal()
 
 
 class ClusterStory(Story):
@@ -132,7 +112,9 @@ class ClusterStory(Story):
         self.chance = random.Random(SEED)
         self.switch = Switch()
         self.addCleanup(self.switch.close)
-        self.servers = [self.server(number) for number in range(1, self.COUNT + 1)]
+        self.servers = [
+            self.server(number, self.EXPECT) for number in range(1, self.COUNT + 1)
+        ]
         if self.FORMED:
             self.start_all()
             self.settle()
@@ -240,6 +222,20 @@ class ClusterStory(Story):
             return None not in tables and all(t == tables[0] for t in tables) and tables[0]
 
         return {row["Key"]: row for row in self.eventually(same, "the same keys at all servers")}
+
+    def goes_on(self, survivors, end, back, what):
+        """Ends one in the midst of writes through the survivors; returns after `back`."""
+        with SteadyWriter(survivors, what) as writer:
+            self.eventually(lambda: len(writer.accepted) > 5, "writes")
+            moment = time.monotonic()
+            end()
+            self.eventually(lambda: writer.accepted_since(moment + 1) > 5, "writes go on")
+            print(f"{what}: {writer.longest_gap(moment):.3f} s without an accepted write")
+            back()
+            self.agree()
+            self.take_part()
+        rows = self.have_the_same(what)
+        self.assertEqual([key for _, key in writer.accepted if key not in rows], [])
 
 
 class SteadyWriter:

@@ -4,6 +4,9 @@ are cut off and come back.
 The test runs in a network namespace of its own (Bazel's sandbox), which is the switch; each host
 is a process that holds another one, joined to the switch by a pair of virtual interfaces. Nothing
 of it is left when the test ends. Needs root.
+
+Links are cut in one direction at a time: who is cut off from another sends to a hardware address
+that nobody has, so that everything vanishes without a word, as behind a switch that fails.
 """
 
 import os
@@ -15,6 +18,7 @@ from tests.e2e.harness import BINARY, HTTP_PORT, PATIENCE_S, Process, eventually
 
 NETWORK = "10.77.0"
 BRIDGE = "switch0"
+NOWHERE = "02:00:00:00:00:ff"
 
 
 def run(*command):
@@ -57,6 +61,7 @@ class Host:
         # A namespace that has ended gives its cable back in its own time: no name comes twice.
         Host.count += 1
         self._cable = f"cable{Host.count}"
+        self._unreachable = set()
         # The process is asleep for good; its namespace lives as long as it does.
         self._keeper = subprocess.Popen(
             ["unshare", "-n", "sh", "-c", "echo up && exec sleep infinity"],
@@ -89,6 +94,29 @@ class Host:
 
     def plug_in(self):
         run("ip", "link", "set", self._cable, "up")
+
+    def cut_off_from(self, *others):
+        """Nothing that this host sends arrives there any more."""
+        self._unreachable.update(other.address for other in others)
+        self._neighbours("replace", [other.address for other in others])
+
+    def heal(self):
+        """What it sends arrives everywhere again."""
+        self._neighbours("delete", sorted(self._unreachable))
+        self._unreachable.clear()
+
+    def _neighbours(self, verb, addresses):
+        where = f"lladdr {NOWHERE} nud permanent" if verb == "replace" else ""
+        lines = [f"neighbour {verb} {address} {where} dev eth0\n" for address in addresses]
+        if lines:
+            subprocess.run(
+                [*self.prefix, "ip", "-batch", "-"],
+                input="".join(lines),
+                text=True,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
 
     def start(self, *args):
         """A process of our program on this host."""
@@ -126,9 +154,10 @@ class Host:
         return wire.request((self.address, HTTP_PORT), "GET", target, timeout_s=timeout_s)
 
     def put(self, target, body, timeout_s=30):
-        """The same with a body."""
+        """The same with a body, text or bytes."""
         address = (self.address, HTTP_PORT)
-        return wire.request(address, "PUT", target, body.encode(), timeout_s=timeout_s)
+        content = body.encode() if isinstance(body, str) else body
+        return wire.request(address, "PUT", target, content, timeout_s=timeout_s)
 
     def close(self):
         self._keeper.send_signal(signal.SIGKILL)

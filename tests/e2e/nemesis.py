@@ -83,8 +83,8 @@ class Nemesis:
         followers = [server for server in self._running() if server is not leader]
         return self._chance.choice(followers) if followers else None
 
-    def _others(self, server):
-        return self._story.others(server)
+    def _others(self, *servers):
+        return self._story.others(*servers)
 
     # ---- The network.
 
@@ -113,6 +113,12 @@ class Nemesis:
     def cut_one_way(self):
         one, other = self._chance.sample(self._story.servers, 2)
         one.cut_off_from(other)
+
+    def cut_in_two(self):
+        """The smaller half has the leader or not, as it comes."""
+        servers = self._story.servers
+        half = self._chance.sample(servers, len(servers) // 2)
+        self._story.partition(half, self._others(*half))
 
     # ---- The processes.
 
@@ -154,6 +160,10 @@ class Nemesis:
 
     def pause_follower(self):
         self._pause(self._follower())
+
+    def pause_two(self):
+        self.pause_leader()
+        self.pause_follower()
 
     def _pause(self, server):
         if server is not None:
