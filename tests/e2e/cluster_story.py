@@ -9,7 +9,7 @@ import time
 
 from tests.conformance import wire
 from tests.e2e.harness import Process, Story, eventually, header
-from tests.e2e.hosts import Switch
+from tests.e2e.hosts import Disk, Switch
 from tests.e2e.pool_story import QUICK
 
 # Elections and heartbeats at their quickest; a death is told within some seconds.
@@ -30,6 +30,7 @@ class Server:
         self.name = name
         self.host = story.switch.host(name, number)
         self.flags = flags
+        self.disk = None  # a small one where its data is
         self.agent = None
         self._logs = []  # of those that were killed
         self._story = story
@@ -38,12 +39,17 @@ class Server:
     def start(self, *flags):
         command = ["agent", "-server", "-node", self.name, "-client", "0.0.0.0"]
         command += ["-data-dir", self.data_dir(), *self.flags, *flags]
-        self.agent = Process(*command, prefix=self.host.prefix)
+        disk = self.disk.prefix if self.disk else ()
+        self.agent = Process(*command, prefix=(*self.host.prefix, *disk))
         self._story.addCleanup(self.agent.close)
         return self
 
     def data_dir(self):
         return self._story.path(f"{self.name}-{self._lives}")
+
+    def use_small_disk(self, size):
+        self.disk = Disk(self.data_dir(), size)
+        self._story.addCleanup(self.disk.close)
 
     def kill(self):
         """Ends it at once, if it runs."""

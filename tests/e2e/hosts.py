@@ -163,3 +163,38 @@ class Host:
         self._keeper.send_signal(signal.SIGKILL)
         self._keeper.wait()
         self._keeper.stdout.close()
+
+
+class Disk:
+    """A small file system in place of a directory, for processes that run by its prefix.
+
+    It outlives them, as a disk does, and is gone when it is closed.
+    """
+
+    def __init__(self, directory, size):
+        self.directory = directory
+        os.makedirs(directory, exist_ok=True)
+        mount = 'mount -t tmpfs -o size="$1" none "$0" && echo up && exec sleep infinity'
+        self._keeper = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", mount, directory, size],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        if self._keeper.stdout.readline() != b"up\n":
+            raise AssertionError(f"no file system of {size} at {directory}")
+
+    @property
+    def prefix(self):
+        return ("nsenter", "-t", str(self._keeper.pid), "-m")
+
+    def resize(self, size):
+        run(*self.prefix, "mount", "-o", f"remount,size={size}", "none", self.directory)
+
+    def bytes_free(self):
+        stat = os.statvfs(f"/proc/{self._keeper.pid}/root{self.directory}")
+        return stat.f_bavail * stat.f_bsize
+
+    def close(self):
+        self._keeper.kill()
+        self._keeper.wait()
+        self._keeper.stdout.close()

@@ -1,0 +1,167 @@
+"""Goal: a server whose disk is full stops nothing that does not need it, says so, loses nothing,
+and goes on when there is room.
+Method: three servers, the data of one of which is on a file system of a few megabytes that is
+written full and made larger.
+"""
+
+import base64
+
+from tests.e2e.cluster_story import ClusterStory, SteadyWriter
+
+
+class DiskStory(ClusterStory):
+    FORMED = False
+    SMALL, LARGE = "8m", "64m"
+    VALUE_BYTES = 300_000
+    WRITES_MAX = 60
+    # What the system says, and what the leader tells another server.
+    NO_SPACE = "No space left on device"
+    LEADERS_DISK = "the leader's disk is full"
+
+    def setUp(self):
+        super().setUp()
+        self.small = self.servers[0]
+        self.small.use_small_disk(self.SMALL)
+        self.large = self.others(self.small)
+        self.start_all()
+        self.settle()
+        self.accepted = []
+        self.refused = []
+
+    def value(self, key):
+        return key.ljust(self.VALUE_BYTES, ".")
+
+    def write(self, server, key):
+        """Writes much; returns the answer."""
+        answer = server.put(f"/v1/kv/{key}", self.value(key))
+        (self.accepted if answer.body == b"true" else self.refused).append(key)
+        return answer
+
+    def fill(self, until):
+        """Writes through one that has room until the small disk is full."""
+        for number in range(self.WRITES_MAX):
+            self.write(self.large[0], f"much/{number}")
+            if until():
+                return
+        self.fail(f"the disk has {self.small.disk.bytes_free()} bytes left")
+
+    def lead_by(self, server):
+        """Ends other leaders until it leads."""
+
+        def leads():
+            leader = self.agree()
+            if leader is not server:
+                self.restart(leader)
+            return leader is server
+
+        self.eventually(leads, f"{server.name} leads")
+        self.take_part()
+
+    def follow(self):
+        """The small one does not lead."""
+        if self.agree() is self.small:
+            self.restart(self.small)
+            self.take_part()
+        self.assertIsNot(self.agree(), self.small)
+
+    def says_that_it_is_full(self):
+        """In the log, with the place."""
+        return any(
+            "raft: disk full: " in line and self.NO_SPACE in line and self.small.data_dir() in line
+            for line in self.small.log().splitlines()
+        )
+
+    def has_all(self):
+        """All have what was accepted, as it was written, and nothing that was refused."""
+        self.agree()
+        self.take_part()
+        rows = self.have_the_same("much")
+        self.assertEqual(sorted(rows), sorted(self.accepted))
+        for key, row in rows.items():
+            self.assertEqual(base64.b64decode(row["Value"]).decode(), self.value(key))
+
+
+class FullFollowerTest(DiskStory):
+    """The others are a majority."""
+
+    MORE = 30
+
+    def fill_it(self):
+        self.follow()
+        self.fill(self.says_that_it_is_full)
+        # It may have found room for some more: now there is surely none.
+        for number in range(self.MORE):
+            self.write(self.large[number % 2], f"much/more/{number}")
+        self.assertEqual(self.refused, [])
+        self.assertLess(self.small.disk.bytes_free(), self.MORE * self.VALUE_BYTES)
+
+    def test_writes_go_on_and_it_catches_up_when_there_is_room(self):
+        self.fill_it()
+        # It tells what it has, which is old, and takes no harm.
+        (first,) = self.small.asked(f"/v1/kv/{self.accepted[0]}?stale")
+        self.assertEqual(first["Key"], self.accepted[0])
+        self.assertEqual(self.small.get(f"/v1/kv/{self.accepted[-1]}?stale").status, 404)
+        self.assertTrue(self.small.agent.runs())
+        self.small.disk.resize(self.LARGE)
+        self.has_all()
+
+    def test_a_start_without_room_is_one(self):
+        self.fill_it()
+        self.restart(self.small)
+        self.eventually(
+            lambda: self.small.get(f"/v1/kv/{self.accepted[0]}?stale").status == 200, "what it has"
+        )
+        self.write(self.large[1], "much/later")
+        self.small.disk.resize(self.LARGE)
+        self.has_all()
+
+    def test_with_the_leader_gone_too_nothing_is_lost(self):
+        self.fill_it()
+        leader = self.agree()
+        (left,) = [server for server in self.large if server is not leader]
+        leader.kill()
+        # It is needed now, and cannot make a vote durable.
+        self.assertEqual(self.write(left, "much/refused").body, b"No cluster leader")
+        self.small.disk.resize(self.LARGE)
+        self.agree([left, self.small])
+        self.take_part([left, self.small])
+        self.restart(leader)
+        self.has_all()
+
+
+class FullLeaderTest(DiskStory):
+    """Nothing comes into the log."""
+
+    def setUp(self):
+        super().setUp()
+        self.lead_by(self.small)
+        self.fill(lambda: self.refused)
+
+    def test_writes_are_refused_with_the_reason_and_reads_go_on(self):
+        self.assertGreater(len(self.accepted), 5)
+        refusal = self.write(self.small, "much/at-it")
+        self.assertEqual(refusal.status, 500)
+        self.assertIn(self.NO_SPACE, refusal.body.decode())
+        self.assertIn(self.small.data_dir(), refusal.body.decode())
+        for server in self.large:
+            refusal = self.write(server, f"much/through-{server.name}")
+            self.assertEqual((refusal.status, refusal.body.decode()), (500, self.LEADERS_DISK))
+        for server in self.servers:
+            for key in self.accepted:
+                read = server.get(f"/v1/kv/{key}?raw&consistent")
+                self.assertEqual((read.status, read.body.decode()), (200, self.value(key)))
+        self.assertIs(self.agree(), self.small)
+        self.small.disk.resize(self.LARGE)
+        with SteadyWriter(self.large, "after") as writer:
+            self.eventually(lambda: len(writer.accepted) > 20, "writes go on")
+        self.has_all()
+
+    def test_who_ends_it_has_another_leader(self):
+        """What whoever looks after it can do at once, without room."""
+        self.restart(self.small)
+        with SteadyWriter(self.large, "after") as writer:
+            self.eventually(lambda: len(writer.accepted) > 20, "writes go on")
+        self.write(self.large[0], "much/after")
+        self.assertIsNot(self.agree(), self.small)
+        self.small.disk.resize(self.LARGE)
+        self.has_all()
