@@ -12,8 +12,18 @@ from tests.e2e.linearizability import CAS, NEVER, PUT, READ, Operation
 
 # What a write was told that is in no log and never will be.
 REFUSALS = (b"No cluster leader", b"No known Consul servers")
+# By a client agent that could reach no server.
+NOT_SENT = b"rpc error: server "
 # All else that a write with status 500 may be told: nobody knows what became of it.
 UNKNOWN = (b"may yet be applied, or not", b"may or may not have been done")
+
+
+def is_refusal(body):
+    return body in REFUSALS or body.startswith(NOT_SENT) and not is_unknown(body)
+
+
+def is_unknown(body):
+    return any(text in body for text in UNKNOWN)
 
 
 class Registers:
@@ -108,10 +118,10 @@ class Client:
             if done:
                 self.acknowledged[value] = key
             self._note(key, Operation(kind, value, begin, end, expected, done, where))
-        elif status == 500 and body in REFUSALS:
+        elif status == 500 and is_refusal(body):
             self._elsewhere()
         else:
-            if status and not (status == 500 and any(text in body for text in UNKNOWN)):
+            if status and not (status == 500 and is_unknown(body)):
                 self.odd.append((where, kind, status, body))
             self._note(key, Operation(kind, value, begin, NEVER, expected, note=where))
 

@@ -77,8 +77,8 @@ class Server:
     def get(self, target, timeout_s=30):
         return self.host.get(target, timeout_s)
 
-    def put(self, target, body):
-        return self.host.put(target, body)
+    def put(self, target, body, timeout_s=30):
+        return self.host.put(target, body, timeout_s)
 
     def asked(self, target, timeout_s=30):
         """The JSON of an answer; None where there is none."""
@@ -245,10 +245,13 @@ class ClusterStory(Story):
 
 
 class SteadyWriter:
-    """Writes one key after the other until stopped, through the servers in turn where one fails."""
+    """Writes one key after the other until stopped, through the servers in turn where one fails.
+
+    A host with a client agent will do as a server.
+    """
 
     PAUSE_S = 0.005
-    TIMEOUT_S = 10
+    TIMEOUT_S = 4
 
     def __init__(self, servers, prefix):
         self._servers = servers
@@ -272,7 +275,7 @@ class SteadyWriter:
             number += 1
             server = self._servers[at % len(self._servers)]
             try:
-                done = server.host.put(f"/v1/kv/{key}", key, self.TIMEOUT_S).body == b"true"
+                done = server.put(f"/v1/kv/{key}", key, self.TIMEOUT_S).body == b"true"
             except (OSError, wire.ClosedEarly):
                 done = False
             if done:

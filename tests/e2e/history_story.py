@@ -36,8 +36,12 @@ class HistoryStory(ClusterStory):
             *self.FLAGS, *self.joins(),
         )
         self.addCleanup(self.client_agent.close)
-        self.eventually(lambda: self.client_host.get("/v1/status/leader").body != b'""', "c1")
+        self.eventually(self.client_knows_a_leader, "a leader for the client agent")
         self.nemesis = Nemesis(self, self.chance)
+
+    def client_knows_a_leader(self):
+        answer = self.client_host.get("/v1/status/leader")
+        return answer.status == 200 and answer.body != b'""'
 
     def addresses(self):
         """Of the agents that are asked."""
