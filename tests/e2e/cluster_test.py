@@ -3,6 +3,7 @@ told is true, also where its leader is gone meanwhile.
 Method: a host each in a network namespace of its own, whose links are cut.
 """
 
+import concurrent.futures
 import json
 import threading
 
@@ -86,11 +87,14 @@ class FormedTest(ClusterStory):
             "an old last contact",
         )
         # What is too old is as good as nothing: it waits for a leader, and there is none.
-        for word in ("stale&max_stale=500ms", "consistent", "raw"):
-            refused = follower.get(f"/v1/kv/k?{word}")
-            self.assertEqual((refused.status, refused.body), (500, b"No cluster leader"), word)
-        refused = follower.put("/v1/kv/refused", "x")
-        self.assertEqual((refused.status, refused.body), (500, b"No cluster leader"))
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            refused = [
+                pool.submit(follower.get, f"/v1/kv/k?{word}")
+                for word in ("stale&max_stale=500ms", "consistent", "raw")
+            ]
+            refused.append(pool.submit(follower.put, "/v1/kv/refused", "x"))
+        for answer in (each.result() for each in refused):
+            self.assertEqual((answer.status, answer.body), (500, b"No cluster leader"))
         self.heal()
         self.agree()
         self.eventually(
