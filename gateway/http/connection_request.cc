@@ -205,7 +205,11 @@ void Connection::EncodeAnswer(EncodedReply* encoded) {
       headers.append(kJsonHeaders);
       break;
     case ResponsePlan::Result::kRaw:
-      headers.append(kRawHeaders);
+      if (plan.content_type().empty()) {
+        headers.append(kRawHeaders);
+      } else {
+        base::StrAppend(&headers, "Content-Type: ", plan.content_type(), "\r\n", kVary);
+      }
       break;
     case ResponsePlan::Result::kNotFound:
       encoded->status = 404;
@@ -216,7 +220,9 @@ void Connection::EncodeAnswer(EncodedReply* encoded) {
       break;
   }
   plan.AppendMeta(response, &headers);
-  if (result == ResponsePlan::Result::kRaw) headers.append(kNoSniff);
+  if (result == ResponsePlan::Result::kRaw && plan.content_type().empty()) {
+    headers.append(kNoSniff);
+  }
   encoded->shared_answer = context.rest == nullptr ? context.call->shared_answer : 0;
   encoded->route = context.route;
   encoded->pretty = context.pretty;

@@ -55,7 +55,9 @@ bool IsHeaderShape(JsonShape shape) {
 
 ResponsePlan::ResponsePlan(const rpc::Method& method, const options::v1::Route& route,
                            JsonPlans* plans)
-    : form_(route.form()), not_found_when_absent_(route.absent() == options::v1::ABSENT_NOT_FOUND) {
+    : form_(route.form()),
+      content_type_(route.content_type()),
+      not_found_when_absent_(route.absent() == options::v1::ABSENT_NOT_FOUND) {
   const Descriptor* const type = method.descriptor->output_type();
   if (!route.response_field().empty()) {
     const FieldDescriptor* const field = type->FindFieldByName(route.response_field());
@@ -69,9 +71,13 @@ ResponsePlan::ResponsePlan(const rpc::Method& method, const options::v1::Route& 
     }
   }
   if (form_ == options::v1::FORM_RAW) {
-    CONSUL_CHECK(has_field_ && field_.shape == JsonShape::kMessage);
-    const FieldDescriptor* const raw =
-        field_.field->message_type()->FindFieldByName(route.raw_field());
+    CONSUL_CHECK(has_field_);
+    const FieldDescriptor* raw = field_.field;
+    if (!route.raw_field().empty()) {
+      CONSUL_CHECK(field_.shape == JsonShape::kMessage);
+      raw_is_inside_ = true;
+      raw = raw->message_type()->FindFieldByName(route.raw_field());
+    }
     CONSUL_CHECK(raw != nullptr && raw->cpp_type() == FieldDescriptor::CPPTYPE_STRING);
     raw_ = plans->Field(raw);
   }
@@ -140,7 +146,8 @@ ResponsePlan::Result ResponsePlan::AppendBody(const Message& request, const Mess
   }
   if (form_ == options::v1::FORM_RAW) {
     std::string scratch;
-    const Message& owner = field_.reflection->GetMessage(response, field_.field);
+    const Message& owner =
+        raw_is_inside_ ? field_.reflection->GetMessage(response, field_.field) : response;
     out->append(raw_.reflection->GetStringReference(owner, raw_.field, &scratch));
     return Result::kRaw;
   }

@@ -34,6 +34,9 @@ class ResponsePlan {
                     const google::protobuf::Message& response, bool pretty, size_t bytes,
                     std::string* out, std::unique_ptr<JsonSlices>* rest) const;
 
+  // Of what is raw and the agent's own; empty: it is a user's.
+  const std::string& content_type() const { return content_type_; }
+
   // Of a reply with a body.
   int Status(const google::protobuf::Message& response) const;
 
@@ -51,6 +54,7 @@ class ResponsePlan {
   bool IsAbsent(const google::protobuf::Message& response) const;
 
   options::v1::Form form_;
+  std::string content_type_;
   bool not_found_when_absent_;
   const google::protobuf::FieldDescriptor* zero_while_empty_ = nullptr;
   const google::protobuf::FieldDescriptor* good_ = nullptr;  // a bool; null: all are
@@ -58,7 +62,8 @@ class ResponsePlan {
   bool has_field_ = false;
   JsonField field_;       // the response field, where the route names one
   JsonType whole_;        // else the message without its QueryMeta
-  JsonField raw_;         // FORM_RAW: the bytes inside the response field
+  bool raw_is_inside_ = false;  // FORM_RAW: the bytes are a field of the response field
+  JsonField raw_;               // FORM_RAW: the bytes
   const google::protobuf::FieldDescriptor* meta_ = nullptr;
   std::vector<Header> headers_;
   std::string error_meta_;

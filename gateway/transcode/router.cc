@@ -41,11 +41,22 @@ const RoutePlan* Endpoint::Select(std::string_view verb, const Query& query) con
     if (served.name != verb) continue;
     const RoutePlan* chosen = nullptr;
     for (const auto& route : served.routes) {
-      if (route->when.empty() ? chosen == nullptr : query.Has(route->when)) chosen = route.get();
+      if (route->when.empty() ? chosen == nullptr : route->IsAskedFor(query)) chosen = route.get();
     }
     return chosen;
   }
   return nullptr;
+}
+
+std::optional<std::string> RoutePlan::ValueOf(const std::string& when) {
+  const size_t equals = when.find('=');
+  if (equals == std::string::npos) return std::nullopt;
+  return when.substr(equals + 1);
+}
+
+bool RoutePlan::IsAskedFor(const Query& query) const {
+  const Parameter* const parameter = query.Find(when);
+  return parameter != nullptr && (!when_value.has_value() || parameter->value == *when_value);
 }
 
 Router::Router(const rpc::MethodTable& methods) : root_(std::make_unique<Node>()) {
@@ -107,9 +118,11 @@ void Router::Add(const rpc::Method& method, const options::v1::Route& route) {
     served.allow_ = "OPTIONS";
     for (const Endpoint::Verb& v : served.verbs_) served.allow_ += "," + v.name;
   }
-  for (const auto& other : verb->routes) CONSUL_CHECK(other->when != route.when());
-  verb->routes.push_back(std::make_unique<RoutePlan>(method, route, captures, &json_plans_));
-  RoutePlan* const plan = verb->routes.back().get();
+  auto added = std::make_unique<RoutePlan>(method, route, captures, &json_plans_);
+  for (const auto& other : verb->routes) {
+    CONSUL_CHECK(other->when != added->when || other->when_value != added->when_value);
+  }
+  RoutePlan* const plan = verb->routes.emplace_back(std::move(added)).get();
   if (plan->request.takes_body()) with_body_.push_back(plan);
 }
 

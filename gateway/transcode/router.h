@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,14 +30,22 @@ struct RoutePlan {
   RoutePlan(const rpc::Method& method, const options::v1::Route& route,
             std::span<const std::string> captures, JsonPlans* json_plans)
       : method(&method),
-        when(route.when()),
+        when(route.when().substr(0, route.when().find('='))),
+        when_value(ValueOf(route.when())),
         request(method, route, captures, json_plans),
         response(method, route, json_plans) {}
 
+  // Of a route that needs a query parameter: whether the query has it.
+  bool IsAskedFor(const Query& query) const;
+
   const rpc::Method* method;
-  std::string when;
+  std::string when;                       // empty: it needs none
+  std::optional<std::string> when_value;  // nothing: any
   RequestPlan request;
   ResponsePlan response;
+
+ private:
+  static std::optional<std::string> ValueOf(const std::string& when);
 };
 
 // All that is served on one path.

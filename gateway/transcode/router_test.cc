@@ -56,6 +56,19 @@ TEST_F(RouterTest, Verbs) {
   EXPECT_EQ(Route("POST", "/v1/kv/a"), "not allowed: OPTIONS,GET,PUT,DELETE");
   EXPECT_EQ(Route("get", "/v1/status/peers"), "not allowed: OPTIONS,GET");
 }
+TEST_F(RouterTest, AValueChoosesTheRoute) {
+  EXPECT_EQ(Route("GET", "/v1/agent/metrics"), "GetMetrics");
+  EXPECT_EQ(Route("GET", "/v1/agent/metrics", "format=prometheus"), "GetMetrics exposition: true");
+  const Match match = router_.Find("/v1/agent/metrics");
+  Query query;
+  ASSERT_TRUE(query.Parse("format=prometheus").ok());
+  const RoutePlan* const text = match.endpoint->Select("GET", query);
+  EXPECT_EQ(text->response.content_type(), "text/plain; version=0.0.4; charset=utf-8");
+  ASSERT_TRUE(query.Parse("format=json").ok());
+  EXPECT_NE(match.endpoint->Select("GET", query), text);
+  ASSERT_TRUE(query.Parse("").ok());
+  EXPECT_NE(match.endpoint->Select("GET", query), text);
+}
 TEST_F(RouterTest, FlagsChooseTheRoute) {
   EXPECT_EQ(Route("GET", "/v1/kv/a", "raw"), "Get key: \"a\"");
   EXPECT_EQ(Route("GET", "/v1/kv/a", "recurse=false"), "List prefix: \"a\"");

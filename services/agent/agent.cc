@@ -72,7 +72,8 @@ Agent::~Agent() { Stop(); }
 
 absl::Status Agent::Begin() {
   if (absl::Status status = OpenLanPool(); !status.ok()) return status;
-  RoleContext context{&config_, {node_id_, generation_}, logger_, lan_.get(), callbacks_.failed};
+  RoleContext context{&config_,   {node_id_, generation_}, logger_, &metrics_,
+                      lan_.get(), callbacks_.failed};
   role_ = config_.server ? MakeServerRole(std::move(context)) : MakeClientRole(std::move(context));
   if (absl::Status status = role_->OpenPool(); !status.ok()) return status;
   RegisterHandlers();
@@ -122,6 +123,8 @@ void Agent::RegisterHandlers() {
     ForceLeave(request, std::move(done));
   };
   view_.probe = [this](bool wan, auto done) { Probe(wan, std::move(done)); };
+  view_.metrics = &metrics_;
+  view_.metric_names = {config_.telemetry.metrics_prefix, config_.telemetry.host};
   view_.logger = logger_;
   api::RegisterAgent(&view_, &handlers_);
   event_view_ = {config_.datacenter, &heard_, [this](const event::v1::Event& event, auto done) {

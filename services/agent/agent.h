@@ -25,6 +25,7 @@
 #include "services/api/snapshot_restores.h"
 #include "services/base/file.h"
 #include "services/base/log.h"
+#include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/gossip/pool.h"
 #include "services/rpc/handlers.h"
@@ -102,6 +103,8 @@ class Agent : private gossip::Pool::Listener {
   // On the data-dir, which is one agent's.
   const std::unique_ptr<base::FileLock> lock_;
   const std::string node_id_;
+  // Everything that adds to them is below.
+  base::Metrics metrics_;
   // Of this life of the agent: its catalog writes carry it, and its member's tags tell it, so that
   // what it wrote late can be told from what its next life writes.
   const std::string generation_;

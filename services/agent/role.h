@@ -25,6 +25,10 @@
 #include "services/rpc/backend.h"
 #include "services/rpc/handlers.h"
 
+namespace consul::base {
+class Metrics;
+}  // namespace consul::base
+
 namespace consul::agent {
 
 // What both roles are made of. All of it outlives the role.
@@ -32,6 +36,7 @@ struct RoleContext {
   const config::Config* config;
   AgentIdentity identity;
   base::Logger* logger;
+  base::Metrics* metrics;
   gossip::Pool* lan;
   // The agent cannot go on, and the log says why.
   std::function<void()> failed;

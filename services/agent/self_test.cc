@@ -172,7 +172,8 @@ TEST(GatewaySettingsTest, EveryKeyThatWorksIsToldOrListed) {
       "leave_on_terminate", "log_level", "node_id", "node_meta", "node_name",
       "performance.raft_multiplier", "raft_snapshot_interval", "raft_snapshot_threshold",
       "raft_trailing_logs", "ports.dns", "ports.http", "ports.rpc", "ports.serf_lan",
-      "ports.serf_wan", "ports.server", "server", "skip_leave_on_interrupt"};
+      "ports.serf_wan", "ports.server", "server", "skip_leave_on_interrupt",
+      "telemetry.disable_hostname", "telemetry.metrics_prefix"};
   const config::Machine machine{"h", "10.0.0.1", "", {}};
   config::Sources plain;
   plain.flags.Set("data_dir", "/data");

@@ -81,7 +81,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
         to_leader_(ForwardOptions(config_), logger_),
         server_(ServerOptions(config_, context_.identity.node_id,
                               [this](const std::string& name) { ForceLeave(name); }),
-                &context_.lan->list(), logger_),
+                &context_.lan->list(), context_.metrics, logger_),
         saves_(server_.consensus(), server_.state(), [this] { return server_.term(); }) {}
 
   absl::Status OpenPool() override {

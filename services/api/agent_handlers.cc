@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "services/api/awaited_call.h"
+#include "services/api/metrics_view.h"
 #include "services/api/monitor.h"
 
 namespace consul::api {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr char kGetSelf[] = "/consul.agent.v1.AgentService/GetSelf";
 constexpr char kListMembers[] = "/consul.agent.v1.AgentService/ListMembers";
+constexpr char kGetMetrics[] = "/consul.agent.v1.AgentService/GetMetrics";
 constexpr char kLeave[] = "/consul.agent.v1.AgentService/Leave";
 constexpr char kGetGatewaySettings[] = "/consul.agent.v1.AgentService/GetGatewaySettings";
 constexpr char kJoin[] = "/consul.agent.v1.AgentService/Join";
@@ -33,6 +35,15 @@ absl::Status ListMembers(const AgentView& view, const agent::v1::ListMembersRequ
   const gossip::MemberList* const pool = request.wan() ? view.wan : view.lan;
   // A client agent is in no WAN pool: it knows no member of it.
   if (pool != nullptr) *response = *pool->members();
+  return absl::OkStatus();
+}
+
+absl::Status GetMetrics(const AgentView& view, const agent::v1::GetMetricsRequest& request,
+                        agent::v1::GetMetricsResponse* response) {
+  DescribeMetrics(view.metrics->Collect(), view.metric_names, response->mutable_metrics());
+  if (request.exposition()) {
+    response->set_exposition(view.metrics->Exposition(view.metric_names));
+  }
   return absl::OkStatus();
 }
 
@@ -69,6 +80,10 @@ void RegisterAgent(const AgentView* view, rpc::Handlers* handlers) {
   handlers->Local<agent::v1::ListMembersRequest, agent::v1::ListMembersResponse>(
       kListMembers, [view](const auto& request, auto* response) {
         return ListMembers(*view, request, response);
+      });
+  handlers->Local<agent::v1::GetMetricsRequest, agent::v1::GetMetricsResponse>(
+      kGetMetrics, [view](const auto& request, auto* response) {
+        return GetMetrics(*view, request, response);
       });
   handlers->Take(kLeave, [view](rpc::Call* call) {
     AwaitStatus<agent::v1::LeaveResponse>(call, view->leave);

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "consul/agent/v1/agent.pb.h"
 #include "services/base/log.h"
+#include "services/base/metrics.h"
 #include "services/gossip/member_list.h"
 #include "services/rpc/handlers.h"
 
@@ -44,6 +45,8 @@ struct AgentView {
   std::function<void(
       bool wan, std::function<void(absl::StatusOr<agent::v1::ProbeReachabilityResponse>)> done)>
       probe;
+  const base::Metrics* metrics = nullptr;
+  base::Metrics::Names metric_names;
   base::Logger* logger = nullptr;
 };
 

@@ -14,9 +14,10 @@ constexpr std::chrono::seconds kIdleAfter{1};
 
 }  // namespace
 
-ApplyThread::ApplyThread(StateMachine* state_machine, Index begin,
+ApplyThread::ApplyThread(StateMachine* state_machine, Index begin, Times times,
                          std::function<void(Index, uint64_t)> applied)
     : state_machine_(state_machine),
+      times_(times),
       applied_(std::move(applied)),
       applied_index_(begin.value),
       thread_([this] { Run(); }) {
@@ -101,7 +102,9 @@ void ApplyThread::Do(Work* work) {
 
 void ApplyThread::RestoreNow(Restoring* restoring) {
   CONSUL_CHECK(restoring->index > applied());
+  const base::MetricTimer took;
   absl::Status status = state_machine_->Restore(restoring->index, restoring->source);
+  times_.restore->Add(took.ms());
   if (status.ok()) applied_index_.store(restoring->index.value, std::memory_order_release);
   restoring->restored(status);
   if (status.ok()) applied_(restoring->index, 0);
@@ -110,7 +113,9 @@ void ApplyThread::RestoreNow(Restoring* restoring) {
 void ApplyThread::Apply(ApplyBatch* batch) {
   const std::vector<Entry>& entries = batch->entries;
   results_.clear();
+  const base::MetricTimer took;
   state_machine_->ApplyBatch(entries, batch->waiters.empty() ? nullptr : &results_);
+  times_.apply->Add(took.ms() / static_cast<double>(entries.size()), entries.size());
   CONSUL_CHECK(batch->waiters.empty() || results_.size() == entries.size());
   applied_index_.store(entries.back().index.value, std::memory_order_release);
   pending_.fetch_sub(entries.size(), std::memory_order_relaxed);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/raft/state_machine.h"
 #include "services/raft/types.h"
@@ -32,10 +33,16 @@ struct ApplyBatch {
 
 class ApplyThread {
  public:
+  // How long things take, in milliseconds.
+  struct Times {
+    base::MetricSeries* apply;  // an entry, on average over its batch
+    base::MetricSeries* restore;
+  };
+
   // `applied` is told after each batch, once its waiters are answered: how far the state machine is
   // and how many bytes of proposals that let go.
   // `begin` is where the state machine stands: its snapshot's index.
-  ApplyThread(StateMachine* state_machine, Index begin,
+  ApplyThread(StateMachine* state_machine, Index begin, Times times,
               std::function<void(Index, uint64_t)> applied);
   ~ApplyThread();
 
@@ -74,6 +81,7 @@ class ApplyThread {
   void RestoreNow(Restoring* restoring);
 
   StateMachine* const state_machine_;
+  const Times times_;
   const std::function<void(Index, uint64_t)> applied_;
   std::atomic<uint64_t> applied_index_;
   std::atomic<uint64_t> pending_{0};

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "services/base/check.h"
+#include "services/base/metrics.h"
 #include "services/raft/log_format.h"
 
 namespace consul::raft {
@@ -188,10 +189,11 @@ void LogDisk::WorkOnce() {
 }
 
 void LogDisk::WriteGroup(std::vector<Persist> group) {
+  const base::MetricTimer took;
   absl::Status status = log_->Append(group);
   if (status.ok()) {
     for (const Persist& persist : group) costs_done_ += CostOf(persist);
-    return Tell(Written{group.back().id});
+    return Tell(Written{group.back().id, took.ms()});
   }
   if (status.code() != absl::StatusCode::kResourceExhausted) return Tell(Failed{status});
   {

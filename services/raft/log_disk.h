@@ -32,9 +32,10 @@ namespace consul::raft {
 
 class LogDisk {
  public:
-  // Everything up to `id` is durable.
+  // Everything up to `id` is durable, after a write of so many milliseconds.
   struct Written {
     PersistId id;
+    double ms = 0;
   };
   // No room: nothing more is written until RetryWrite.
   struct Full {

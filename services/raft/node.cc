@@ -58,22 +58,31 @@ absl::Status LostStatus() {
 
 NodeImpl::NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNode recovered)
     : options_(std::move(options)),
+      unseen_metrics_(options_.metrics == nullptr ? std::make_unique<base::Metrics>() : nullptr),
+      all_metrics_(options_.metrics == nullptr ? unseen_metrics_.get() : options_.metrics),
       core_(options_.core, std::move(recovered.restart), BootNow()),
       handed_(core_.snapshot().index),
       told_applied_(handed_),
       forwarder_(handed_, recovered.id_seed),
       barriers_(ReadLimits(options_.core), recovered.id_seed),
+      metrics_(all_metrics_),
       disk_(std::move(recovered.log), options_.group_bytes_max,
             [this](bool idle) { DiskSpoke(idle); }),
       snapshotter_(options_.snapshots, std::move(recovered.snapshots), &core_, &disk_, &apply_,
                    {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
-                    .wake = [this] { Wake(); }},
+                    .wake = [this] { Wake(); },
+                    .took = metrics_.take_snapshot()},
                    BootNow()),
       transfers_(options_.snapshots, &core_, &apply_, &snapshotter_,
                  {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
                   .wake = [this] { Wake(); },
                   .installed = [this](Index index) { OnInstalled(index); }}),
-      apply_(state_machine, handed_, [this](Index, uint64_t bytes) { OnApplied(bytes); }) {}
+      apply_(state_machine, handed_, {.apply = metrics_.apply(), .restore = metrics_.restore()},
+             [this](Index, uint64_t bytes) { OnApplied(bytes); }) {
+  const auto index = [](Index value) { return static_cast<double>(value.value); };
+  all_metrics_->GaugeBy(this, "raft.applied_index", [=, this] { return index(apply_.applied()); });
+  all_metrics_->GaugeBy(this, "raft.last_index", [=, this] { return index(status().last_index); });
+}
 
 void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
   const uint64_t size = command == nullptr ? 0 : command->size();
@@ -215,6 +224,7 @@ void NodeImpl::Start() {
 }
 
 void NodeImpl::Stop() {
+  all_metrics_->Forget(this);
   {
     base::MutexLock lock(&mutex_);
     stopping_ = true;

@@ -37,6 +37,10 @@
 #include "services/raft/transport.h"
 #include "services/raft/types.h"
 
+namespace consul::base {
+class Metrics;
+}  // namespace consul::base
+
 namespace consul::raft {
 
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
@@ -95,6 +99,7 @@ struct NodeOptions {
   // Where other servers are found; empty for none but this one.
   std::function<std::string(const ServerId&)> address_of;
   Transport* transport = nullptr;  // null: there are no other servers; outlives the Node
+  base::Metrics* metrics = nullptr;  // null: nobody looks at them; outlives the Node
 
   // Log lines, "raft: " included, in the words of the reference. In a turn, and in Open.
   std::function<void(LogLevel, std::string_view)> log;

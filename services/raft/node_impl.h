@@ -24,10 +24,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/raft/apply_thread.h"
 #include "services/raft/core.h"
 #include "services/raft/log_disk.h"
+#include "services/raft/metrics.h"
 #include "services/raft/node.h"
 #include "services/raft/node_recovery.h"
 #include "services/raft/node_view.h"
@@ -156,6 +158,7 @@ class NodeImpl final : public Node {
   void Pump();
   void Handle(Output* output);
   void Send(const ServerId& to, Body body);
+  void Send(Message message);
   void SendAll(std::vector<Message> messages);
   void Say(const Output& output);
   void SayFact(const Fact& fact);
@@ -171,6 +174,7 @@ class NodeImpl final : public Node {
   void TakeEvent(LogDisk::Failed failed) { Fail(failed.why); }
   void SendDurable();
   bool IsOnlyMember() const;
+  void MeasureContact(Time now);
   void KeepDisk(Time now);
   void StepTransfers(Time now);
   void OnInstalled(Index index);
@@ -200,6 +204,8 @@ class NodeImpl final : public Node {
   void DropWaiters(const absl::Status& why);
 
   const NodeOptions options_;
+  const std::unique_ptr<base::Metrics> unseen_metrics_;  // where the options name none
+  base::Metrics* const all_metrics_;
 
   // Of whoever has the turn.
   Core core_;
@@ -230,6 +236,8 @@ class NodeImpl final : public Node {
   RoleChange role_;
   std::string said_role_;
   std::set<ServerId> said_peers_;
+  RaftMetrics metrics_;
+  Time contact_at_;  // when it is measured next
 
   // Between threads.
   base::Mutex mutex_;

@@ -18,6 +18,8 @@ using base::StrCat;
 constexpr Duration kSettleAfter = std::chrono::seconds(1);
 // How long after a full disk kept the core's own records from being written it is tried again.
 constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
+// How often a leader measures how long ago it heard its peers.
+constexpr Duration kContactInterval = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -99,13 +101,17 @@ void NodeImpl::Handle(Output* output) {
 }
 
 void NodeImpl::Send(const ServerId& to, Body body) {
+  Send(Message{options_.core.self, to, core_.term(), std::move(body)});
+}
+
+void NodeImpl::Send(Message message) {
   if (options_.transport == nullptr) return;
-  options_.transport->Send({options_.core.self, to, core_.term(), std::move(body)});
+  if (core_.role() == Role::kLeader) metrics_.Sent(BootNow(), message);
+  options_.transport->Send(std::move(message));
 }
 
 void NodeImpl::SendAll(std::vector<Message> messages) {
-  if (options_.transport == nullptr) return;
-  for (Message& message : messages) options_.transport->Send(std::move(message));
+  for (Message& message : messages) Send(std::move(message));
 }
 
 // A vote was won before its winner leads, and time ran out before its candidate stood.
@@ -128,6 +134,7 @@ void NodeImpl::Say(const Output& output) {
       Log(line->level, line->text);
       said_role_ = line->text;
     }
+    metrics_.Became(BootNow(), change.role);
     if (led && change.role != Role::kLeader) LeadershipLost();
     if (!led && change.role == Role::kLeader) SayPeers();
     Publish();
@@ -137,6 +144,7 @@ void NodeImpl::Say(const Output& output) {
 }
 
 void NodeImpl::SayFact(const Fact& fact) {
+  metrics_.Happened(fact.kind);
   const LogLine line = WordFact(fact);
   Log(line.level, line.text);
   switch (fact.kind) {
@@ -197,6 +205,9 @@ void NodeImpl::HandCommitted(std::vector<Entry> entries) {
       own.waiter.callback(LostStatus());
     }
   }
+  if (core_.role() == Role::kLeader) {
+    metrics_.Committed(BootNow(), entries.back().index, entries.size());
+  }
   forwarder_.Committed(entries, &batch.waiters);
   AnswerChanges(entries);
   batch.entries = std::move(entries);
@@ -229,6 +240,7 @@ void NodeImpl::TakeEvent(LogDisk::Written written) {
   disk_full_retry_.reset();
   settle_at_ = now + kSettleAfter;
   persisted_ = written.id;
+  metrics_.Wrote(core_.role() == Role::kLeader, written.ms);
   core_.Persisted(now, written.id);
   if (core_.durable_index() > Index{0}) {
     for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(absl::OkStatus());
@@ -262,9 +274,7 @@ void NodeImpl::TakeEvent(LogDisk::Loaded loaded) {
 
 void NodeImpl::SendDurable() {
   while (!after_persist_.empty() && after_persist_.front().wait_for <= persisted_) {
-    if (options_.transport != nullptr) {
-      options_.transport->Send(std::move(after_persist_.front().message));
-    }
+    Send(std::move(after_persist_.front().message));
     after_persist_.pop_front();
   }
 }
@@ -279,6 +289,12 @@ void NodeImpl::KeepDisk(Time now) {
     disk_.Settle();
   }
   if (TakeDisk()) Pump();
+}
+
+void NodeImpl::MeasureContact(Time now) {
+  if (now < contact_at_ || core_.role() != Role::kLeader) return;
+  contact_at_ = now + kContactInterval;
+  for (const MemberProgress& peer : core_.Members()) metrics_.LastContact(now - peer.heard_at);
 }
 
 void NodeImpl::StepTransfers(Time now) {

@@ -80,7 +80,11 @@ void NodeImpl::Deliver(Time now, Message message) {
   } else if (const auto* reply = std::get_if<ReadIndexReply>(&message.body)) {
     barriers_.Answered(message.from, *reply);
   } else {
+    metrics_.Received(now, message);
+    base::MetricSeries* const handling = metrics_.HandlingOf(message.body);
+    const base::MetricTimer took;
     core_.Receive(now, std::move(message));
+    if (handling != nullptr) handling->Add(took.ms());
   }
 }
 
@@ -128,6 +132,7 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
   const ProposeResult result = core_.Propose(BootNow(), std::move(proposals));
   switch (result.status) {
     case ProposeStatus::kAccepted:
+      metrics_.Proposed(BootNow(), Index{result.first.value + batch.size() - 1}, batch.size());
       for (size_t i = 0; i < batch.size(); ++i) {
         waiters_.push_back(
             {result.term, {result.first + i, batch[i].bytes, std::move(batch[i].callback)}});
@@ -219,7 +224,9 @@ void NodeImpl::ProposeForwarded(ForwardedBatch batch, const absl::Status& room) 
   answer.first = result.first;
   Send(batch.from, answer);
   if (result.status == ProposeStatus::kAccepted) {
-    core_.WantsCommit(batch.from, Index{result.first.value + answer.count - 1});
+    const Index last{result.first.value + answer.count - 1};
+    metrics_.Proposed(BootNow(), last, answer.count);
+    core_.WantsCommit(batch.from, last);
   }
 }
 
@@ -253,6 +260,7 @@ void NodeImpl::TakeReads(Time now, std::vector<Read> reads) {
 
 void NodeImpl::AskCore(Time now, ReadMode mode, ReadOwner owner) {
   const ReadId id{++read_last_};
+  if (mode == ReadMode::kReadIndex) metrics_.ConsistentRead();
   switch (core_.ReadRequest(now, id, mode)) {
     case ReadRequestStatus::kWaiting:
       reads_.emplace(id.value, std::move(owner));

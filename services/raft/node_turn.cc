@@ -75,6 +75,7 @@ void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
     if (absl::Status status = snapshotter_.Step(now); !status.ok()) Fail(status);
   }
   KeepDisk(now);
+  MeasureContact(now);
 }
 
 void NodeImpl::EndTurn() {

@@ -83,11 +83,12 @@ absl::Status Snapshotter::Step(Time now) {
   if (frozen != nullptr) StartWriting(std::move(frozen));
   if (written.has_value()) return Finish(now, *written);
   if (phase_ == Phase::kDropping && !dropping_) DropSegment();
-  if (phase_ == Phase::kWaiting && now >= check_at_ && Due()) Begin();
+  if (phase_ == Phase::kWaiting && now >= check_at_ && Due()) Begin(now);
   return absl::OkStatus();
 }
 
-void Snapshotter::Begin() {
+void Snapshotter::Begin(Time now) {
+  begun_at_ = now;
   const auto term = core_->log().TermAt(handed_);
   CONSUL_CHECK(term.has_value());
   phase_ = Phase::kFreezing;
@@ -144,6 +145,7 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   }
   if (!written.ok()) return written.status();
   bytes_ -= frozen_bytes_;
+  hooks_.took->Add(std::chrono::duration<double, std::milli>(now - begun_at_).count());
   core_->SnapshotTaken(now, *written, disk_->first());
   hooks_.log(LogLevel::kInfo, StrCat("raft: snapshot complete up to: index=",
                                      written->index.value, " bytes=", written->size_bytes));

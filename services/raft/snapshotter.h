@@ -26,6 +26,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/raft/apply_thread.h"
 #include "services/raft/core.h"
@@ -41,6 +42,7 @@ class Snapshotter {
   struct Hooks {
     std::function<void(LogLevel, std::string_view)> log;
     std::function<void()> wake;  // the thread `raft`, to call Step; on any thread
+    base::MetricSeries* took;    // from the beginning to the end, in milliseconds
   };
 
   // Core, disk and apply thread outlive what this calls of them, which is nothing after Stop.
@@ -81,7 +83,7 @@ class Snapshotter {
   enum class Phase : uint8_t { kWaiting, kFreezing, kWriting, kDropping };
 
   bool Due() const;
-  void Begin();
+  void Begin(Time now);
   void StartWriting(std::unique_ptr<FrozenState> state);
   absl::Status Finish(Time now, const absl::StatusOr<SnapshotMeta>& written);
   void DropSegment();
@@ -101,6 +103,7 @@ class Snapshotter {
   uint64_t bytes_ = 0;         // of entries handed since the last snapshot
   uint64_t frozen_bytes_ = 0;  // of those, what the one under way covers
   SnapshotMeta at_;            // of the one under way
+  Time begun_at_;
   bool dropping_ = false;      // a segment is on its way out
   std::thread thread_;
   std::atomic<bool> cancelled_{false};

@@ -101,9 +101,11 @@ class Server::NameWatch final : public state::Waiter,
   const std::function<void(const std::string&)> named_;
 };
 
-Server::Server(Options options, const gossip::MemberList* lan, base::Logger* logger)
+Server::Server(Options options, const gossip::MemberList* lan, base::Metrics* metrics,
+               base::Logger* logger)
     : options_(std::move(options)),
       lan_(lan),
+      metrics_(metrics),
       logger_(logger),
       servers_(std::make_shared<const std::vector<ServerMember>>()),
       state_(std::make_unique<ReplicatedState>(
@@ -146,6 +148,7 @@ absl::Status Server::OpenNode() {
   node.core.raft_multiplier = options_.raft_multiplier;
   node.snapshots = SnapshotsOf(options_);
   node.transport = transport_.get();
+  node.metrics = metrics_;
   node.address_of = [this](const raft::ServerId& id) { return AddressOf(id.value); };
   node.log = [this](raft::LogLevel level, std::string_view text) {
     // Raft's lines name their component already.

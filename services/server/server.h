@@ -31,6 +31,10 @@ namespace grpc {
 class Service;
 }  // namespace grpc
 
+namespace consul::base {
+class Metrics;
+}  // namespace consul::base
+
 namespace consul::raft {
 class Node;
 }  // namespace consul::raft
@@ -73,8 +77,9 @@ class Server {
     std::function<void(const std::string& name)> force_leave = [](const std::string&) {};
   };
 
-  // `lan` and `logger` outlive the server.
-  Server(Options options, const gossip::MemberList* lan, base::Logger* logger);
+  // `lan`, `metrics` and `logger` outlive the server.
+  Server(Options options, const gossip::MemberList* lan, base::Metrics* metrics,
+         base::Logger* logger);
   ~Server();
 
   // Recovers what is on disk. Errors: as raft::Node::Open.
@@ -144,6 +149,7 @@ class Server {
 
   const Options options_;
   const gossip::MemberList* const lan_;
+  base::Metrics* const metrics_;
   base::Logger* const logger_;
   News news_;
   bool started_ = false;

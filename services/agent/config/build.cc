@@ -62,6 +62,7 @@ class Builder {
     ReadLogLevel();
     ReadPerformanceAndLimits();
     ReadRaftLog();
+    ReadTelemetry();
     ReadAutopilot();
     ReadDns();
     ReadQueryTimes();
@@ -391,6 +392,13 @@ class Builder {
     read_entries("raft_snapshot_threshold", &config_.raft_log.snapshot_threshold);
     settings_.Read("raft_snapshot_interval", &config_.raft_log.snapshot_interval);
     read_entries("raft_trailing_logs", &config_.raft_log.trailing_logs);
+  }
+
+  void ReadTelemetry() {
+    settings_.Read("telemetry.metrics_prefix", &config_.telemetry.metrics_prefix);
+    bool disable_hostname = false;
+    settings_.Read("telemetry.disable_hostname", &disable_hostname);
+    config_.telemetry.host = disable_hostname ? std::string() : machine_.host_name;
   }
 
   void ReadAutopilot() {

@@ -60,6 +60,12 @@ struct RaftLog {
   uint64_t trailing_logs = 0;  // entries
 };
 
+// How metrics are named. An empty `host` stands in no name.
+struct Telemetry {
+  std::string metrics_prefix = "consul";
+  std::string host;
+};
+
 // What autopilot goes by in a new cluster; operators::v1::AutopilotConfiguration says what each is.
 struct Autopilot {
   bool cleanup_dead_servers = true;
@@ -183,6 +189,7 @@ struct Config {
   RaftLog raft_log;
   Autopilot autopilot;
   Limits limits;
+  Telemetry telemetry;
   Dns dns;
 
   // How long a blocked read waits when it names no time, and at most.

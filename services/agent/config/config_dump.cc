@@ -129,6 +129,8 @@ std::vector<std::pair<std::string, std::string>> Dump(const Config& config) {
   lines.Add("raft_snapshot_interval", config.raft_log.snapshot_interval);
   lines.Add("raft_snapshot_threshold", config.raft_log.snapshot_threshold);
   lines.Add("raft_trailing_logs", config.raft_log.trailing_logs);
+  lines.Add("telemetry.metrics_prefix", config.telemetry.metrics_prefix);
+  lines.Add("telemetry.host", config.telemetry.host);
   lines.Add("limits.http_max_conns_per_client", config.limits.http_max_conns_per_client);
   lines.Add("limits.kv_max_value_size", config.limits.kv_max_value_size);
   AddDns(config.dns, &lines);
