@@ -11,9 +11,9 @@
 namespace consul::raft {
 namespace {
 
-// Rounds under way at once before reads wait for the next: more would be more heartbeats, not more
+// Rounds under way at once before reads wait for the next: more would be more messages, not more
 // reads.
-constexpr size_t kReadRoundsMax = 16;
+constexpr size_t kReadRoundsMax = 1;
 // Of a round that reads wait for only so many peers are asked as make a quorum. When one of them
 // has not answered for so long, all are: long beside an answer within a datacenter, short beside a
 // heartbeat.

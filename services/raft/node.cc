@@ -100,6 +100,8 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
     refused = absl::ResourceExhaustedError(
         StrCat("proposals that wait exceed the limit of ", options_.pending_bytes_max, " bytes"));
   } else {
+    Inbox inbox;
+    bool mine = false;
     bool wake = false;
     {
       base::MutexLock lock(&mutex_);
@@ -107,9 +109,11 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
         refused = TooLateStatus();
       } else {
         inbox_.proposals.push_back({std::move(command), bytes, std::move(callback)});
-        wake = WakeLocked();
+        mine = TakeQuietTurnLocked(&inbox);
+        wake = !mine && WakeLocked();
       }
     }
+    if (mine) return WorkHere(std::move(inbox));
     // A thread that is woken under the mutex would only wait for it.
     if (wake) wake_.Signal();
     if (refused.ok()) return;
@@ -128,6 +132,8 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
   if (!view_.leader_known()) {
     refused = NoLeader();
   } else {
+    Inbox inbox;
+    bool mine = false;
     bool wake = false;
     {
       base::MutexLock lock(&mutex_);
@@ -135,9 +141,11 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
         refused = StoppedStatus();
       } else {
         inbox_.reads.push_back({mode, std::move(callback)});
-        wake = WakeLocked();
+        mine = TakeQuietTurnLocked(&inbox);
+        wake = !mine && !due_.reading && WakeLocked();
       }
     }
+    if (mine) return WorkHere(std::move(inbox));
     if (wake) wake_.Signal();
     if (refused.ok()) return;
   }
@@ -155,7 +163,7 @@ void NodeImpl::Receive(Message message) {
     inbox_.messages_bytes += bytes;
     inbox_.messages.push_back(std::move(message));
     mine = TakeTurnLocked(&inbox);
-    if (!mine) wake = WakeLocked();
+    wake = !mine && WakeLocked();
   }
   if (mine) return WorkHere(std::move(inbox));
   if (wake) wake_.Signal();

@@ -168,7 +168,7 @@ class Node {
 
   // Proposes a command, through the leader where this server is not it. `callback` runs exactly
   // once: on the apply thread when the command was applied here, in a turn or in the caller when it
-  // was not. Costs a lock and, when the raft thread sleeps, a wake.
+  // was not. Costs a lock and a wake, or where nothing is under way a turn.
   virtual void Propose(Buffer command, ProposeCallback callback) = 0;
   void Propose(std::string command, ProposeCallback callback) {
     Propose(MakeBuffer(std::move(command)), std::move(callback));

@@ -124,6 +124,12 @@ class NodeImpl final : public Node {
     bool when_applied = false;  // more
     // The next turn may be taken by whoever brings something.
     bool anybody = false;
+    // The same for who proposes or reads: nothing is under way that more would have to wait for, or
+    // could share the way with.
+    bool quiet = false;
+    // A read is under way. One that comes need wake nobody: the turn that brings its answer, or
+    // gives it up, takes up all that have come.
+    bool reading = false;
   };
 
   // On any thread.
@@ -143,6 +149,9 @@ class NodeImpl final : public Node {
   bool WaitForTurn(Inbox* inbox);
   bool IsDueLocked() const REQUIRES_LOCK(mutex_);
   bool TakeTurnLocked(Inbox* inbox) REQUIRES_LOCK(mutex_);
+  bool TakeQuietTurnLocked(Inbox* inbox) REQUIRES_LOCK(mutex_) {
+    return due_.quiet && TakeTurnLocked(inbox);
+  }
   // Whether the thread `raft` is to be woken: whoever has the turn looks into the inbox at its end.
   bool WakeLocked() REQUIRES_LOCK(mutex_) {
     return !turn_taken_ && std::exchange(sleeping_, false);

@@ -1,7 +1,8 @@
 // Who works on Core. A turn is all that is done with what has come in until then, and one thread at
 // a time has it. The thread `raft` takes it when something is due, and for the callers of this
 // server. What another server says, and what the disk says, is worked on by the thread that brings
-// it, where nobody has the turn: to wake another thread takes longer than most turns.
+// it, where nobody has the turn: to wake another thread takes longer than most turns. So is the
+// first proposal or read where nothing is under way; those behind it share a turn.
 #include <algorithm>
 #include <utility>
 
@@ -87,6 +88,9 @@ void NodeImpl::EndTurn() {
                 (!proposals_.empty() || !forwarded_.empty() || !orders_.empty());
   // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
   due.anybody = disk_.threaded() && !transfers_.busy();
+  due.reading = !reads_.empty() || !barriers_.empty();
+  due.quiet = due.anybody && !due.reading && waiters_.empty() && forwarder_.empty() &&
+              !due.at_once;
   base::MutexLock lock(&mutex_);
   due_ = due;
   turn_taken_ = false;
