@@ -133,14 +133,15 @@ struct Applied {
 
 // FAILED_PRECONDITION: no leader is known, or leadership changed in such a way that the command
 // will never be applied: it may be proposed again. RESOURCE_EXHAUSTED: a named limit; UNAVAILABLE:
-// no room on the leader's disk; nothing was proposed. INVALID_ARGUMENT: larger than
-// proposal_bytes_max. UNKNOWN: leadership was lost, or the leader did not answer; the command may
-// yet be applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
+// no room on the leader's disk or on this server's; nothing was proposed. INVALID_ARGUMENT: larger
+// than proposal_bytes_max. UNKNOWN: leadership was lost, or the leader did not answer; the command
+// may yet be applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
 
 // OK: what this server has applied now includes everything that was acknowledged anywhere before
 // the call. FAILED_PRECONDITION: no leader is known, or it changed or did not answer meanwhile: the
-// read may be asked again. RESOURCE_EXHAUSTED, CANCELLED as above.
+// read may be asked again. RESOURCE_EXHAUSTED: a named limit, or this server lags too far behind;
+// UNAVAILABLE: its disk has no room for what it would have to see. CANCELLED as above.
 using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
 
 // What a change of members came to. FAILED_PRECONDITION: this server does not lead, or an earlier

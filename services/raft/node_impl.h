@@ -200,6 +200,7 @@ class NodeImpl final : public Node {
   void TakeForwarded();
   void ProposeForwarded(ForwardedBatch batch, const absl::Status& room);
   std::optional<absl::Status> MakeRoom(uint64_t records_bytes);
+  bool HandOnFor(const absl::Status& full);
   void TakeReads(Time now, std::vector<Read> reads);
   void AskCore(Time now, ReadMode mode, ReadOwner owner);
   void AnswerRead(ReadOwner owner, ReadStatus status, Index index);
@@ -241,6 +242,8 @@ class NodeImpl final : public Node {
   PersistId persisted_;
   bool failed_ = false;  // of the disk: nothing more may be promised
   std::optional<Time> disk_full_retry_;
+  absl::Status disk_full_;  // why, while it is; of a leader that does not hand on as well
+  Time hand_on_at_;         // a full leader tries again to hand on then
   std::optional<Time> settle_at_;
   RoleChange role_;
   std::string said_role_;

@@ -238,6 +238,7 @@ bool NodeImpl::TakeDisk() {
 void NodeImpl::TakeEvent(LogDisk::Written written) {
   const Time now = BootNow();
   disk_full_retry_.reset();
+  disk_full_ = absl::OkStatus();
   settle_at_ = now + kSettleAfter;
   persisted_ = written.id;
   metrics_.Wrote(core_.role() == Role::kLeader, written.ms);
@@ -251,6 +252,8 @@ void NodeImpl::TakeEvent(LogDisk::Written written) {
 void NodeImpl::TakeEvent(LogDisk::Full full) {
   Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(full.why.message())));
   disk_full_retry_ = BootNow() + kFullDiskRetry;
+  disk_full_ = absl::UnavailableError(
+      StrCat("this server's disk is full: ", base::ToStd(full.why.message())));
 }
 
 void NodeImpl::TakeEvent(LogDisk::Loaded loaded) {

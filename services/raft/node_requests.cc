@@ -1,5 +1,6 @@
 // What a turn does for others: proposals and reads of callers here, those that servers
 // which do not lead pass on, and what operators want of the cluster.
+#include <chrono>
 #include <utility>
 
 #include "services/base/strings.h"
@@ -14,6 +15,9 @@ using base::StrCat;
 
 // Proposals leave this much of a segment, so that votes still find room on a full disk.
 constexpr uint64_t kReservedForVotesBytes = 1024;
+
+// A leader whose disk is full and that could not hand on tries again after so long.
+constexpr Duration kHandOnPause = std::chrono::seconds(10);
 
 absl::Status NoLeader() { return absl::FailedPreconditionError("no leader is known"); }
 absl::Status NotLeader() { return absl::FailedPreconditionError("this server does not lead"); }
@@ -109,8 +113,22 @@ void NodeImpl::TakeProposals() {
     batch.push_back(std::move(proposals_.front()));
     proposals_.pop_front();
   }
-  if (!room->ok()) return Refuse(&batch, *room);
+  if (!room->ok()) return Refuse(&batch, HandOnFor(*room) ? Transferring() : *room);
   ProposeBatch(std::move(batch));
+}
+
+// A leader without room keeps everybody from writing, though others may have some: it hands the
+// lead to the one that is furthest on. Returns whether it does; then what it refuses may be
+// proposed again.
+bool NodeImpl::HandOnFor(const absl::Status& full) {
+  if (full.code() != absl::StatusCode::kUnavailable) return false;
+  const Time now = BootNow();
+  if (now < hand_on_at_) return false;
+  hand_on_at_ = now + kHandOnPause;
+  if (core_.TransferLeadership(now, ServerId{}) != TransferStatus::kStarted) return false;
+  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ",
+                               base::ToStd(full.message())));
+  return true;
 }
 
 // Room on the disk comes first: once the core has an entry, it can no longer be refused. Nothing:
@@ -164,6 +182,8 @@ void NodeImpl::ForwardProposals() {
     bytes = 0;
     std::vector<Proposed> full = std::exchange(batch, {});
     if (leader.empty()) return Refuse(&full, NoLeader());
+    // They would be applied here only once there is room, and nobody can say when that is.
+    if (!disk_full_.ok()) return Refuse(&full, disk_full_);
     Send(leader, forwarder_.Forward(BootNow(), leader, core_.term(), std::move(full)));
   };
   for (Proposed& proposed : std::exchange(proposals_, {})) {
@@ -211,7 +231,7 @@ void NodeImpl::TakeForwarded() {
 void NodeImpl::ProposeForwarded(ForwardedBatch batch, const absl::Status& room) {
   ProposalsPlaced answer{.first_id = batch.body.first_id, .count = batch.body.commands.size()};
   if (!room.ok()) {
-    answer.status = ForwardStatus::kDiskFull;
+    answer.status = HandOnFor(room) ? ForwardStatus::kTransferring : ForwardStatus::kDiskFull;
     return Send(batch.from, answer);
   }
   std::vector<Proposal> proposals;
@@ -296,6 +316,7 @@ void NodeImpl::AskLeader(Time now) {
     const ServerId leader = core_.leader();
     barriers_.LeaderIs(core_.term(), leader);
     barriers_.Applied(apply_.applied());
+    if (!disk_full_.ok()) barriers_.RefuseBeyond(core_.last_index(), disk_full_);
     barriers_.Expire(now);
     // Who has come to lead has nobody to ask: its readers begin anew.
     const ServerId asked = leader == options_.core.self ? ServerId{} : leader;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "services/base/check.h"
+#include "services/base/strings.h"
 
 namespace consul::raft {
 namespace {
@@ -19,7 +20,7 @@ absl::Status NeverApplied() {
 }
 
 // The same codes as where the leader itself was asked.
-absl::Status WhyRefused(ForwardStatus status) {
+absl::Status WhyRefused(ForwardStatus status, const ServerId& leader) {
   switch (status) {
     case ForwardStatus::kPlaced:
       break;
@@ -33,7 +34,8 @@ absl::Status WhyRefused(ForwardStatus status) {
     case ForwardStatus::kTooLarge:
       return absl::InvalidArgumentError("a command exceeds the leader's limit of bytes");
     case ForwardStatus::kDiskFull:
-      return absl::UnavailableError("the leader's disk is full");
+      return absl::UnavailableError(
+          base::StrCat("the disk of the leader, server ", leader.value, ", is full"));
   }
   return Unknown();
 }
@@ -62,7 +64,7 @@ void ProposalForwarder::Placed(const ServerId& from, Term term, const ProposalsP
   Batch batch = std::move(*found);
   batches_.erase(found);
   if (placed.status != ForwardStatus::kPlaced) {
-    return RefuseBatch(std::move(batch), WhyRefused(placed.status));
+    return RefuseBatch(std::move(batch), WhyRefused(placed.status, from));
   }
   if (placed.count != batch.commands.size()) return RefuseBatch(std::move(batch), Unknown());
   for (size_t i = 0; i < batch.commands.size(); ++i) {

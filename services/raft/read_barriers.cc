@@ -17,6 +17,11 @@ absl::Status NoAnswer() {
   return absl::FailedPreconditionError("no leader answered in time");
 }
 
+absl::Status TooFarBehind(Index index) {
+  return absl::ResourceExhaustedError(base::StrCat(
+      "this server lags behind: it has not applied entry ", index.value, " in time"));
+}
+
 }  // namespace
 
 void ReadBarriers::Add(Time now, ReadMode mode, ReadCallback callback) {
@@ -80,6 +85,12 @@ void ReadBarriers::Applied(Index index) {
   }
 }
 
+void ReadBarriers::RefuseBeyond(Index last, const absl::Status& why) {
+  for (auto at = granted_.upper_bound(last); at != granted_.end(); at = granted_.erase(at)) {
+    Answer(std::move(at->second.reads), why);
+  }
+}
+
 // Those that only wait for their state may go on: what they were told stays true.
 void ReadBarriers::LeaderIs(Term term, const ServerId& leader) {
   for (Mode& of : modes_) {
@@ -105,7 +116,7 @@ void ReadBarriers::Expire(Time now) {
       ++at;
       continue;
     }
-    Answer(std::move(at->second.reads), NoAnswer());
+    Answer(std::move(at->second.reads), TooFarBehind(at->first));
     at = granted_.erase(at);
   }
 }

@@ -53,6 +53,9 @@ class ReadBarriers {
   void Answered(const ServerId& from, const ReadIndexReply& reply);
   // The state machine is at `index`.
   void Applied(Index index);
+  // The log ends at `last`, and for now nothing can come behind that: reads that were granted
+  // beyond it wait in vain.
+  void RefuseBeyond(Index last, const absl::Status& why);
   // This server's term and leader are these now; an empty leader is silent, perhaps not lost.
   void LeaderIs(Term term, const ServerId& leader);
 

@@ -1,7 +1,7 @@
 """Goal: a server whose disk is full stops nothing that does not need it, says so, loses nothing,
 and goes on when there is room.
-Method: three servers, the data of one of which is on a file system of a few megabytes that is
-written full and made larger.
+Method: three servers, the data of one or of all of which is on a file system of a few megabytes
+that is written full and made larger.
 """
 
 import base64
@@ -14,14 +14,15 @@ class DiskStory(ClusterStory):
     SMALL, LARGE = "8m", "64m"
     VALUE_BYTES = 300_000
     WRITES_MAX = 60
-    # What the system says, and what the leader tells another server.
     NO_SPACE = "No space left on device"
-    LEADERS_DISK = "the leader's disk is full"
+    OWN_DISK = "this server's disk is full: "
+    ALL_SMALL = False
 
     def setUp(self):
         super().setUp()
         self.small = self.servers[0]
-        self.small.use_small_disk(self.SMALL)
+        for server in self.servers if self.ALL_SMALL else [self.small]:
+            server.use_small_disk(self.SMALL)
         self.large = self.others(self.small)
         self.start_all()
         self.settle()
@@ -102,6 +103,15 @@ class FullFollowerTest(DiskStory):
         self.assertEqual(first["Key"], self.accepted[0])
         self.assertEqual(self.small.get(f"/v1/kv/{self.accepted[-1]}?stale").status, 404)
         self.assertTrue(self.small.agent.runs())
+        # What it cannot serve it refuses with the reason.
+        for answer in [
+            self.small.put("/v1/kv/through-it", "x"),
+            self.small.get(f"/v1/kv/{self.accepted[-1]}"),
+            self.small.get(f"/v1/kv/{self.accepted[-1]}?consistent"),
+        ]:
+            self.assertEqual(answer.status, 500)
+            self.assertIn(self.OWN_DISK, answer.body.decode())
+            self.assertIn(self.NO_SPACE, answer.body.decode())
         self.small.disk.resize(self.LARGE)
         self.has_all()
 
@@ -130,38 +140,46 @@ class FullFollowerTest(DiskStory):
 
 
 class FullLeaderTest(DiskStory):
-    """Nothing comes into the log."""
+    """Others have room."""
 
-    def setUp(self):
-        super().setUp()
+    def test_it_hands_on_and_no_write_fails(self):
         self.lead_by(self.small)
-        self.fill(lambda: self.refused)
-
-    def test_writes_are_refused_with_the_reason_and_reads_go_on(self):
-        self.assertGreater(len(self.accepted), 5)
-        refusal = self.write(self.small, "much/at-it")
-        self.assertEqual(refusal.status, 500)
-        self.assertIn(self.NO_SPACE, refusal.body.decode())
-        self.assertIn(self.small.data_dir(), refusal.body.decode())
+        self.fill(lambda: self.agree() is not self.small)
+        for number in range(10):
+            self.write(self.large[number % 2], f"much/after/{number}")
+        self.assertEqual(self.refused, [])
+        self.assertIsNot(self.agree(), self.small)
         for server in self.large:
-            refusal = self.write(server, f"much/through-{server.name}")
-            self.assertEqual((refusal.status, refusal.body.decode()), (500, self.LEADERS_DISK))
-        for server in self.servers:
             for key in self.accepted:
                 read = server.get(f"/v1/kv/{key}?raw&consistent")
                 self.assertEqual((read.status, read.body.decode()), (200, self.value(key)))
-        self.assertIs(self.agree(), self.small)
         self.small.disk.resize(self.LARGE)
-        with SteadyWriter(self.large, "after") as writer:
-            self.eventually(lambda: len(writer.accepted) > 20, "writes go on")
         self.has_all()
 
-    def test_who_ends_it_has_another_leader(self):
-        """What whoever looks after it can do at once, without room."""
-        self.restart(self.small)
+
+class AllFullTest(DiskStory):
+    """Nothing comes into the log, whoever leads."""
+
+    ALL_SMALL = True
+
+    def test_writes_are_refused_with_the_reason_and_go_on_when_there_is_room(self):
+        self.fill(lambda: self.refused)
+        self.assertGreater(len(self.accepted), 5)
+        told = []
+
+        def refused_for_the_disk():
+            answer = self.write(self.small, f"much/more/{len(self.refused)}")
+            told.append((answer.status, answer.body.decode()))
+            return "disk" in told[-1][1] or self.NO_SPACE in told[-1][1]
+
+        self.eventually(refused_for_the_disk, "the reason", 60)
+        self.assertEqual({status for status, _ in told}, {500})
+        for server in self.servers:
+            for key in self.accepted:
+                read = server.get(f"/v1/kv/{key}?raw&stale")
+                self.assertEqual((read.status, read.body.decode()), (200, self.value(key)))
+        for server in self.servers:
+            server.disk.resize(self.LARGE)
         with SteadyWriter(self.large, "after") as writer:
             self.eventually(lambda: len(writer.accepted) > 20, "writes go on")
-        self.write(self.large[0], "much/after")
-        self.assertIsNot(self.agree(), self.small)
-        self.small.disk.resize(self.LARGE)
         self.has_all()
