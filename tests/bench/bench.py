@@ -44,6 +44,8 @@ THREE_PUTS = {
     "three_put_follower": ("follower", 64),
 }
 THREE = (*THREE_GETS, *THREE_PUTS, "leader_gap")
+# Takes some minutes: only when it is named.
+LONG = ("catch_up",)
 # Of clients, which are ours alone: there is no ratio to aim at.
 POOL = ("client_memory", "client_cpu")
 
@@ -77,6 +79,9 @@ class Bench:
         if self._asked(THREE):
             with cluster.Cluster(self.binaries[side]) as three:
                 self._three(side, three)
+        if self._asked(LONG):
+            with cluster.Cluster(self.binaries[side]) as three:
+                self._measure("catch_up", side, three.catch_up)
         if self._asked(POOL) and side == "ours":
             self._pool(side)
 
@@ -189,7 +194,7 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         prog="tools/bench", description="Ours and the reference side by side on this machine.",
         epilog="loads: " + " ".join(report.TARGETS))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="loads to run (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"loads to run (default: all but {' '.join(LONG)})")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
     parser.add_argument("--seconds", type=int, default=5, help="that each load takes")
     parser.add_argument("--only", choices=("ours", "reference"), help="one side of the two")
@@ -208,7 +213,8 @@ def main(argv):
     sides = {"reference": options.reference, "ours": options.ours}
     binaries = {side: path for side, path in sides.items() if options.only in (None, side)}
     raise_file_limit()
-    bench = Bench(binaries, options.names or list(report.TARGETS), options.seconds,
+    names = options.names or [name for name in report.TARGETS if name not in LONG]
+    bench = Bench(binaries, names, options.seconds,
                   lambda line: print(line, file=sys.stderr, flush=True))
     bench.run(options.rounds)
     rows = report.rows(bench.results)

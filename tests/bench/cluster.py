@@ -18,6 +18,12 @@ WRITERS = 8
 GAP_WATCH_S = 8
 # One that waits longer than this for one answer is not writing.
 WRITE_TIMEOUT_S = 10
+# What a server that comes later has to catch up with, and how it is written.
+KEYS = 1_000_000
+FILL_CONNECTIONS = 128
+FILL_STRETCH_S = 20
+LAST_KEY = "/v1/kv/catch-up/last"
+CATCH_UP_TIMEOUT_S = 600
 CONFIG = {"performance": {"raft_multiplier": 1}, "limits": {"http_max_conns_per_client": 12000}}
 
 
@@ -47,20 +53,10 @@ class Cluster:
         self.processes = []
 
     def __enter__(self):
-        config = os.path.join(self.folder.name, "config.json")
-        with open(config, "w", encoding="ascii") as file:
+        with open(self._config(), "w", encoding="ascii") as file:
             json.dump(CONFIG, file)
         for number in range(SERVERS):
-            command = [self.binary, "agent", "-server", "-bootstrap-expect", str(SERVERS)]
-            command += ["-node", f"s{number}", "-log-level", "err", "-config-file", config]
-            command += ["-bind", address(number), "-client", address(number)]
-            command += ["-data-dir", os.path.join(self.folder.name, str(number))]
-            for other in range(SERVERS):
-                command += ["-retry-join", address(other)]
-            command += ["-retry-interval", "1s"]
-            self.processes.append(subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL))
+            self._start(number, ["-bootstrap-expect", str(SERVERS)])
         try:
             self._await_writes()
         except BaseException:
@@ -73,6 +69,21 @@ class Cluster:
             process.kill()
             process.wait()
         self.folder.cleanup()
+
+    def _config(self):
+        return os.path.join(self.folder.name, "config.json")
+
+    def _start(self, number, flags):
+        command = [self.binary, "agent", "-server", *flags]
+        command += ["-node", f"s{number}", "-log-level", "err", "-config-file", self._config()]
+        command += ["-bind", address(number), "-client", address(number)]
+        command += ["-data-dir", os.path.join(self.folder.name, str(number))]
+        for other in range(SERVERS):
+            command += ["-retry-join", address(other)]
+        command += ["-retry-interval", "1s"]
+        self.processes.append(subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL))
 
     def _await_writes(self):
         """Waits until each of them takes a write."""
@@ -99,6 +110,25 @@ class Cluster:
 
     def follower(self):
         return (self.leader() + 1) % SERVERS
+
+    def catch_up(self):
+        """Writes many keys, then starts one more server with nothing. Returns the seconds from its
+        start until it has all of them, for as many as KEYS."""
+        written = 0
+        while written < KEYS:
+            prefix = f"/v1/kv/catch-up/{written}/"
+            rate = tools.wrk(f"{url(self.leader())}/", FILL_CONNECTIONS, FILL_STRETCH_S,
+                             put_prefix=prefix, put_anew=True)
+            written += int(rate * FILL_STRETCH_S)
+        ask(self.leader(), "PUT", LAST_KEY, b"x")
+        began = time.monotonic()
+        self._start(SERVERS, [])
+        while time.monotonic() < began + CATCH_UP_TIMEOUT_S:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if ask(SERVERS, "GET", f"{LAST_KEY}?stale")[0] == 200:
+                    return (time.monotonic() - began) * KEYS / written
+            time.sleep(0.05)
+        raise tools.LoadError(f"not there after {CATCH_UP_TIMEOUT_S} s")
 
     def kill_leader(self):
         """By kill -9, with writers at the other two. Returns the longest time in which none of

@@ -27,6 +27,7 @@ TARGETS = {
     "three_get_follower": Target("three servers: GET, follower", "/s", "at_least", 3.0),
     "three_get_stale": Target("three servers: GET, follower, ?stale", "/s", "at_least", 3.0),
     "leader_gap": Target("three servers: no write after kill -9 of the leader", "s", "limit", 0.5),
+    "catch_up": Target("three servers: an empty one has a million keys", "s", "at_most", 1.0),
     "client_memory": Target("memory of a client agent, of 50 at rest", "MB", "limit", 28),
     "client_cpu": Target("CPU of a client agent, of 50 at rest", "%", "limit", 0.5),
 }

@@ -25,11 +25,13 @@ def _run(command, timeout_s, env=None):
     return done.stdout
 
 
-def wrk(url, connections, seconds, put_prefix=None):
-    """Returns requests a second."""
+def wrk(url, connections, seconds, put_prefix=None, put_anew=False):
+    """Returns requests a second. With `put_anew` each of them makes a key."""
     command = ["wrk", "-t", str(min(2, connections)), "-c", str(connections), "-d", f"{seconds}s"]
     command += ["--timeout", "30s", "-s", os.path.join(HERE, "wrk.lua"), url]
-    env = {"BENCH_PUT": put_prefix} if put_prefix else None
+    env = {"BENCH_PUT": put_prefix} if put_prefix else {}
+    if put_anew:
+        env["BENCH_PUT_ANEW"] = "1"
     return parse_wrk(_run(command, seconds + 60, env))
 
 

@@ -1,5 +1,6 @@
 -- What wrk does beyond GET of one address: writes, and a summary that a program can read.
--- BENCH_PUT=PREFIX in the environment makes it write keys below PREFIX, no value twice.
+-- BENCH_PUT=PREFIX in the environment makes it write keys below PREFIX, no value twice; with
+-- BENCH_PUT_ANEW no key either, and values of 100 bytes.
 
 local threads = 0
 
@@ -9,14 +10,16 @@ function setup(thread)
 end
 
 local prefix = os.getenv("BENCH_PUT")
+local anew = os.getenv("BENCH_PUT_ANEW")
+local filler = anew and string.rep(".", 84) or ""
 local count = 0
 
 if prefix then
   -- An unchanged value would bump nothing, so every value differs from the one before.
   request = function()
     count = count + 1
-    local path = prefix .. number .. "/" .. count % 1000
-    return wrk.format("PUT", path, nil, number .. " " .. count)
+    local path = prefix .. number .. "/" .. (anew and count or count % 1000)
+    return wrk.format("PUT", path, nil, number .. " " .. count .. filler)
   end
 end
 
