@@ -10,8 +10,10 @@
 #ifndef CONSUL_SERVICES_TRANSPORT_GRPC_TRANSPORT_H_
 #define CONSUL_SERVICES_TRANSPORT_GRPC_TRANSPORT_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "services/base/mutex.h"
@@ -49,6 +51,15 @@ class GrpcTransport final : public raft::Transport {
   // Addresses of peers, who they are, or the cluster's id may have changed: connections that are
   // not as they would be made now are dropped, and made anew by the next message.
   void PeersChanged();
+
+  // The newest version of the state machine that `peer` has said that its program knows, 0 where it
+  // was too old to say so; nothing while it has no stream to this server. So nothing is known of a
+  // process that has ended, and what another one that takes its place knows counts from its first
+  // word on. Who has streams from both processes, for one end was not noticed yet, believes the
+  // lower one.
+  std::optional<uint32_t> StateVersionOf(const raft::ServerId& peer) {
+    return incoming_.StateVersionOf(peer);
+  }
 
   // Ends every stream of both directions, and returns when none is left and nothing of Options is
   // called any more. Refuses all that comes later. Idempotent.

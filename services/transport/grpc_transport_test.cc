@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -268,6 +269,62 @@ TEST(GrpcTransportTest, AnotherServerAtThePeersAddressIsRefused) {
   EXPECT_NE(a.WaitForLine("refused by server b").find("this is server c, not b"),
             std::string::npos);
   EXPECT_EQ(c.received_count(), 0u);
+}
+
+using Heard = std::vector<std::string>;
+
+TEST(GrpcTransportTest, WhatAPeersProgramKnowsIsHeardOnce) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.state_version = 7});
+  TestServer b("b", &addresses, {.state_version = 4});
+  EXPECT_EQ(b.transport().StateVersionOf(a.id()), std::nullopt);
+  a.Send(b, Heartbeat{Index{0}, Round{1}});
+  a.Send(b, TestAppend("x"));
+  b.WaitForCount(2);
+  EXPECT_EQ(b.transport().StateVersionOf(a.id()), 7u);
+  EXPECT_EQ(b.WaitForHeard(1), Heard{"a 7"}) << "the other lane says the same";
+  EXPECT_EQ(a.transport().StateVersionOf(b.id()), std::nullopt) << "b has said nothing yet";
+  SendUntilItCame(b, a, 1);
+  EXPECT_EQ(a.WaitForHeard(1), Heard{"b 4"});
+}
+
+// Its hello is without the field, which is a zero on the wire.
+TEST(GrpcTransportTest, AProgramThatIsTooOldToSayWhatItKnowsIsHeardAsThat) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.state_version = 0});
+  TestServer b("b", &addresses, {.state_version = 4});
+  SendUntilItCame(a, b, 1);
+  EXPECT_EQ(b.transport().StateVersionOf(a.id()), 0u);
+  EXPECT_EQ(b.WaitForHeard(1), Heard{"a 0"});
+}
+
+TEST(GrpcTransportTest, WhatIsKnownOfAPeerEndsWithItAndBeginsAnewWithTheNextOne) {
+  TestAddresses addresses;
+  auto a = std::make_unique<TestServer>("a", &addresses, TestServerOptions{.state_version = 7});
+  TestServer b("b", &addresses);
+  SendUntilItCame(*a, b, 1);
+  a->Kill();
+  b.WaitForBroken("a");
+  EXPECT_EQ(b.transport().StateVersionOf(a->id()), std::nullopt);
+  a = std::make_unique<TestServer>("a", &addresses, TestServerOptions{.state_version = 6});
+  SendUntilItCame(*a, b, 2);
+  EXPECT_EQ(b.WaitForHeard(2), (Heard{"a 7", "a 6"}));
+}
+
+// As when a machine vanished and its connections did not end.
+TEST(GrpcTransportTest, OfTwoProcessesOfAPeerTheOlderOneCounts) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.state_version = 6});
+  TestServer again("a", &addresses, {.state_version = 7});
+  TestServer b("b", &addresses);
+  a.Send(b, TestAppend("x"));
+  b.WaitForCount(1);
+  SendUntilItCame(again, b, 1);
+  EXPECT_EQ(b.transport().StateVersionOf(a.id()), 6u);
+  a.Kill();
+  EXPECT_EQ(b.WaitForHeard(2), (Heard{"a 6", "a 7"}));
+  b.WaitForBroken("a");
+  EXPECT_EQ(b.transport().StateVersionOf(a.id()), 7u);
 }
 
 TEST(GrpcTransportTest, StopsUnderLoad) {

@@ -5,6 +5,7 @@
 #include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -157,29 +158,55 @@ absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
     }
     return same;
   }
+  bool heard = false;
   {
     base::MutexLock lock(&mutex_);
+    const std::optional<uint32_t> before = StateVersionLocked(hello.from);
     Current& current = current_[Key{hello.from, hello.lane}];
     // The peer has given the old one up.
     if (current.stream != nullptr) current.stream->Cancel();
-    current = Current{stream, hello.cluster_id};
+    current = Current{stream, hello.cluster_id, hello.state_version};
+    heard = StateVersionLocked(hello.from) != before;
   }
+  if (heard) options_->state_version_heard(hello.from);
   // The id may have become known since it was compared.
   if (const std::string now = options_->cluster_id(); now != ours) SetClusterId(now);
   peer_spoke_(hello.from);
   return absl::OkStatus();
 }
 
+std::optional<uint32_t> IncomingStreams::StateVersionOf(const raft::ServerId& peer) {
+  base::MutexLock lock(&mutex_);
+  return StateVersionLocked(peer);
+}
+
+std::optional<uint32_t> IncomingStreams::StateVersionLocked(const raft::ServerId& peer) const {
+  std::optional<uint32_t> lowest;
+  for (const raft::Lane lane : {raft::Lane::kControl, raft::Lane::kData}) {
+    const auto found = current_.find(Key{peer, lane});
+    if (found == current_.end()) continue;
+    lowest = std::min(lowest.value_or(UINT32_MAX), found->second.state_version);
+  }
+  return lowest;
+}
+
 void IncomingStreams::Ended(Stream* stream) {
   if (!stream->hello().has_value()) return;
+  const raft::ServerId& peer = stream->hello()->from;
+  bool heard = false;
   {
     base::MutexLock lock(&mutex_);
-    const auto found = current_.find(Key{stream->hello()->from, stream->hello()->lane});
+    const auto found = current_.find(Key{peer, stream->hello()->lane});
     if (found == current_.end() || found->second.stream != stream) return;
+    const std::optional<uint32_t> before = StateVersionLocked(peer);
     current_.erase(found);
     if (stopped_) return;
+    // It may have been the last one of an older process.
+    const std::optional<uint32_t> now = StateVersionLocked(peer);
+    heard = now.has_value() && now != before;
   }
-  options_->stream_broken(stream->hello()->from);
+  if (heard) options_->state_version_heard(peer);
+  options_->stream_broken(peer);
 }
 
 void IncomingStreams::SetClusterId(const std::string& cluster_id) {

@@ -8,9 +8,11 @@
 #ifndef CONSUL_SERVICES_TRANSPORT_INCOMING_STREAMS_H_
 #define CONSUL_SERVICES_TRANSPORT_INCOMING_STREAMS_H_
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -44,6 +46,9 @@ class IncomingStreams {
   // nobody is told that they broke. A sender that knew none yet dials anew when it does.
   void SetClusterId(const std::string& cluster_id);
 
+  // As GrpcTransport::StateVersionOf.
+  std::optional<uint32_t> StateVersionOf(const raft::ServerId& peer);
+
   // Ends all streams without telling of it, refuses new ones, and returns when none is left.
   void Stop();
 
@@ -53,7 +58,9 @@ class IncomingStreams {
   using Key = std::pair<raft::ServerId, raft::Lane>;
   struct Current {
     Stream* stream = nullptr;
-    std::string cluster_id;  // of its peer, as its hello had it
+    // Of its peer, as its hello had it.
+    std::string cluster_id;
+    uint32_t state_version = 0;
   };
 
   // Counts a stream; false once stopped.
@@ -62,6 +69,8 @@ class IncomingStreams {
   // OK: messages of the stream are taken from now on, and it is its peer's only one on its lane.
   absl::Status Accept(Stream* stream, const Hello& hello);
   absl::Status Compare(const Hello& hello, const std::string& ours) const;
+  std::optional<uint32_t> StateVersionLocked(const raft::ServerId& peer) const
+      REQUIRES_LOCK(mutex_);
   // Nothing more comes on the stream.
   void Ended(Stream* stream);
 

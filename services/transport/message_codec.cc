@@ -367,6 +367,12 @@ bool Field(Reader* in, uint32_t tag, Hello* hello) {
       hello->lane = lane == v1::LANE_CONTROL ? raft::Lane::kControl : raft::Lane::kData;
       return true;
     }
+    case VarintTag(v1::Hello::kStateVersionFieldNumber): {
+      uint64_t version = 0;
+      if (!Read(in, &version, UINT32_MAX)) return false;
+      hello->state_version = static_cast<uint32_t>(version);
+      return true;
+    }
     default: return Skip(in, tag);
   }
 }

@@ -32,6 +32,9 @@ struct Hello {
   raft::ServerId from;
   raft::ServerId to;
   raft::Lane lane = raft::Lane::kControl;
+  // The newest version of the state machine that the sender's program knows; 0: it is too old to
+  // say so.
+  uint32_t state_version = 0;
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 

@@ -158,6 +158,21 @@ TEST(MessageCodecTest, AHelloComesBackAsItWas) {
             "lane: LANE_DATA }");
 }
 
+TEST(MessageCodecTest, AHelloSaysWhatItsSenderKnows) {
+  const Hello hello{"", "dc1", kFrom, kTo, raft::Lane::kData, UINT32_MAX};
+  EXPECT_EQ(DecodeHello(EncodeHello(hello)).value(), hello);
+  v1::SendRequest request;
+  ASSERT_TRUE(request.ParseFromString(BytesOf(EncodeHello(hello))));
+  EXPECT_EQ(request.hello().state_version(), UINT32_MAX);
+  // That of a program from before there was such a field.
+  request.mutable_hello()->clear_state_version();
+  EXPECT_EQ(DecodeHello(Whole(request.SerializeAsString()))->state_version, 0u);
+  // The field as a number that is none of 32 bits.
+  std::string bytes = request.hello().SerializeAsString() + "\x30\xff\xff\xff\xff\x1f";
+  bytes = "\x0a" + std::string(1, static_cast<char>(bytes.size())) + bytes;
+  EXPECT_FALSE(DecodeHello(Whole(bytes)).ok());
+}
+
 TEST(MessageCodecTest, AHelloThatLacksWhatItMustSayIsRefused) {
   const Hello good{"cluster", "dc1", kFrom, kTo, raft::Lane::kData};
   for (int i = 0; i < 5; ++i) {

@@ -191,6 +191,7 @@ void Put(Out* out, const Hello& hello) {
   out->Text(fields::Hello::kToFieldNumber, hello.to.value);
   out->Number(fields::Hello::kLaneFieldNumber,
               hello.lane == raft::Lane::kControl ? fields::LANE_CONTROL : fields::LANE_DATA);
+  out->Number(fields::Hello::kStateVersionFieldNumber, hello.state_version);
 }
 
 template <class Out>

@@ -162,7 +162,8 @@ void OutgoingLane::Dial() {
   const std::string address = options_->address_of(peer_);
   std::string cluster_id = options_->cluster_id();
   grpc::ByteBuffer hello =
-      EncodeHello({cluster_id, options_->datacenter, options_->self, peer_, lane_});
+      EncodeHello({cluster_id, options_->datacenter, options_->self, peer_, lane_,
+                   options_->state_version});
   Stream* stream = nullptr;
   {
     base::MutexLock lock(&mutex_);

@@ -10,8 +10,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +49,7 @@ struct TestServerOptions {
   std::string datacenter = "dc1";
   std::string cluster_id = "";
   std::string address = "127.0.0.1:0";
+  uint32_t state_version = 0;
   TransportLimits limits = {};
 };
 
@@ -68,6 +71,14 @@ class TestServer : private base::Logger::Listener {
     to.stream_broken = [this](const raft::ServerId& peer) {
       base::MutexLock lock(&mutex_);
       broken_.push_back(peer.value);
+      changed_.SignalAll();
+    };
+    to.state_version = options.state_version;
+    to.state_version_heard = [this](const raft::ServerId& peer) {
+      // Asked inside the call, as whoever is told will.
+      const std::optional<uint32_t> version = transport_->StateVersionOf(peer);
+      base::MutexLock lock(&mutex_);
+      heard_.push_back(base::StrCat(peer.value, " ", version.value_or(UINT32_MAX)));
       changed_.SignalAll();
     };
     to.logger = &logger_;
@@ -136,6 +147,12 @@ class TestServer : private base::Logger::Listener {
     base::MutexLock lock(&mutex_);
     while (std::count(broken_.begin(), broken_.end(), peer) < count) changed_.Wait(&mutex_);
   }
+  // "ID VERSION" of each time that another state version of a peer was heard. Waits for so many.
+  std::vector<std::string> WaitForHeard(size_t count) {
+    base::MutexLock lock(&mutex_);
+    while (heard_.size() < count) changed_.Wait(&mutex_);
+    return heard_;
+  }
   size_t broken_count() {
     base::MutexLock lock(&mutex_);
     return broken_.size();
@@ -193,6 +210,7 @@ class TestServer : private base::Logger::Listener {
   bool held_ GUARDED_BY(mutex_) = false;
   std::vector<raft::Message> received_ GUARDED_BY(mutex_);
   std::vector<std::string> broken_ GUARDED_BY(mutex_);
+  std::vector<std::string> heard_ GUARDED_BY(mutex_);
   std::vector<std::string> lines_ GUARDED_BY(mutex_);
 };
 

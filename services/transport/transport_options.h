@@ -3,12 +3,13 @@
 // What a transport is told of its server, whom it calls, and its limits with their reasons.
 //
 // Threads: pure values; the functions are called from any thread, some at once, and must not block
-// nor call the transport, but for Send.
+// nor call the transport, but for Send and StateVersionOf.
 #ifndef CONSUL_SERVICES_TRANSPORT_TRANSPORT_OPTIONS_H_
 #define CONSUL_SERVICES_TRANSPORT_TRANSPORT_OPTIONS_H_
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -52,6 +53,12 @@ struct TransportOptions {
   std::function<void(raft::Message)> receive;
   // A stream on which `peer` sent has ended, and it has not made another one in its place.
   std::function<void(const raft::ServerId& peer)> stream_broken;
+  // The newest version of the state machine that this program knows; others are told so.
+  uint32_t state_version = 0;
+  // What is known of a peer's state version (GrpcTransport::StateVersionOf) is other than it was.
+  // Not told where a stream has ended and nothing is known any more.
+  std::function<void(const raft::ServerId& peer)> state_version_heard =
+      [](const raft::ServerId&) {};
   base::Logger* logger = nullptr;  // outlives the transport
   TransportLimits limits = {};
 };

@@ -49,6 +49,7 @@ void TryHello(const grpc::ByteBuffer& whole, const grpc::ByteBuffer& pieces,
   Require(request.ParseFromString(bytes));
   Require(request.hello().from() == hello->from.value);
   Require(request.hello().cluster_id() == hello->cluster_id);
+  Require(request.hello().state_version() == hello->state_version);
 }
 
 void TryBatch(const grpc::ByteBuffer& whole, const grpc::ByteBuffer& pieces,
