@@ -112,7 +112,7 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     api::RegisterKeyring({config_.datacenter, context_.lan, wan_.get()}, handlers);
     api::RegisterNodeSync(server_.state(), handlers);
     RegisterBootstrap([this] { return server_.bootstrapper(); }, handlers);
-    api::RegisterSnapshots(&saves_, handlers);
+    api::RegisterSnapshots(&saves_, server_.state(), handlers);
     api::RegisterStatus({.leader = [this] { return server_.leader(); },
                          .peers = [this] { return server_.peers(); }},
                         handlers);

@@ -61,7 +61,8 @@ absl::Status Check(const AutopilotConfiguration& configuration) {
   return absl::OkStatus();
 }
 
-absl::Status PrepareSet(const SetAutopilotConfigurationRequest& request, std::string* command) {
+absl::Status PrepareSet(const SetAutopilotConfigurationRequest& request,
+                        state::SealedCommand* command) {
   if (absl::Status status = Check(request.configuration()); !status.ok()) return status;
   internal::raft::v1::Command whole;
   auto* const set = whole.mutable_set_autopilot_configuration();

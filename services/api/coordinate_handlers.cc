@@ -44,7 +44,7 @@ absl::Status GetNode(const state::Version& version, const GetNodeRequest& reques
   return absl::OkStatus();
 }
 
-absl::Status PrepareUpdate(const UpdateRequest& request, std::string* command) {
+absl::Status PrepareUpdate(const UpdateRequest& request, state::SealedCommand* command) {
   if (request.node().empty()) {
     return rpc::Error(errors::v1::REASON_MISSING_FIELD, "Missing node name", "node");
   }

@@ -68,7 +68,7 @@ absl::Status ListKeys(const state::Version& version, const kv::v1::ListKeysReque
 }
 
 absl::Status PreparePut(const KvLimits& limits, const kv::v1::PutRequest& request,
-                        std::string* command) {
+                        state::SealedCommand* command) {
   if (absl::Status status = CheckKey(request.key()); !status.ok()) return status;
   if (request.value().size() > limits.value_bytes_max) {
     return rpc::Error(errors::v1::REASON_TOO_LARGE,
@@ -87,7 +87,7 @@ absl::Status PreparePut(const KvLimits& limits, const kv::v1::PutRequest& reques
   return absl::OkStatus();
 }
 
-absl::Status PrepareDelete(const kv::v1::DeleteRequest& request, std::string* command) {
+absl::Status PrepareDelete(const kv::v1::DeleteRequest& request, state::SealedCommand* command) {
   if (absl::Status status = CheckKey(request.key()); !status.ok()) return status;
   Command whole;
   whole.mutable_kv_delete()->set_key(request.key());
@@ -96,7 +96,8 @@ absl::Status PrepareDelete(const kv::v1::DeleteRequest& request, std::string* co
   return absl::OkStatus();
 }
 
-absl::Status PrepareDeleteTree(const kv::v1::DeleteTreeRequest& request, std::string* command) {
+absl::Status PrepareDeleteTree(const kv::v1::DeleteTreeRequest& request,
+                               state::SealedCommand* command) {
   Command whole;
   whole.mutable_kv_delete_tree()->set_prefix(request.prefix());
   *command = state::Seal(&whole);
@@ -117,7 +118,7 @@ void RegisterKv(KvLimits limits, state::VersionSource* source, rpc::Handlers* ha
   handlers->Read("/consul.kv.v1.KvService/ListKeys", source, &ListKeys);
   handlers->Write<kv::v1::PutRequest, kv::v1::PutResponse>(
       "/consul.kv.v1.KvService/Put",
-      [limits](const auto& request, std::string* command) {
+      [limits](const auto& request, state::SealedCommand* command) {
         return PreparePut(limits, request, command);
       },
       &Finish<kv::v1::PutResponse>);

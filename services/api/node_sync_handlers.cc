@@ -18,7 +18,7 @@ using internal::catalog::v1::SyncNodeRequest;
 using internal::catalog::v1::SyncNodeResponse;
 
 absl::Status PrepareSync(state::VersionSource* source, const SyncNodeRequest& request,
-                         std::string* command) {
+                         state::SealedCommand* command) {
   if (request.generation().empty()) {
     return rpc::Error(errors::v1::REASON_MISSING_FIELD, "Missing generation", "generation");
   }
@@ -41,7 +41,7 @@ void FinishSync(const rpc::Applied&, SyncNodeResponse*) {}
 void RegisterNodeSync(state::VersionSource* source, rpc::Handlers* handlers) {
   handlers->Write<SyncNodeRequest, SyncNodeResponse>(
       "/consul.internal.catalog.v1.NodeSyncService/SyncNode",
-      [source](const SyncNodeRequest& request, std::string* command) {
+      [source](const SyncNodeRequest& request, state::SealedCommand* command) {
         return PrepareSync(source, request, command);
       },
       &FinishSync);

@@ -233,27 +233,27 @@ TEST_F(OperatorHandlersTest, AnIndexInANewConfigurationMeansNothing) {
   request.mutable_configuration()->set_min_quorum(3);
   request.mutable_configuration()->set_create_index(7);
   request.mutable_configuration()->set_modify_index(8);
-  std::string bytes;
-  ASSERT_TRUE(write.prepare(request, &bytes).ok());
+  state::SealedCommand sealed;
+  ASSERT_TRUE(write.prepare(request, &sealed).ok());
   internal::raft::v1::Command command;
-  ASSERT_TRUE(command.ParseFromString(bytes));
+  ASSERT_TRUE(command.ParseFromString(sealed.bytes));
   EXPECT_EQ(command.min_version(), 3);
   EXPECT_EQ(command.set_autopilot_configuration().ShortDebugString(),
             "configuration { min_quorum: 3 }");
 
   server::TestConsensus consensus;
   request.set_cas(5);
-  ASSERT_TRUE(write.prepare(request, &bytes).ok());
+  ASSERT_TRUE(write.prepare(request, &sealed).ok());
   SetAutopilotConfigurationResponse response;
   const auto finish = [&](absl::StatusOr<rpc::Applied> applied) {
     ASSERT_TRUE(applied.ok());
     write.finish(*applied, &response);
   };
-  consensus.Propose(bytes, finish);
+  consensus.Propose(sealed, finish);
   EXPECT_FALSE(response.applied());
   request.set_cas(0);
-  ASSERT_TRUE(write.prepare(request, &bytes).ok());
-  consensus.Propose(bytes, finish);
+  ASSERT_TRUE(write.prepare(request, &sealed).ok());
+  consensus.Propose(sealed, finish);
   EXPECT_TRUE(response.applied());
   EXPECT_EQ(response.index(), 2);
 }
@@ -265,9 +265,9 @@ TEST_F(OperatorHandlersTest, AConfigurationThatNobodyCanReckonWithIsRefused) {
   const auto told = [&](const std::function<void(AutopilotConfiguration*)>& change) {
     SetAutopilotConfigurationRequest request;
     change(request.mutable_configuration());
-    std::string bytes;
-    const absl::Status status = write.prepare(request, &bytes);
-    EXPECT_EQ(status.ok(), !bytes.empty());
+    state::SealedCommand sealed;
+    const absl::Status status = write.prepare(request, &sealed);
+    EXPECT_EQ(status.ok(), !sealed.bytes.empty());
     return std::string(base::ToStd(status.message()));
   };
   EXPECT_EQ(told([](auto* c) { c->mutable_last_contact_threshold()->set_seconds(9000000000); }),

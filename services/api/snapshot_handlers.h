@@ -14,8 +14,9 @@ namespace consul::api {
 
 // What every agent does itself. `restores` outlives `handlers`.
 void RegisterRestore(SnapshotRestores* restores, rpc::Handlers* handlers);
-// What servers do. `saves` outlives `handlers`.
-void RegisterSnapshots(SnapshotSaves* saves, rpc::Handlers* handlers);
+// What servers do. `saves` and `source` outlive `handlers`.
+void RegisterSnapshots(SnapshotSaves* saves, state::VersionSource* source,
+                       rpc::Handlers* handlers);
 
 }  // namespace consul::api
 

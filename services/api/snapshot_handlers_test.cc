@@ -14,6 +14,7 @@
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/state/fsm.h"
+#include "services/state/snapshot.h"
 
 namespace consul::api {
 namespace {
@@ -32,7 +33,7 @@ class FakeConsensus : public rpc::Consensus {
     view.leader_known = true;
     return view;
   }
-  void Propose(std::string, std::function<void(absl::StatusOr<rpc::Applied>)>) override {}
+  void Propose(state::SealedCommand, std::function<void(absl::StatusOr<rpc::Applied>)>) override {}
   void ReadBarrier(rpc::ReadMode, std::function<void(absl::Status)> done) override {
     ++barriers;
     if (hold) {
@@ -119,6 +120,50 @@ TEST_F(SnapshotSavesTest, ThePartsAreAnArchive) {
   ASSERT_TRUE(meta.ok()) << meta.status();
   EXPECT_EQ(meta->index, 1000u);
   EXPECT_EQ(meta->term, 3u);
+}
+
+// The commit would refuse it on every server; nobody has to send all of it to learn that.
+TEST_F(SnapshotSavesTest, AStateInAFormatThatTheClusterDoesNotKnowIsRefusedAtItsFirstChunk) {
+  const auto raise = [](state::Fsm* fsm) {
+    internal::raft::v1::Command command;
+    command.mutable_set_cluster_version()->set_version(4);
+    const std::string bytes = command.SerializeAsString();
+    const state::FsmEntry entry{fsm->applied_index() + 1, true, bytes};
+    state::Fsm::Batch batch;
+    EXPECT_TRUE(fsm->ApplyBatch({&entry, 1}, &batch).ok());
+  };
+  state::Fsm other;
+  raise(&other);
+  std::string newer;
+  ASSERT_TRUE(state::WriteSnapshot(*other.MakeVersion(), other.staged(),
+                                   [&newer](std::string_view frame) {
+                                     newer += frame;
+                                     return absl::OkStatus();
+                                   }).ok());
+  rpc::Handlers handlers(rpc::PublicApi());
+  RegisterSnapshots(saves_.get(), &source_, &handlers);
+  const auto& stage = std::get<rpc::WriteHandler>(handlers.Of(
+      rpc::PublicApi().Get("/consul.snapshot.v1.SnapshotService/StageRestore")));
+  const auto told = [&](uint64_t offset, const std::string& chunk) {
+    snapshot::v1::StageRestoreRequest request;
+    request.set_id("r");
+    request.set_offset(offset);
+    request.set_chunk(chunk);
+    state::SealedCommand command;
+    const absl::Status status = stage.prepare(request, &command);
+    EXPECT_EQ(status.ok(), command.cluster_version_min == 3u);
+    return status;
+  };
+  const absl::Status status = told(0, newer);
+  EXPECT_EQ(rpc::Detail(status).reason(), errors::v1::REASON_CLUSTER_TOO_OLD);
+  EXPECT_EQ(status.message(),
+            "snapshot restore: snapshot: format 3 needs state machine version 4, and the cluster "
+            "is at version 3");
+  EXPECT_TRUE(told(0, "what is no state").ok()) << "that is the commit's to say";
+  EXPECT_TRUE(told(100, newer).ok()) << "in the middle it says nothing of a format";
+  raise(&fsm_);
+  source_.Publish(fsm_.MakeVersion(), {});
+  EXPECT_TRUE(told(0, newer).ok());
 }
 
 TEST_F(SnapshotSavesTest, ACallerThatTakesNoMoreIsAskedAgain) {

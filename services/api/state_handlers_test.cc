@@ -130,7 +130,7 @@ class Script {
   }
   // Prints what is wrong with the request, if so.
   bool Prepare(const rpc::WriteHandler& handler, const google::protobuf::Message& request,
-               std::string* command) {
+               state::SealedCommand* command) {
     const absl::Status status = handler.prepare(request, command);
     if (!status.ok()) out_ += ErrorText(status);
     return status.ok();
@@ -139,7 +139,7 @@ class Script {
   template <typename Response, typename Request>
   void Write(const std::string& method, const Request& request) {
     const auto& handler = WriterOf("kv.v1.KvService/" + method);
-    std::string command;
+    state::SealedCommand command;
     if (!Prepare(handler, request, &command)) return;
     consensus_.Propose(command, [&](absl::StatusOr<rpc::Applied> applied) {
       Response response;
@@ -209,7 +209,7 @@ class Script {
       request.mutable_coord()->add_vec(std::stod(words.at(i)));
     }
     const auto& handler = WriterOf("coordinate.v1.CoordinateService/Update");
-    std::string command;
+    state::SealedCommand command;
     if (!Prepare(handler, request, &command)) return;
     consensus_.Propose(command, [&](absl::StatusOr<rpc::Applied> applied) {
       coordinate::v1::UpdateResponse response;

@@ -37,7 +37,7 @@ absl::StatusOr<uint64_t> Number(const json::object& object, std::string_view nam
 std::string MetaText(const ArchiveMeta& meta) {
   return StrCat("{\"Version\":", meta.version, ",\"ID\":\"", meta.id, "\",\"Index\":", meta.index,
                 ",\"Term\":", meta.term, ",\"Size\":", meta.size, ",\"State\":\"", kStateKind,
-                "\",\"StateFormat\":", state::kSnapshotFormat, "}\n");
+                "\",\"StateFormat\":", state::kArchivedFormat, "}\n");
 }
 
 absl::StatusOr<ArchiveMeta> ParseMeta(std::string_view text) {

@@ -10,10 +10,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/state/sealed_command.h"
 
 namespace consul::rpc {
 
@@ -56,9 +56,10 @@ class Consensus {
 
   // Puts a command into the log, through the leader where this server is not it. `done` runs once
   // it is applied on this server, or earlier with an error: REASON_NO_LEADER (it is not in the
-  // log), REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own
+  // log), REASON_CLUSTER_TOO_OLD (nor is what needs a later version than the cluster's),
+  // REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own
   // refusal. On any thread; it must be short.
-  virtual void Propose(std::string command,
+  virtual void Propose(state::SealedCommand command,
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 
   // Tells when a read begun now may be answered from this server's current version and be

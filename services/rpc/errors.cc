@@ -43,6 +43,7 @@ Row RowOf(Reason reason) {
     case errors::v1::REASON_NODE_NAME_RESERVED:
       return {absl::StatusCode::kAlreadyExists, 500};
     case errors::v1::REASON_NODE_LEFT:
+    case errors::v1::REASON_CLUSTER_TOO_OLD:
       return {absl::StatusCode::kFailedPrecondition, 500};
     case errors::v1::REASON_SHUTTING_DOWN:
       return {absl::StatusCode::kUnavailable, 500};

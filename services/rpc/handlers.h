@@ -20,6 +20,7 @@
 #include "services/rpc/call.h"
 #include "services/rpc/consensus.h"
 #include "services/rpc/method.h"
+#include "services/state/sealed_command.h"
 
 namespace consul::state {
 class Versioned;
@@ -38,9 +39,10 @@ struct ReadHandler {
       read;
 };
 
-// Validates a request and makes the serialised command of it; fills the response of what it did.
+// Validates a request and makes the command of it; fills the response of what it did.
 struct WriteHandler {
-  std::function<absl::Status(const google::protobuf::Message& request, std::string* command)>
+  std::function<absl::Status(const google::protobuf::Message& request,
+                             state::SealedCommand* command)>
       prepare;
   std::function<void(const Applied& applied, google::protobuf::Message* response)> finish;
 };
@@ -87,10 +89,11 @@ class Handlers {
 
   template <typename Request, typename Response>
   void Write(std::string_view path,
-             std::function<absl::Status(const Request&, std::string*)> prepare,
+             std::function<absl::Status(const Request&, state::SealedCommand*)> prepare,
              void (*finish)(const Applied&, Response*)) {
     Set(path, WriteHandler{[prepare = std::move(prepare)](
-                               const google::protobuf::Message& request, std::string* command) {
+                               const google::protobuf::Message& request,
+                               state::SealedCommand* command) {
                              return prepare(static_cast<const Request&>(request), command);
                            },
                            [finish](const Applied& applied, google::protobuf::Message* response) {

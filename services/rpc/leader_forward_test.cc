@@ -29,7 +29,7 @@ class Role : public Consensus {
   View view() const override {
     return {.has_leader = true, .leads = leads, .leader_known = true};
   }
-  void Propose(std::string, std::function<void(absl::StatusOr<Applied>)> done) override {
+  void Propose(state::SealedCommand, std::function<void(absl::StatusOr<Applied>)> done) override {
     done(absl::UnimplementedError(""));
   }
   void ReadBarrier(ReadMode, std::function<void(absl::Status)> done) override {

@@ -128,7 +128,7 @@ class LocalBackend::WriteCall : public WaitingCall {
   WriteCall(LocalBackend* backend, Call* call, const WriteHandler& handler)
       : WaitingCall(call), backend_(backend), handler_(handler) {}
 
-  void Begin(std::string command) {
+  void Begin(state::SealedCommand command) {
     Attach();
     auto self = std::static_pointer_cast<WriteCall>(shared_from_this());
     backend_->consensus_->Propose(std::move(command),
@@ -241,7 +241,7 @@ void LocalBackend::StartRead(Call* call, const ReadHandler& handler) {
 
 void LocalBackend::StartWrite(Call* call, const WriteHandler& handler) {
   if (!consensus_->view().has_leader) return Hold(call);
-  std::string command;
+  state::SealedCommand command;
   call->status = handler.prepare(call->request(), &command);
   if (!call->status.ok()) return call->Done();
   std::make_shared<WriteCall>(this, call, handler)->Begin(std::move(command));

@@ -65,9 +65,9 @@ inline absl::Status ReadKey(const OneKey& version, const GetRequest& request, Ge
   return absl::OkStatus();
 }
 
-inline absl::Status PrepareKey(const PutRequest& request, std::string* command) {
+inline absl::Status PrepareKey(const PutRequest& request, state::SealedCommand* command) {
   if (request.key().empty()) return Error(errors::v1::REASON_MISSING_FIELD, "Missing key name");
-  *command = request.value();
+  command->bytes = request.value();
   return absl::OkStatus();
 }
 
@@ -79,9 +79,9 @@ inline void FinishKey(const Applied& applied, PutResponse* response) {
 class TestConsensus : public Consensus {
  public:
   View view() const override { return now; }
-  void Propose(std::string command,
+  void Propose(state::SealedCommand command,
                std::function<void(absl::StatusOr<Applied>)> done) override {
-    proposed.push_back(std::move(command));
+    proposed.push_back(std::move(command.bytes));
     completions.push_back(std::move(done));
   }
   void ReadBarrier(ReadMode mode, std::function<void(absl::Status)> done) override {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "services/base/strings.h"
+#include "services/state/sealed_command.h"
 
 namespace consul::server {
 namespace {
@@ -22,6 +23,19 @@ std::string NameOf(const std::string& name, const ServerId& id) {
 
 AutopilotAction ActionOf(MembershipChange::Kind kind, const ServerId& id, std::string news) {
   return {.change = {kind, id}, .news = std::move(news), .force_leave = {}};
+}
+
+// Why the server's program might not know what the log may hold; empty: it knows all of it.
+std::string BehindTheCluster(const AutopilotView& view, const ServerId& id) {
+  // Everybody knows that.
+  if (view.cluster_version <= state::kBaselineVersion) return "";
+  const auto known = view.state_versions.find(id);
+  if (known != view.state_versions.end() && known->second >= view.cluster_version) return "";
+  return base::StrCat(known == view.state_versions.end()
+                          ? "it has not said which version of the state machine its program knows"
+                          : base::StrCat("its program knows version ", known->second,
+                                         " of the state machine"),
+                      ", and the cluster is at version ", view.cluster_version);
 }
 
 // A failed or unknown server that takes part.
@@ -205,6 +219,11 @@ void Autopilot::Promote(const AutopilotView& view, AutopilotDecision* decision) 
   const raft::Duration stable = ToDuration(view.settings.server_stabilization_time());
   for (const ServerHealth& health : health_.servers) {
     if (health.voter || !health.healthy || view.now - health.stable_since < stable) continue;
+    if (const std::string behind = BehindTheCluster(view, health.id); !behind.empty()) {
+      decision->obstacles.push_back(base::StrCat("server ", NameOf(health.member->name, health.id),
+                                                 " is not promoted to a voter: ", behind));
+      continue;
+    }
     decision->actions.push_back(
         ActionOf(MembershipChange::Kind::kAddVoter, health.id,
                  base::StrCat("promoting server ", NameOf(health.member->name, health.id),

@@ -55,6 +55,10 @@ struct AutopilotView {
   raft::Configuration configuration;
   std::vector<raft::MemberProgress> progress;
   std::vector<ServerMember> pool;
+  // The cluster's version, and what the programs of those that take part know of the state machine,
+  // as far as they were heard: who knows less than the cluster's does not vote.
+  uint32_t cluster_version = 0;
+  std::map<raft::ServerId, uint32_t> state_versions;
 };
 
 struct ServerHealth {

@@ -136,6 +136,12 @@ AutopilotView AutopilotDriver::MakeView(const RaftMembers::View& members) const 
   view.configuration = members.configuration.configuration;
   view.progress = members.progress;
   view.pool = ServerMembers(*lan_->members(), options_.datacenter);
+  const auto newest = state_->Load();
+  view.cluster_version = static_cast<const state::Version&>(*newest).cluster_version();
+  for (const raft::Member& member : view.configuration.members()) {
+    const std::optional<uint32_t> known = options_.state_version_of(member.id);
+    if (known.has_value()) view.state_versions.emplace(member.id, *known);
+  }
   return view;
 }
 

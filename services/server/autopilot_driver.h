@@ -9,6 +9,7 @@
 #define CONSUL_SERVICES_SERVER_AUTOPILOT_DRIVER_H_
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -39,6 +40,10 @@ class AutopilotDriver {
     std::chrono::milliseconds retry_interval = std::chrono::seconds(1);
     // The pools give up a failed member of this node name. On the autopilot thread.
     std::function<void(const std::string& name)> force_leave = [](const std::string&) {};
+    // What a server's program knows of the state machine; nothing while it was not heard
+    // (VoterVersions::Of).
+    std::function<std::optional<uint32_t>(const raft::ServerId&)> state_version_of =
+        [](const raft::ServerId&) { return std::nullopt; };
     // CLOCK_BOOTTIME; tests have their own.
     std::function<raft::Time()> now;
   };

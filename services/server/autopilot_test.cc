@@ -8,6 +8,7 @@
 //   behind ID N      silent ID DURATION|never      how a server is, as the leader knows; at first
 //                                      each has everything and was heard 10 ms ago
 //   set [cleanup=] [contact=] [trailing=] [quorum=] [stable=]
+//   cluster-version N      knows ID N    the cluster's version; what a server says that it knows
 //   pass DURATION                      time passes, observed every two seconds
 //   decide                             prints what is to be done, and what is in the way
 //   do                                 does the first of it, and prints that
@@ -96,6 +97,12 @@ class World {
     if (verb == "behind") behind_[words.at(0)] = std::stoul(words.at(1));
     if (verb == "silent") silent_[words.at(0)] = words.at(1);
     if (verb == "lead") autopilot_.Clear();
+    if (verb == "cluster-version") {
+      view_.cluster_version = static_cast<uint32_t>(std::stoul(words.at(0)));
+    }
+    if (verb == "knows") {
+      view_.state_versions[ServerId{words.at(0)}] = static_cast<uint32_t>(std::stoul(words.at(1)));
+    }
     if (verb == "pass") return Pass(DurationOf(words.at(0)));
     if (verb == "decide") return Decide();
     if (verb == "do") return Do();

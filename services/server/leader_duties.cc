@@ -61,6 +61,12 @@ void LeaderDuties::MembersChanged() {
   changed_.Signal();
 }
 
+void LeaderDuties::VersionsChanged() {
+  base::MutexLock lock(&mutex_);
+  versions_changed_ = true;
+  changed_.Signal();
+}
+
 void LeaderDuties::MemberReaped(std::string name, std::string generation) {
   base::MutexLock lock(&mutex_);
   reaped_[std::move(name)] = std::move(generation);
@@ -95,6 +101,8 @@ void LeaderDuties::Run() {
       const bool done = ReconcileOnce();
       reconcile_at_ = Clock::now() + (done ? options_.reconcile_interval : options_.retry_interval);
       if (done && !std::exchange(begun, true)) options_.begun();
+    } else if (work.raise && !RaiseVersion()) {
+      reconcile_at_ = std::min(reconcile_at_, Clock::now() + options_.retry_interval);
     }
     if (work.collect) {
       CollectTombstones();
@@ -115,10 +123,12 @@ LeaderDuties::Work LeaderDuties::WaitForWork() {
     Work work;
     work.begin = role_ == Role::kBegins;
     work.reconcile = work.begin || members_changed_ || now >= reconcile_at_;
+    work.raise = work.reconcile || versions_changed_;
     work.collect = now >= collect_at_;
-    if (work.reconcile || work.collect) {
+    if (work.raise || work.collect) {
       role_ = Role::kLeads;
       if (work.reconcile) members_changed_ = false;
+      if (work.raise) versions_changed_ = false;
       return work;
     }
     changed_.WaitFor(&mutex_, std::min(reconcile_at_, collect_at_) - now);
@@ -131,7 +141,7 @@ bool LeaderDuties::Over() {
 }
 
 bool LeaderDuties::ReconcileOnce() {
-  if (!NameCluster()) return false;
+  if (!NameCluster() || !RaiseVersion()) return false;
   const auto newest = state_->Load();
   const auto& version = static_cast<const state::Version&>(*newest);
   Corrections corrections = Reconcile(*lan_->members(), options_.datacenter, version);
@@ -182,10 +192,31 @@ bool LeaderDuties::WriteAll(std::vector<Correction> corrections) {
 
 bool LeaderDuties::NameCluster() {
   const auto newest = state_->Load();
-  if (!static_cast<const state::Version&>(*newest).cluster_id(nullptr).empty()) return true;
+  const auto& version = static_cast<const state::Version&>(*newest);
+  if (!version.cluster_id(nullptr).empty()) return true;
   Command command;
   command.mutable_set_cluster_id()->set_cluster_id(options_.cluster_id());
+  // Spares a new cluster an entry of its own for it.
+  command.mutable_set_cluster_id()->set_version(VersionDue(version));
   return Write(&command, "the cluster id").ok();
+}
+
+uint32_t LeaderDuties::VersionDue(const state::Version& version) const {
+  const uint32_t known = options_.voters_version().value_or(0);
+  return known > version.cluster_version() ? known : 0;
+}
+
+bool LeaderDuties::RaiseVersion() {
+  const auto newest = state_->Load();
+  const auto& version = static_cast<const state::Version&>(*newest);
+  const uint32_t due = VersionDue(version);
+  if (due == 0) return true;
+  Command command;
+  command.mutable_set_cluster_version()->set_version(due);
+  if (!Write(&command, "the cluster's version").ok()) return false;
+  logger_->Info("consul", base::StrCat("cluster version raised from ", version.cluster_version(),
+                                       " to ", due, ": every voter knows it"));
+  return true;
 }
 
 void LeaderDuties::CollectTombstones() {

@@ -1,17 +1,21 @@
 // services/server/leader_duties.h
 //
-// What the leader does that nobody asks for: it gives the cluster its id, turns membership into
-// catalog entries, and lets old tombstones be forgotten. Begins when an entry of the leader's own
-// term is applied, ends with its lead. This is the thread and the writing; what is to be written
-// is decided by Reconcile (reconcile.h), Absences (absences.h), TombstoneAges (tombstone_ages.h).
+// What the leader does that nobody asks for: it gives the cluster its id, raises its version to
+// what the programs of all voters know, turns membership into catalog entries, and lets old
+// tombstones be forgotten. Begins when an entry of the leader's own term is applied, ends with its
+// lead. This is the thread and the writing; what is to be written is decided by Reconcile
+// (reconcile.h), Absences (absences.h), TombstoneAges (tombstone_ages.h), VoterVersions
+// (voter_versions.h).
 //
 // Threads: one of its own, `leader`; all methods from any.
 #ifndef CONSUL_SERVICES_SERVER_LEADER_DUTIES_H_
 #define CONSUL_SERVICES_SERVER_LEADER_DUTIES_H_
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -58,6 +62,9 @@ class LeaderDuties {
     std::function<void()> begun = [] {};
     // The id for a cluster that has none: the one it was founded under, or one made by chance.
     std::function<std::string()> cluster_id = &base::MakeUuid;
+    // What the programs of all voters know; nothing while one of them was not heard
+    // (VoterVersions::Common).
+    std::function<std::optional<uint32_t>()> voters_version = [] { return std::nullopt; };
   };
 
   // All outlive it.
@@ -71,6 +78,8 @@ class LeaderDuties {
   void Follow();
   // The pool has changed.
   void MembersChanged();
+  // What `voters_version` says may be other than it was.
+  void VersionsChanged();
   // The pool has forgotten a member, of this name and generation.
   void MemberReaped(std::string name, std::string generation);
 
@@ -87,6 +96,7 @@ class LeaderDuties {
     bool stop = false;
     bool begin = false;
     bool reconcile = false;
+    bool raise = false;
     bool collect = false;
   };
 
@@ -100,6 +110,9 @@ class LeaderDuties {
   std::vector<Correction> ForgetAbsent(const state::Version& version);
   bool WriteAll(std::vector<Correction> corrections);
   bool NameCluster();
+  // The version to which the cluster is to be raised; 0: it is there.
+  uint32_t VersionDue(const state::Version& version) const;
+  bool RaiseVersion();
   void CollectTombstones();
   // Proposes and waits. Logs what went wrong, unless the lead is over: then it is no wonder.
   absl::Status Write(internal::raft::v1::Command* command,
@@ -115,6 +128,7 @@ class LeaderDuties {
   base::CondVar changed_;
   Role role_ GUARDED_BY(mutex_) = Role::kFollows;
   bool members_changed_ GUARDED_BY(mutex_) = false;
+  bool versions_changed_ GUARDED_BY(mutex_) = false;
   std::map<std::string, std::string> reaped_ GUARDED_BY(mutex_);  // name to generation
   bool stop_ GUARDED_BY(mutex_) = false;
 

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "services/rpc/errors.h"
@@ -100,6 +101,92 @@ class LeaderDutiesTest : public testing::Test {
   std::atomic<int> begun_{0};
   std::unique_ptr<LeaderDuties> duties_;  // stops before the rest goes
 };
+
+// What all voters know, as the test says.
+class ClusterVersionDutyTest : public LeaderDutiesTest {
+ protected:
+  ClusterVersionDutyTest() {
+    options_.voters_version = [this]() -> std::optional<uint32_t> {
+      if (known_ == 0) return std::nullopt;
+      return known_.load();
+    };
+  }
+  // The leader has the members in the catalog, and waits.
+  void Lead() {
+    Start();
+    duties_->Lead();
+    while (begun_ == 0) std::this_thread::yield();
+  }
+  void Know(uint32_t version) {
+    known_ = version;
+    duties_->VersionsChanged();
+  }
+  // By the next thing that is written.
+  Proposals ProposedSoFar() {
+    Disturb();
+    duties_->MembersChanged();
+    Proposals proposals = consensus_.AwaitProposals(3);
+    EXPECT_EQ(proposals.back(), "register self");
+    return proposals;
+  }
+
+  std::atomic<uint32_t> known_{0};  // 0: one was not heard
+};
+
+TEST_F(ClusterVersionDutyTest, ANewClusterBeginsWithWhatItsVotersKnow) {
+  known_ = 4;
+  Lead();
+  EXPECT_EQ(consensus_.Proposals(), (Proposals{"cluster-id version=4", "register self"}));
+  EXPECT_EQ(consensus_.version()->cluster_version(), 4);
+  EXPECT_EQ(log_.Count("cluster version"), 0);
+}
+
+TEST_F(ClusterVersionDutyTest, ItIsRaisedAsSoonAsAllKnowMore) {
+  Lead();
+  EXPECT_EQ(consensus_.version()->cluster_version(), 3) << "one was not heard";
+  Know(3);
+  EXPECT_EQ(ProposedSoFar(), (Proposals{"cluster-id", "register self", "register self"}));
+  Know(4);
+  EXPECT_TRUE(log_.Await(
+      "[INFO] consul: cluster version raised from 3 to 4: every voter knows it"));
+  EXPECT_EQ(consensus_.version()->cluster_version(), 4);
+  EXPECT_EQ(consensus_.Proposals().back(), "cluster-version 4");
+  EXPECT_EQ(consensus_.proposed().back().set_cluster_version().version(), 4);
+}
+
+TEST_F(ClusterVersionDutyTest, ItNeverFalls) {
+  known_ = 4;
+  Lead();
+  Know(3);
+  Know(0);
+  EXPECT_EQ(ProposedSoFar(), (Proposals{"cluster-id version=4", "register self", "register self"}));
+  EXPECT_EQ(consensus_.version()->cluster_version(), 4);
+}
+
+TEST_F(ClusterVersionDutyTest, ALaterLeadLooksAgain) {
+  Lead();
+  duties_->Follow();
+  known_ = 4;
+  duties_->Lead();
+  EXPECT_EQ(consensus_.AwaitProposals(3).back(), "cluster-version 4");
+}
+
+TEST_F(ClusterVersionDutyTest, ItLooksFromTimeToTimeWithoutNews) {
+  options_.reconcile_interval = 1ms;
+  Lead();
+  known_ = 4;
+  EXPECT_EQ(consensus_.AwaitProposals(3).back(), "cluster-version 4");
+}
+
+TEST_F(ClusterVersionDutyTest, ARaiseThatFailsIsTriedAgainSoon) {
+  Lead();
+  consensus_.Fail(1, rpc::Error(errors::v1::REASON_OVERLOADED, "busy"));
+  Know(4);
+  EXPECT_EQ(consensus_.AwaitProposals(4), (Proposals{"cluster-id", "register self",
+                                                     "cluster-version 4", "cluster-version 4"}));
+  EXPECT_TRUE(log_.Await("failed to reconcile the cluster's version: busy"));
+  EXPECT_TRUE(log_.Await("cluster version raised"));
+}
 
 TEST_F(LeaderDutiesTest, AFollowerWritesNothing) {
   Start();

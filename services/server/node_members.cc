@@ -44,7 +44,8 @@ RaftMembers::View NodeMembers::view() const {
 void NodeMembers::Change(const raft::MembershipChange& change, Done done) {
   raft::Node* const node = node_.load(std::memory_order_acquire);
   if (!Leads(node)) return done(NoLeader());
-  node->ChangeMembership(change, [done = std::move(done)](const absl::Status& status) {
+  node->ChangeMembership(change, [this, done = std::move(done)](const absl::Status& status) {
+    if (status.ok()) changed_();
     done(FromChange(status));
   });
 }

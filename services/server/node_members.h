@@ -7,6 +7,8 @@
 #define CONSUL_SERVICES_SERVER_NODE_MEMBERS_H_
 
 #include <atomic>
+#include <functional>
+#include <utility>
 
 #include "services/raft/node.h"
 #include "services/server/raft_members.h"
@@ -15,7 +17,10 @@ namespace consul::server {
 
 class NodeMembers : public RaftMembers {
  public:
-  explicit NodeMembers(raft::ServerId self) : self_(std::move(self)) {}
+  // `changed` is told of each change that was made by this, on a thread of consensus; it must be
+  // short.
+  explicit NodeMembers(raft::ServerId self, std::function<void()> changed = [] {})
+      : self_(std::move(self)), changed_(std::move(changed)) {}
 
   // The node outlives this. Before, nobody takes part.
   void SetNode(raft::Node* node) { node_.store(node, std::memory_order_release); }
@@ -26,6 +31,7 @@ class NodeMembers : public RaftMembers {
 
  private:
   const raft::ServerId self_;
+  const std::function<void()> changed_;
   std::atomic<raft::Node*> node_{nullptr};
 };
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -60,7 +61,8 @@ class NodeMembersTest : public testing::Test {
 
   std::filesystem::path directory_;
   ReplicatedState state_{[](const absl::Status&) { std::abort(); }};
-  NodeMembers members_{ServerId{"a"}};
+  std::atomic<int> changed_{0};
+  NodeMembers members_{ServerId{"a"}, [this] { ++changed_; }};
   std::unique_ptr<raft::Node> node_;
 };
 
@@ -89,6 +91,7 @@ TEST_F(NodeMembersTest, ALearnerComesAndGoes) {
   Open(/*bootstrap=*/true);
   AwaitLead();
   EXPECT_TRUE(Change(MembershipChange::Kind::kAddLearner, "b").ok());
+  EXPECT_EQ(changed_, 1);
   RaftMembers::View view = members_.view();
   EXPECT_TRUE(view.configuration.configuration.Contains(ServerId{"b"}));
   EXPECT_FALSE(view.configuration.configuration.IsVoter(ServerId{"b"}));
@@ -101,6 +104,7 @@ TEST_F(NodeMembersTest, TheLastVoterStaysAndHasNobodyToHandTheLeadTo) {
   Open(/*bootstrap=*/true);
   AwaitLead();
   EXPECT_TRUE(absl::IsInvalidArgument(Change(MembershipChange::Kind::kRemove, "a")));
+  EXPECT_EQ(changed_, 0);
   EXPECT_FALSE(Transfer("").ok());
   EXPECT_TRUE(members_.view().leads);
 }

@@ -6,6 +6,7 @@
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/state/fsm.h"
+#include "services/state/version.h"
 
 namespace consul::server {
 namespace {
@@ -74,11 +75,32 @@ rpc::Consensus::View RaftConsensus::view() const {
               std::chrono::duration_cast<std::chrono::milliseconds>(status.last_contact)};
 }
 
-void RaftConsensus::Propose(std::string command,
+absl::Status RaftConsensus::CheckVersion(uint32_t version_min) {
+  // Every write comes here: hardly one has to look at the state.
+  if (version_min <= cluster_version_.load(std::memory_order_relaxed)) return absl::OkStatus();
+  const auto newest = state_->Load();
+  const uint32_t cluster = static_cast<const state::Version&>(*newest).cluster_version();
+  if (version_min <= cluster) {
+    cluster_version_.store(cluster, std::memory_order_relaxed);
+    return absl::OkStatus();
+  }
+  const std::string without = without_(version_min);
+  return rpc::Error(
+      errors::v1::REASON_CLUSTER_TOO_OLD,
+      base::StrCat("the command needs state machine version ", version_min,
+                   ", and the cluster is at version ", cluster,
+                   without.empty() ? "; its leader raises it when every voter is known to know it"
+                                   : base::StrCat(": ", without)));
+}
+
+void RaftConsensus::Propose(state::SealedCommand command,
                             std::function<void(absl::StatusOr<rpc::Applied>)> done) {
   raft::Node* const node = node_.load(std::memory_order_acquire);
   if (node == nullptr) return done(NoLeader());
-  node->Propose(raft::MakeBuffer(std::move(command)),
+  if (absl::Status known = CheckVersion(command.cluster_version_min); !known.ok()) {
+    return done(std::move(known));
+  }
+  node->Propose(raft::MakeBuffer(std::move(command.bytes)),
                 [done = std::move(done)](absl::StatusOr<raft::Applied> applied) {
                   done(FromResult(std::move(applied)));
                 });

@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/state/fsm.h"
+#include "services/state/version.h"
 
 namespace consul::server {
 namespace {
@@ -53,9 +55,9 @@ class RaftConsensusTest : public testing::Test {
  protected:
   RaftConsensusTest() { consensus_.SetNode(&node_); }
 
-  absl::StatusOr<rpc::Applied> Propose() {
+  absl::StatusOr<rpc::Applied> Propose(uint32_t version_min = 1) {
     std::optional<absl::StatusOr<rpc::Applied>> answer;
-    consensus_.Propose("bytes", [&answer](absl::StatusOr<rpc::Applied> applied) {
+    consensus_.Propose({"bytes", version_min}, [&answer](absl::StatusOr<rpc::Applied> applied) {
       EXPECT_FALSE(answer.has_value());
       answer = std::move(applied);
     });
@@ -87,12 +89,25 @@ class RaftConsensusTest : public testing::Test {
     node_.proposal = raft::Applied{raft::Index{index}, std::move(result)};
   }
 
+  // What the log has done to the cluster's version.
+  void Raise(uint32_t version) {
+    state::Tables tables;
+    tables.applied_index = 1;
+    tables.cluster_version = version;
+    source_.Replace(std::make_unique<const state::Version>(tables));
+    source_.FreeRetired();
+  }
+
   TestNode node_;
-  RaftConsensus consensus_;
+  state::VersionSource source_{std::make_unique<const state::Version>()};
+  std::string without_;  // as VoterVersions says it
+  RaftConsensus consensus_{&source_, [this](uint32_t version) {
+                             return without_.empty() ? "" : base::StrCat(without_, version - 1);
+                           }};
 };
 
 TEST_F(RaftConsensusTest, WithoutANodeThereIsNoLeader) {
-  RaftConsensus early;
+  RaftConsensus early(&source_, [](uint32_t) { return ""; });
   EXPECT_FALSE(early.view().leads);
   EXPECT_FALSE(early.view().leader_known);
   EXPECT_FALSE(early.view().alone);
@@ -100,7 +115,8 @@ TEST_F(RaftConsensusTest, WithoutANodeThereIsNoLeader) {
   early.ReadBarrier(rpc::ReadMode::kDefault, [&read](absl::Status status) { read = status; });
   EXPECT_EQ(rpc::Detail(read).reason(), errors::v1::REASON_NO_LEADER);
   absl::Status write;
-  early.Propose("x", [&write](absl::StatusOr<rpc::Applied> applied) { write = applied.status(); });
+  early.Propose({"x", 9},
+                [&write](absl::StatusOr<rpc::Applied> applied) { write = applied.status(); });
   EXPECT_EQ(rpc::Detail(write).reason(), errors::v1::REASON_NO_LEADER);
   EXPECT_EQ(write.message(), "No cluster leader");
 }
@@ -112,6 +128,40 @@ TEST_F(RaftConsensusTest, ACommandGoesIntoTheLogAsItIs) {
   EXPECT_EQ(node_.proposed, "bytes");
   EXPECT_EQ(applied->index, 7);
   EXPECT_TRUE(applied->changed);
+}
+
+TEST_F(RaftConsensusTest, WhatEveryVersionOfAClusterKnowsIsProposed) {
+  Answer(7, true);
+  for (const uint32_t version : {0u, 1u, state::kBaselineVersion}) {
+    node_.proposed.clear();
+    EXPECT_TRUE(Propose(version).ok());
+    EXPECT_EQ(node_.proposed, "bytes");
+  }
+}
+
+TEST_F(RaftConsensusTest, ACommandThatAVoterMightNotKnowIsRefusedBeforeItIsProposed) {
+  Answer(7, true);
+  without_ = "b (id-b) knows version ";
+  const absl::Status status = Propose(5).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_EQ(rpc::Detail(status).reason(), errors::v1::REASON_CLUSTER_TOO_OLD);
+  EXPECT_EQ(status.message(),
+            "the command needs state machine version 5, and the cluster is at version 3: b (id-b) "
+            "knows version 4");
+  Raise(4);
+  EXPECT_EQ(Propose(5).status().message(),
+            "the command needs state machine version 5, and the cluster is at version 4: b (id-b) "
+            "knows version 4");
+  EXPECT_EQ(node_.proposed, "");
+  EXPECT_TRUE(Propose(4).ok());
+  Raise(5);
+  EXPECT_TRUE(Propose(5).ok());
+}
+
+TEST_F(RaftConsensusTest, AFollowerThatKnowsOfNobodySaysWhoWillHelp) {
+  EXPECT_EQ(Propose(4).status().message(),
+            "the command needs state machine version 4, and the cluster is at version 3; its "
+            "leader raises it when every voter is known to know it");
 }
 
 TEST_F(RaftConsensusTest, AConditionThatDidNotHoldIsAnAnswer) {

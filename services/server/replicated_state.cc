@@ -76,6 +76,11 @@ absl::Status ReplicatedState::Restore(raft::Index index, const raft::SnapshotSou
     return absl::DataLossError(base::StrCat("the state is that at index ", tables->applied_index,
                                             ", not at ", index.value));
   }
+  if (tables->cluster_version > state::Fsm::kVersion) {
+    return absl::FailedPreconditionError(base::StrCat(
+        "the state is of a cluster of version ", tables->cluster_version,
+        "; this program knows versions up to ", state::Fsm::kVersion));
+  }
   fsm_ = std::make_unique<state::Fsm>(*std::move(tables), reader.TakeStaged());
   for (const auto& waiter : source_.Replace(fsm_->MakeVersion())) waiter->Fire();
   source_.FreeRetired();

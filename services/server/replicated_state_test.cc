@@ -169,6 +169,23 @@ TEST_F(ReplicatedStateTest, WhatIsNoStateAtThatIndexChangesNothing) {
   EXPECT_TRUE(restored.Restore(raft::Index{2}, SourceOf(bytes)).ok());
 }
 
+TEST_F(ReplicatedStateTest, TheStateOfAClusterThatKnowsMoreThanThisProgramIsNotTaken) {
+  Command raise;
+  raise.mutable_set_cluster_version()->set_version(state::Fsm::kVersion + 1);
+  const raft::Entry entry{.term = raft::Term{1},
+                          .index = raft::Index{1},
+                          .kind = raft::EntryKind::kCommand,
+                          .payload = raft::MakeBuffer(raise.SerializeAsString())};
+  state_.ApplyBatch({&entry, 1}, nullptr);
+  ReplicatedState older(NeverFatal);
+  const absl::Status status =
+      older.Restore(raft::Index{1}, SourceOf(BytesOf(*state_.Freeze())));
+  EXPECT_EQ(status, absl::FailedPreconditionError(
+                        "the state is of a cluster of version 5; this program knows versions up "
+                        "to 4"));
+  EXPECT_EQ(older.source().Load()->index(), 0);
+}
+
 // Of a server that went on until entry 5 while another stopped at 2.
 std::string LaterState() {
   ReplicatedState later(NeverFatal);

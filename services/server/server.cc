@@ -20,6 +20,8 @@
 #include "services/server/pledge_file.h"
 #include "services/server/raft_consensus.h"
 #include "services/server/replicated_state.h"
+#include "services/server/voter_versions.h"
+#include "services/state/fsm.h"
 #include "services/state/version.h"
 #include "services/state/watch_set.h"
 #include "services/transport/grpc_transport.h"
@@ -51,20 +53,27 @@ raft::SnapshotOptions SnapshotsOf(const Server::Options& options) {
   return snapshots;
 }
 
+uint32_t StateVersionOf(const Server::Options& options) {
+  return options.state_version == 0 ? state::Fsm::kVersion : options.state_version;
+}
+
 transport::TransportOptions TransportTo(const Server::Options& options, base::Logger* logger) {
   transport::TransportOptions transport;
   transport.self = raft::ServerId{options.node_id};
   transport.datacenter = options.datacenter;
+  transport.state_version = StateVersionOf(options);
   transport.logger = logger;
   return transport;
 }
 
-AutopilotDriver::Options AutopilotOptions(const Server::Options& options) {
+AutopilotDriver::Options AutopilotOptions(const Server::Options& options,
+                                          const VoterVersions* versions) {
   AutopilotDriver::Options autopilot;
   autopilot.datacenter = options.datacenter;
   autopilot.initial = options.autopilot;
   autopilot.heartbeat_interval = raft::Options().heartbeat_interval * options.raft_multiplier;
   autopilot.force_leave = options.force_leave;
+  autopilot.state_version_of = [versions](const raft::ServerId& id) { return versions->Of(id); };
   return autopilot;
 }
 
@@ -119,19 +128,32 @@ Server::Server(Options options, const gossip::MemberList* lan, base::Metrics* me
             logger_->Info("raft", "restored user snapshot");
             if (duties_ != nullptr) duties_->MembersChanged();
           })),
-      consensus_(std::make_unique<RaftConsensus>()),
-      members_(std::make_unique<NodeMembers>(raft::ServerId{options_.node_id})),
-      autopilot_(std::make_unique<AutopilotDriver>(AutopilotOptions(options_), lan,
+      consensus_(std::make_unique<RaftConsensus>(
+          &state_->source(), [this](uint32_t version) { return versions_->Without(version); })),
+      members_(std::make_unique<NodeMembers>(raft::ServerId{options_.node_id},
+                                             [this] { VersionsChanged(); })),
+      versions_(MakeVersions()),
+      autopilot_(std::make_unique<AutopilotDriver>(AutopilotOptions(options_, versions_.get()), lan,
                                                    members_.get(), consensus_.get(),
                                                    &state_->source(), logger)) {}
 
 Server::~Server() { Stop(); }
+
+std::unique_ptr<VoterVersions> Server::MakeVersions() {
+  VoterVersions::Options versions;
+  versions.self = raft::ServerId{options_.node_id};
+  versions.own = StateVersionOf(options_);
+  versions.said = [this](const raft::ServerId& id) { return transport_->StateVersionOf(id); };
+  versions.name_of = [this](const raft::ServerId& id) { return NameOf(id); };
+  return std::make_unique<VoterVersions>(std::move(versions), members_.get());
+}
 
 absl::Status Server::Open() {
   transport::TransportOptions transport = TransportTo(options_, logger_);
   transport.address_of = [this](const raft::ServerId& id) { return AddressOf(id.value); };
   transport.cluster_id = [this] { return cluster_id(); };
   transport.receive = [this](raft::Message message) { node_->Receive(std::move(message)); };
+  transport.state_version_heard = [this](const raft::ServerId&) { VersionsChanged(); };
   transport.stream_broken = [this](const raft::ServerId& peer) { node_->StreamBroken(peer); };
   transport_ = std::make_unique<transport::GrpcTransport>(std::move(transport));
   if (absl::Status status = OpenNode(); !status.ok()) return status;
@@ -195,6 +217,7 @@ absl::Status Server::OpenFounding() {
   duties.begun = [this] { news_.duties_begun(); };
   duties.node_name = options_.node_name;
   duties.datacenter = options_.datacenter;
+  duties.voters_version = [this] { return versions_->Common(); };
   duties.cluster_id = [file = pledge_file_.get()]() -> std::string {
     const auto founded = file->Load();
     return founded.ok() && founded->has_value() ? (*founded)->cluster_id() : base::MakeUuid();
@@ -239,10 +262,8 @@ void Server::TellOfLeader() {
   if (id == told_leader_) return;
   told_leader_ = id;
   if (id.empty() || id == options_.node_id) return;
-  const auto known = servers();
-  const ServerMember* const leader = FindServer(*known, raft::ServerId{id});
-  logger_->Info("consul",
-                base::StrCat("New leader elected: ", leader == nullptr ? id : leader->name));
+  const std::string name = NameOf(raft::ServerId{id});
+  logger_->Info("consul", base::StrCat("New leader elected: ", name.empty() ? id : name));
 }
 
 std::shared_ptr<const std::vector<ServerMember>> Server::servers() const {
@@ -256,6 +277,15 @@ std::string Server::AddressOf(const std::string& id) const {
   const ServerMember* const server = FindServer(*known, raft::ServerId{id});
   return server == nullptr ? std::string() : server->address;
 }
+
+std::string Server::NameOf(const raft::ServerId& id) const {
+  if (id.value == options_.node_id) return options_.node_name;
+  const auto known = servers();
+  const ServerMember* const server = FindServer(*known, id);
+  return server == nullptr ? std::string() : server->name;
+}
+
+void Server::VersionsChanged() { duties_->VersionsChanged(); }
 
 std::string Server::cluster_id() const {
   const auto newest = state_->source().Load();

@@ -52,6 +52,7 @@ class NodeMembers;
 class PledgeFile;
 class RaftConsensus;
 class ReplicatedState;
+class VoterVersions;
 
 class Server {
  public:
@@ -73,6 +74,9 @@ class Server {
     uint64_t raft_trailing_logs = 0;
     // What autopilot goes by until somebody says otherwise.
     operators::v1::AutopilotConfiguration autopilot;
+    // The newest version of the state machine that this program tells others that it knows; tests
+    // of older programs tell less. 0: what it does know.
+    uint32_t state_version = 0;
     // The pools give up a failed member of this node name. On the thread of autopilot.
     std::function<void(const std::string& name)> force_leave = [](const std::string&) {};
   };
@@ -144,6 +148,10 @@ class Server {
   // `ip:port` of a server; empty where the pool does not know it.
   std::string AddressOf(const std::string& id) const;
   std::shared_ptr<const std::vector<ServerMember>> servers() const;
+  // Its name in the pool; empty where that does not know it.
+  std::string NameOf(const raft::ServerId& id) const;
+  std::unique_ptr<VoterVersions> MakeVersions();
+  void VersionsChanged();
   // Of the state as it is now; empty while nobody has named the cluster.
   std::string cluster_id() const;
 
@@ -162,6 +170,7 @@ class Server {
   const std::unique_ptr<RaftConsensus> consensus_;
   std::unique_ptr<LeaderDuties> duties_;
   const std::unique_ptr<NodeMembers> members_;
+  const std::unique_ptr<VoterVersions> versions_;
   const std::unique_ptr<AutopilotDriver> autopilot_;
   std::unique_ptr<PledgeFile> pledge_file_;
   std::unique_ptr<Bootstrapper> bootstrapper_;

@@ -34,7 +34,11 @@ std::string InShort(const Command& command) {
     case Command::kCollectTombstones:
       return base::StrCat("collect ", command.collect_tombstones().index());
     case Command::kSetClusterId:
-      return "cluster-id";
+      return command.set_cluster_id().version() == 0
+                 ? "cluster-id"
+                 : base::StrCat("cluster-id version=", command.set_cluster_id().version());
+    case Command::kSetClusterVersion:
+      return base::StrCat("cluster-version ", command.set_cluster_version().version());
     case Command::kSetAutopilotConfiguration:
       return "autopilot";
     case Command::kRestoreChunk:
@@ -68,8 +72,9 @@ rpc::Consensus::View TestConsensus::view() const {
           .leader_known = leads_};
 }
 
-void TestConsensus::Propose(std::string command,
+void TestConsensus::Propose(state::SealedCommand sealed,
                             std::function<void(absl::StatusOr<rpc::Applied>)> done) {
+  std::string command = std::move(sealed.bytes);
   absl::StatusOr<rpc::Applied> answer;
   {
     base::MutexLock lock(&mutex_);
@@ -151,7 +156,7 @@ void TestConsensus::Drop(const absl::Status& status) {
 
 void TestConsensus::Apply(Command command) {
   base::MutexLock lock(&mutex_);
-  CONSUL_CHECK(ApplyLocked(state::Seal(&command)).ok());
+  CONSUL_CHECK(ApplyLocked(state::Seal(&command).bytes).ok());
 }
 
 std::vector<Command> TestConsensus::proposed() const {

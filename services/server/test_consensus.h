@@ -32,7 +32,7 @@ class TestConsensus : public rpc::Consensus {
   TestConsensus();
 
   View view() const override;
-  void Propose(std::string command,
+  void Propose(state::SealedCommand command,
                std::function<void(absl::StatusOr<rpc::Applied>)> done) override;
   void ReadBarrier(rpc::ReadMode, std::function<void(absl::Status)> done) override {
     done(absl::OkStatus());

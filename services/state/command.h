@@ -6,7 +6,7 @@
 #ifndef CONSUL_SERVICES_STATE_COMMAND_H_
 #define CONSUL_SERVICES_STATE_COMMAND_H_
 
-#include <string>
+#include "services/state/sealed_command.h"
 
 namespace consul::internal::raft::v1 {
 class Command;
@@ -16,7 +16,7 @@ namespace consul::state {
 
 // Stamps `command` with the lowest version of the state machine that knows its kind, and with the
 // leader's wall clock, and serialises it.
-std::string Seal(internal::raft::v1::Command* command);
+SealedCommand Seal(internal::raft::v1::Command* command);
 
 }  // namespace consul::state
 

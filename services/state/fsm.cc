@@ -14,6 +14,9 @@ namespace {
 using base::StrCat;
 using base::ToAbsl;
 
+// Or a server would write what it could not read.
+static_assert(VersionOfFormat(kSnapshotFormat) <= Fsm::kVersion);
+
 // Whether two rows are the same but for their indexes. Compares encodings: rows hold no map fields,
 // so equal rows of one build encode equally, and unequal encodings only cost a write.
 template <typename Message>
@@ -92,6 +95,9 @@ absl::Status Fsm::Apply(const FsmEntry& entry, CommandResult* result) {
       return absl::OkStatus();
     case Command::kSetClusterId:
       Apply(command_.set_cluster_id());
+      return absl::OkStatus();
+    case Command::kSetClusterVersion:
+      Apply(command_.set_cluster_version());
       return absl::OkStatus();
     case Command::kSetAutopilotConfiguration:
       Apply(command_.set_autopilot_configuration(), result);
@@ -317,7 +323,12 @@ void Fsm::Apply(const internal::raft::v1::SetClusterId& set) {
   if (!tables_.cluster_id.empty() || set.cluster_id().empty()) return;
   tables_.cluster_id = set.cluster_id();
   tables_.cluster_id_index = index_;
+  tables_.cluster_version = std::max(tables_.cluster_version, set.version());
   touched_->AddKey(kClusterMap, "id");
+}
+
+void Fsm::Apply(const internal::raft::v1::SetClusterVersion& set) {
+  tables_.cluster_version = std::max(tables_.cluster_version, set.version());
 }
 
 void Fsm::Apply(const internal::raft::v1::SetAutopilotConfiguration& set, CommandResult* result) {
@@ -355,7 +366,7 @@ void Fsm::Apply(const internal::raft::v1::RestoreCommit& commit, CommandResult* 
   if (Refusal refusal = staged.Check(commit.size(), commit.sha256()); refusal.refused()) {
     return Refuse(std::move(refusal), result);
   }
-  SnapshotReader reader(index_);
+  SnapshotReader reader(index_, tables_.cluster_version);
   absl::Status status;
   for (const StagedRestore::Chunk& chunk : staged.chunks()) {
     status = reader.Add(*chunk);
@@ -366,7 +377,8 @@ void Fsm::Apply(const internal::raft::v1::RestoreCommit& commit, CommandResult* 
     tables = absl::DataLossError("snapshot: a restore is under way in it");
   }
   if (!tables.ok()) {
-    return Refuse({errors::v1::REASON_INVALID_FIELD,
+    const bool newer = absl::IsFailedPrecondition(tables.status());
+    return Refuse({newer ? errors::v1::REASON_CLUSTER_TOO_OLD : errors::v1::REASON_INVALID_FIELD,
                    StrCat("snapshot restore: ", base::ToStd(tables.status().message())), "chunk"},
                   result);
   }

@@ -53,9 +53,9 @@ struct CommandResult {
 
 class Fsm {
  public:
-  // The newest kind of command that this state machine knows. A leader proposes nothing newer than
-  // what all voters know.
-  static constexpr uint32_t kVersion = 3;
+  // The newest kind of command that this state machine knows. Nobody proposes what is newer than
+  // Tables::cluster_version.
+  static constexpr uint32_t kVersion = 4;
 
   struct Batch {
     std::unique_ptr<const Version> version;
@@ -102,6 +102,7 @@ class Fsm {
   void Apply(const internal::raft::v1::UpdateCoordinate& update, CommandResult* result);
   void Apply(const internal::raft::v1::CollectTombstones& collect);
   void Apply(const internal::raft::v1::SetClusterId& set);
+  void Apply(const internal::raft::v1::SetClusterVersion& set);
   void Apply(const internal::raft::v1::SetAutopilotConfiguration& set, CommandResult* result);
   void Apply(internal::raft::v1::RestoreChunk* chunk, CommandResult* result);
   void Apply(const internal::raft::v1::RestoreCommit& commit, CommandResult* result);

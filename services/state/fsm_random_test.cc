@@ -19,7 +19,7 @@ using internal::raft::v1::Command;
 
 std::string Bytes(const Version& version) {
   std::string bytes;
-  EXPECT_TRUE(WriteSnapshot(version, [&bytes](std::string_view frame) {
+  EXPECT_TRUE(WriteSnapshot(version, StagedRestore(), [&bytes](std::string_view frame) {
                 bytes.append(frame);
                 return absl::OkStatus();
               }).ok());
@@ -74,7 +74,11 @@ class Chance {
         }
         break;
       default:
-        command.mutable_set_cluster_id()->set_cluster_id("cluster");
+        if (Below(3) == 0) {
+          command.mutable_set_cluster_version()->set_version(static_cast<uint32_t>(3 + Below(2)));
+        } else {
+          command.mutable_set_cluster_id()->set_cluster_id("cluster");
+        }
         break;
     }
     return command;

@@ -7,10 +7,11 @@
 //   deregister NODE [service=ID] [check=ID] [generation=G]
 //   place NODE X [MS]    the coordinate of a node: its first place, its height in ms
 //   autopilot TRAILING [cas=N]    the configuration of autopilot: its max_trailing_logs
-//   collect INDEX    cluster-id ID    time HOURS    no-op    raw HEX    version N
+//   collect INDEX    time HOURS    no-op    raw HEX    version N
+//   cluster-id ID [version=N]    cluster-version N
 // Reads of the newest version, or of the one held under a name by `at NAME`:
 //   get KEY   list PREFIX   nodes   services   checks   places   service NAME   cluster   clock
-//   autopilot-now
+//   autopilot-now   cluster-version-now
 //   index MAP KEY       index MAP PREFIX*       hold NAME
 //   watch NAME MAP KEY|PREFIX*             prints who is fired after each later write
 // In keys "|" stands for a zero byte, "~" for the empty text; other odd bytes print as \xNN.
@@ -179,6 +180,13 @@ class Script {
       command.mutable_collect_tombstones()->set_index(std::stoull(words.at(0)));
     } else if (words.verb == "cluster-id") {
       command.mutable_set_cluster_id()->set_cluster_id(words.at(0));
+      if (words.has("version")) {
+        command.mutable_set_cluster_id()->set_version(
+            static_cast<uint32_t>(words.number("version")));
+      }
+    } else if (words.verb == "cluster-version") {
+      command.mutable_set_cluster_version()->set_version(
+          static_cast<uint32_t>(std::stoul(words.at(0))));
     } else if (words.verb == "time") {
       time_ns_ = std::stoull(words.at(0)) * 3600 * 1'000'000'000;
       return true;
@@ -331,6 +339,9 @@ class Script {
     } else if (words.verb == "autopilot-now") {
       const operators::v1::AutopilotConfiguration* row = version.autopilot(&watch);
       if (row != nullptr) print(*row);
+    } else if (words.verb == "cluster-version-now") {
+      base::StrAppend(&out_, "cluster version ", version.cluster_version(), "\n");
+      return true;
     } else if (words.verb == "clock") {
       base::StrAppend(&out_, "clock ", version.time_ns() / 3'600'000'000'000, "h applied ",
                       version.index(), "\n");
@@ -397,7 +408,8 @@ const bool registered = base::RegisterTextTests(
     "FsmText",
     {"services/state/testdata/kv.txt", "services/state/testdata/index.txt",
      "services/state/testdata/autopilot.txt", "services/state/testdata/catalog.txt",
-     "services/state/testdata/watch.txt", "services/state/testdata/log.txt"},
+     "services/state/testdata/watch.txt", "services/state/testdata/log.txt",
+     "services/state/testdata/cluster.txt"},
     [](const std::string& input) { return Script().Run(input); });
 
 }  // namespace

@@ -239,6 +239,47 @@ TEST(RestoreTest, WhatBelongsToTheClusterAsItRunsStays) {
   EXPECT_EQ(tables.left_generations.Find("gone there"), nullptr);
 }
 
+Command Raise(uint32_t version) {
+  Command command;
+  command.mutable_set_cluster_version()->set_version(version);
+  return command;
+}
+
+TEST(RestoreTest, TheVersionOfTheClusterStaysWhatItWas) {
+  Machine raised;
+  raised.Apply(Put("a", "1"));
+  raised.Apply(Raise(4));
+  Machine old;
+  old.Apply(Put("a", "2"));
+  ASSERT_TRUE(old.Restore(StateOf(raised.fsm)).applied);
+  EXPECT_EQ(old.Value("a"), "1");
+  EXPECT_EQ(old.fsm.tables().cluster_version, kBaselineVersion);
+  ASSERT_TRUE(raised.Restore(StateOf(old.fsm)).applied);
+  EXPECT_EQ(raised.fsm.tables().cluster_version, 4u);
+}
+
+// Servers with older programs could not read it: all refuse it, those that can read it as well.
+TEST(RestoreTest, AFormatThatTheClustersVersionDoesNotKnowIsRefusedByAllServers) {
+  Machine raised;
+  raised.Apply(Put("a", "1"));
+  raised.Apply(Raise(4));
+  const std::string newer = SnapshotOf(raised.fsm);
+  Machine machine;
+  machine.Apply(Put("a", "2"));
+  CommandResult result = machine.Restore(newer);
+  EXPECT_FALSE(result.applied);
+  EXPECT_EQ(result.reason, errors::v1::REASON_CLUSTER_TOO_OLD);
+  EXPECT_EQ(result.text,
+            "snapshot restore: snapshot: format 3 needs state machine version 4, and the cluster "
+            "is at version 3");
+  EXPECT_TRUE(machine.fsm.staged().empty());
+  EXPECT_EQ(machine.Value("a"), "2");
+  machine.Apply(Raise(4));
+  result = machine.Restore(newer);
+  EXPECT_TRUE(result.applied) << result.text;
+  EXPECT_EQ(machine.Value("a"), "1");
+}
+
 TEST(RestoreTest, ADamagedStateIsRefusedAndNothingChanges) {
   Machine machine;
   machine.Apply(Put("a", "1"));

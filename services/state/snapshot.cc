@@ -25,6 +25,8 @@ enum class Kind : uint8_t {
 
 constexpr size_t kFrameHeadBytes = 8;
 constexpr size_t kRecordHeadBytes = 1 + 2 + 8 + 4 + 4;
+// Of a format's header.
+constexpr size_t kHeaderValueBytes[kSnapshotFormat + 1] = {0, 16, 24, 28};
 // Behind all tables, however many there are.
 constexpr int kGenerationsPlace = std::numeric_limits<int>::max() - 1;
 constexpr int kStagedPlace = std::numeric_limits<int>::max();
@@ -106,19 +108,22 @@ void WriteTable(const Table<Spec>& table, FrameWriter* writer) {
   });
 }
 
-}  // namespace
+// As kSnapshotFormat says: the oldest format that has all of it.
+uint16_t FormatFor(const Tables& tables, const StagedRestore& staged, uint32_t cluster_version) {
+  if (cluster_version > kBaselineVersion) return 3;
+  return tables.restored_index == 0 && staged.empty() ? 1 : 2;
+}
 
-absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
-                           const SnapshotSink& sink) {
-  const Tables& tables = version.tables();
+absl::Status Write(const Tables& tables, const StagedRestore& staged, uint32_t cluster_version,
+                   const SnapshotSink& sink) {
   FrameWriter writer(sink);
   std::string value;
   PutNumber(&value, tables.time_ns);
   PutNumber(&value, tables.cluster_id_index);
-  const bool format1 = tables.restored_index == 0 && staged.empty();
-  if (!format1) PutNumber(&value, tables.restored_index);
-  writer.Add(Kind::kHeader, MapId{format1 ? uint16_t{1} : kSnapshotFormat}, tables.applied_index,
-             tables.cluster_id, value);
+  const uint16_t format = FormatFor(tables, staged, cluster_version);
+  if (format > 1) PutNumber(&value, tables.restored_index);
+  if (format > 2) PutNumber(&value, cluster_version);
+  writer.Add(Kind::kHeader, MapId{format}, tables.applied_index, tables.cluster_id, value);
   Tables::ForEachTable(tables, [&writer](const auto& table) { WriteTable(table, &writer); });
   for (auto it = tables.left_generations.Begin(); it.Valid(); it.Next()) {
     value.clear();
@@ -131,8 +136,15 @@ absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
   return writer.Finish();
 }
 
+}  // namespace
+
+absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
+                           const SnapshotSink& sink) {
+  return Write(version.tables(), staged, version.cluster_version(), sink);
+}
+
 absl::Status WriteSnapshot(const Version& version, const SnapshotSink& sink) {
-  return WriteSnapshot(version, StagedRestore(), sink);
+  return Write(version.tables(), StagedRestore(), kBaselineVersion, sink);
 }
 
 struct SnapshotReader::Record {
@@ -247,12 +259,22 @@ absl::Status SnapshotReader::ApplyHeader(const Record& record) {
         ToAbsl(StrCat("snapshot: format ", format_,
                       " is not known; this program reads formats 1 to ", kSnapshotFormat)));
   }
-  if (record.value.size() != (format_ == 1 ? 16u : 24u)) return Damaged("the header is malformed");
+  if (VersionOfFormat(format_) > version_max_) {
+    return absl::FailedPreconditionError(
+        ToAbsl(StrCat("snapshot: format ", format_, " needs state machine version ",
+                      VersionOfFormat(format_), ", and the cluster is at version ",
+                      version_max_)));
+  }
+  if (record.value.size() != kHeaderValueBytes[format_]) return Damaged("the header is malformed");
   tables_.applied_index = record.index;
   tables_.cluster_id = std::string(record.key);
   tables_.time_ns = GetNumber<uint64_t>(record.value.data());
   tables_.cluster_id_index = GetNumber<uint64_t>(record.value.data() + 8);
   if (format_ > 1) tables_.restored_index = GetNumber<uint64_t>(record.value.data() + 16);
+  if (format_ > 2) tables_.cluster_version = GetNumber<uint32_t>(record.value.data() + 24);
+  if (format_ > 2 && tables_.cluster_version <= kBaselineVersion) {
+    return Damaged(StrCat("the cluster's version ", tables_.cluster_version, " needs no format 3"));
+  }
   if (tables_.restored_index > record.index) return CheckIndex(tables_.restored_index);
   if (tables_.cluster_id.empty() != (tables_.cluster_id_index == 0)) {
     return Damaged("the cluster id and its index do not go together");

@@ -8,8 +8,8 @@
 //   frame   = length u32, CRC-32C of the payload u32, payload of `length` bytes: whole records
 //   record  = kind u8, map u16, index u64, key length u32, value length u32, key, value
 //   kinds   1 header: map = format version, index = last index applied, key = cluster id,
-//             value = clock u64, index of the cluster id u64, and since format 2 index of the last
-//             restore u64; the first record
+//             value = clock u64, index of the cluster id u64, since format 2 index of the last
+//             restore u64, and since format 3 version of the cluster u32; the first record
 //           2 row: map = of the table, value = the message; in the order of the map
 //           3 tombstone: map, index, key; behind the rows of its map
 //           4 floor: map, index
@@ -19,9 +19,13 @@
 //             value = the chunk; since format 2
 // Equal versions give equal bytes. Records stand in one order: the tables in theirs, of each the
 // rows, then for each of its maps the tombstones and the floor; then the left generations, then
-// the restore that is under way. Keys rise. What needs no format 2 is written in format 1. What no
-// state machine writes is refused, whatever its checksum says: a server that took it would fall
-// over it later, or part from the others.
+// the restore that is under way. Keys rise. What needs no format 2 is written in format 1, and what
+// needs no format 3 in one of the two. What no state machine writes is refused, whatever its
+// checksum says: a server that took it would fall over it later, or part from the others.
+//
+// A stream has a new table, kind of record or member of a row in a new format alone, which is known
+// since a version of the state machine (VersionOfFormat): a restore is refused by all servers, or
+// read by all in the same way, whatever programs they run (README.md, Versions of the program).
 //
 // Threads: WriteSnapshot on any thread that holds the version. A SnapshotReader and the Tables that
 // it makes belong to one thread at a time (held.h).
@@ -44,7 +48,14 @@
 
 namespace consul::state {
 
-inline constexpr uint16_t kSnapshotFormat = 2;
+inline constexpr uint16_t kSnapshotFormat = 3;
+// The newest one that an archive is in.
+inline constexpr uint16_t kArchivedFormat = 2;
+// The first version of the state machine that knows a format. REQUIRES: it is one of 1 to
+// kSnapshotFormat.
+constexpr uint32_t VersionOfFormat(uint16_t format) {
+  return format == 1 ? 1 : format == 2 ? 3 : 4;
+}
 // A frame is closed when its payload reaches this.
 inline constexpr size_t kSnapshotFrameBytes = 128 << 10;
 // The longest payload that is read: one frame's worth and the largest row that the log can hold.
@@ -56,22 +67,25 @@ using SnapshotSink = std::function<absl::Status(std::string_view frame)>;
 // Stops at its first error and returns that.
 absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
                            const SnapshotSink& sink);
-// Without one: for an archive.
+// For an archive: without one, and without the cluster's version, which is no matter of an archive
+// and would keep older programs from reading it.
 absl::Status WriteSnapshot(const Version& version, const SnapshotSink& sink);
 
 // Reads a stream in pieces of any size.
 class SnapshotReader {
  public:
   // With `index_max` a row of a higher index gets that one: what another log has written is to be
-  // the state of one that has not come so far.
-  explicit SnapshotReader(uint64_t index_max = std::numeric_limits<uint64_t>::max())
-      : index_max_(index_max) {}
+  // the state of one that has not come so far. Formats that are newer than the version
+  // `version_max` of the state machine are not known to it.
+  explicit SnapshotReader(uint64_t index_max = std::numeric_limits<uint64_t>::max(),
+                          uint32_t version_max = std::numeric_limits<uint32_t>::max())
+      : index_max_(index_max), version_max_(version_max) {}
   SnapshotReader(const SnapshotReader&) = delete;
   SnapshotReader& operator=(const SnapshotReader&) = delete;
 
   // Takes the next piece. DATA_LOSS names the frame and the byte at which the stream is damaged;
-  // FAILED_PRECONDITION a format that is newer than this program. After an error nothing more is
-  // taken.
+  // FAILED_PRECONDITION a format that is newer than this program, or than `version_max`. After an
+  // error nothing more is taken.
   absl::Status Add(std::string_view bytes);
 
   // Returns the tables once the whole stream was added; DATA_LOSS if it is not whole.
@@ -95,6 +109,7 @@ class SnapshotReader {
   absl::Status Damaged(std::string_view what) const;
 
   const uint64_t index_max_;
+  const uint32_t version_max_;
   uint16_t format_ = 0;
   std::string pending_;  // the beginning of a frame that is not whole yet
   uint64_t frame_ = 0;   // number of frames read

@@ -82,12 +82,27 @@ class SnapshotTest : public testing::Test {
   }
   std::string Write() const {
     std::string bytes;
-    EXPECT_TRUE(WriteSnapshot(*fsm_.MakeVersion(), [&bytes](std::string_view frame) {
-                  bytes.append(frame);
-                  return absl::OkStatus();
-                }).ok());
+    EXPECT_TRUE(WriteSnapshot(*fsm_.MakeVersion(), fsm_.staged(), Into(&bytes)).ok());
     return bytes;
   }
+  std::string WriteArchived() const {
+    std::string bytes;
+    EXPECT_TRUE(WriteSnapshot(*fsm_.MakeVersion(), Into(&bytes)).ok());
+    return bytes;
+  }
+  static SnapshotSink Into(std::string* bytes) {
+    return [bytes](std::string_view frame) {
+      bytes->append(frame);
+      return absl::OkStatus();
+    };
+  }
+  void RaiseVersion(uint32_t version) {
+    Command command;
+    command.mutable_set_cluster_version()->set_version(version);
+    Apply(command);
+  }
+  // Of the header, which comes first.
+  static int FormatOf(std::string_view bytes) { return bytes[9] + 256 * bytes[10]; }
   static absl::StatusOr<Tables> Read(std::string_view bytes, size_t piece = 1 << 20) {
     SnapshotReader reader;
     for (size_t at = 0; at < bytes.size(); at += piece) {
@@ -98,10 +113,7 @@ class SnapshotTest : public testing::Test {
   static std::string WriteTables(Tables tables) {
     std::string bytes;
     const Fsm fsm(std::move(tables));
-    EXPECT_TRUE(WriteSnapshot(*fsm.MakeVersion(), [&bytes](std::string_view frame) {
-                  bytes.append(frame);
-                  return absl::OkStatus();
-                }).ok());
+    EXPECT_TRUE(WriteSnapshot(*fsm.MakeVersion(), fsm.staged(), Into(&bytes)).ok());
     return bytes;
   }
   Fsm fsm_;
@@ -123,6 +135,56 @@ TEST_F(SnapshotTest, WhatIsReadBackIsWrittenAsTheSameBytes) {
   EXPECT_EQ(tables->applied_index, index_);
   EXPECT_EQ(tables->cluster_id, "0b4e9f5c");
   EXPECT_EQ(WriteTables(*std::move(tables)), bytes);
+}
+
+TEST_F(SnapshotTest, TheClustersVersionIsReadBack) {
+  Fill();
+  const auto before = Read(Write());
+  ASSERT_TRUE(before.ok());
+  EXPECT_EQ(before->cluster_version, kBaselineVersion);
+  EXPECT_EQ(FormatOf(Write()), 1) << "as long as older programs may have to read it";
+  RaiseVersion(4);
+  const std::string bytes = Write();
+  EXPECT_EQ(FormatOf(bytes), 3);
+  auto tables = Read(bytes);
+  ASSERT_TRUE(tables.ok()) << tables.status();
+  EXPECT_EQ(tables->cluster_version, 4u);
+  EXPECT_EQ(WriteTables(*std::move(tables)), bytes);
+}
+
+TEST_F(SnapshotTest, AnArchiveLeavesTheClustersVersionOut) {
+  Fill();
+  RaiseVersion(4);
+  const auto tables = Read(WriteArchived());
+  ASSERT_TRUE(tables.ok()) << tables.status();
+  EXPECT_EQ(tables->cluster_version, kBaselineVersion);
+  EXPECT_LE(FormatOf(WriteArchived()), kArchivedFormat);
+}
+
+TEST_F(SnapshotTest, AFormatIsKnownToTheVersionsThatCameWithItAndToLaterOnes) {
+  const auto read = [](std::string_view bytes, uint32_t version) {
+    SnapshotReader reader(1000, version);
+    const absl::Status status = reader.Add(bytes);
+    if (status.ok()) return std::string();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status));
+    return std::string(status.message());
+  };
+  Fill();
+  const std::string first = Write();
+  Command chunk;
+  chunk.mutable_restore_chunk()->set_id("r");
+  chunk.mutable_restore_chunk()->set_chunk("abc");
+  Apply(chunk);
+  const std::string second = Write();
+  RaiseVersion(4);
+  const std::string third = Write();
+  EXPECT_EQ(read(first, 1), "");
+  EXPECT_EQ(read(second, 2),
+            "snapshot: format 2 needs state machine version 3, and the cluster is at version 2");
+  EXPECT_EQ(read(second, 3), "");
+  EXPECT_EQ(read(third, 3),
+            "snapshot: format 3 needs state machine version 4, and the cluster is at version 3");
+  EXPECT_EQ(read(third, 4), "");
 }
 
 TEST_F(SnapshotTest, EveryIndexIsTheSameAfterwards) {
@@ -291,7 +353,8 @@ class ForgedSnapshotTest : public SnapshotTest {
   std::string Told(const std::vector<std::string>& records, std::string_view cluster_id = {},
                    uint64_t cluster_id_index = 0) const {
     std::string value = Number(77, 8) + Number(cluster_id_index, 8);
-    if (format_ == 2) value += Number(restored_index_, 8);
+    if (format_ > 1) value += Number(restored_index_, 8);
+    if (format_ > 2) value += Number(cluster_version_, 4);
     std::string payload = Record(kHeader, MapId{format_}, 9, cluster_id, value);
     for (const std::string& record : records) payload += record;
     payload += Record(kEnd, MapId{0}, records.size() + 1, {});
@@ -308,6 +371,7 @@ class ForgedSnapshotTest : public SnapshotTest {
 
   uint16_t format_ = 1;
   uint64_t restored_index_ = 0;
+  uint32_t cluster_version_ = 0;
 };
 
 TEST_F(ForgedSnapshotTest, SoundRecordsAreTaken) {
@@ -384,6 +448,15 @@ TEST_F(ForgedSnapshotTest, WhatRestoresLeaveBehindNeedsFormat2) {
   EXPECT_EQ(Told({Entry("a")}), "");
   restored_index_ = 10;
   EXPECT_EQ(Told({Entry("a")}), "index 10 is not one of 1 to 9");
+}
+
+TEST_F(ForgedSnapshotTest, Format3IsOfAClusterThatWasRaised) {
+  format_ = 3;
+  EXPECT_EQ(Told({Entry("a")}), "the cluster's version 0 needs no format 3");
+  cluster_version_ = 3;
+  EXPECT_EQ(Told({Entry("a")}), "the cluster's version 3 needs no format 3");
+  cluster_version_ = 4;
+  EXPECT_EQ(Told({Entry("a")}), "");
 }
 
 // Goal: frames with right checksums and wrong contents do no harm. Method: random payloads, and

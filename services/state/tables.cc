@@ -71,6 +71,7 @@ void Tables::Restore(Tables archived, uint64_t index, SlotList* touched) {
   archived.left_generations = std::move(left_generations);
   archived.cluster_id = std::move(cluster_id);
   archived.cluster_id_index = cluster_id_index;
+  archived.cluster_version = cluster_version;
   archived.applied_index = applied_index;
   archived.time_ns = time_ns;
   archived.restored_index = index;

@@ -21,6 +21,7 @@
 #include "consul/health/v1/health.pb.h"
 #include "consul/kv/v1/kv.pb.h"
 #include "consul/operators/v1/autopilot.pb.h"
+#include "services/state/sealed_command.h"
 #include "services/state/table.h"
 #include "services/state/watch_set.h"
 
@@ -148,6 +149,9 @@ struct Tables {
   // UUID of the cluster, made once; empty: not yet. Slot: kClusterMap, key "id".
   std::string cluster_id;
   uint64_t cluster_id_index = 0;
+  // The newest version of the state machine that every voter is known to know. Only grows. Nobody
+  // waits for it, so that it has no slot.
+  uint32_t cluster_version = kBaselineVersion;
 
   // Index of the last log entry applied.
   uint64_t applied_index = 0;
@@ -162,9 +166,9 @@ struct Tables {
   uint64_t IndexOf(const Slot& slot) const;
 
   // What a restore from an archive leaves behind: the tables of `archived`, and of this the rest.
-  // What belongs to the cluster as it runs is no matter of an archive: who it is, what time it is,
-  // and which agents have left it. `index` is that of the log entry; every map's number is put into
-  // `touched`.
+  // What belongs to the cluster as it runs is no matter of an archive: who it is, what its servers
+  // know, what time it is, and which agents have left it. `index` is that of the log entry; every
+  // map's number is put into `touched`.
   // REQUIRES: no row of `archived` has an index above `index`.
   void Restore(Tables archived, uint64_t index, SlotList* touched);
 

@@ -41,6 +41,9 @@ class Version final : public Versioned {
     if (watch != nullptr) watch->AddKey(kClusterMap, "id");
     return tables_.cluster_id;
   }
+  // The newest version of the state machine that every voter is known to know: nothing newer is
+  // proposed.
+  uint32_t cluster_version() const { return tables_.cluster_version; }
   // The state machine's clock, nanoseconds since 1970.
   uint64_t time_ns() const { return tables_.time_ns; }
 

@@ -29,7 +29,7 @@ void Require(bool fact) {
 std::string Contents(const Fsm& fsm) {
   std::string bytes;
   const absl::Status status = consul::state::WriteSnapshot(
-      *fsm.MakeVersion(), [&bytes](std::string_view piece) {
+      *fsm.MakeVersion(), fsm.staged(), [&bytes](std::string_view piece) {
         bytes += piece;
         return absl::OkStatus();
       });

@@ -99,7 +99,7 @@ std::string Write(const Fsm& fsm) {
     stream += frame;
     return absl::OkStatus();
   };
-  Require(WriteSnapshot(*fsm.MakeVersion(), sink).ok());
+  Require(WriteSnapshot(*fsm.MakeVersion(), fsm.staged(), sink).ok());
   return stream;
 }
 

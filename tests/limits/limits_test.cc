@@ -23,7 +23,7 @@ uint64_t ProposalBytes(size_t value_bytes) {
   put->set_value(std::string(value_bytes, 'v'));
   put->set_flags(std::numeric_limits<uint64_t>::max());
   put->set_cas(std::numeric_limits<uint64_t>::max());
-  return state::Seal(&command).size();
+  return state::Seal(&command).bytes.size();
 }
 
 TEST(LimitsTest, TheGreatestValueFitsInAnEntryWithTheGreatestKey) {
