@@ -194,7 +194,8 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         prog="tools/bench", description="Ours and the reference side by side on this machine.",
         epilog="loads: " + " ".join(report.TARGETS))
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"loads to run (default: all but {' '.join(LONG)})")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help=f"loads to run (default: all but {' '.join(LONG)})")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
     parser.add_argument("--seconds", type=int, default=5, help="that each load takes")
     parser.add_argument("--only", choices=("ours", "reference"), help="one side of the two")
