@@ -160,28 +160,30 @@ std::array<double, 3> MetricSeries::Quantiles(int64_t number) const {
 Metrics::Metrics(MetricSeries::Clock now) : now_(std::move(now)), first_window_(WindowOf(now_())) {}
 
 MetricSeries* Metrics::Find(SeriesMap* map, std::string_view name, MetricLabels labels) {
-  std::unique_ptr<MetricSeries>& series = (*map)[Key{std::string(name), std::move(labels)}];
-  if (series == nullptr) series = std::make_unique<MetricSeries>(&now_);
-  return series.get();
+  Key key{std::string(name), std::move(labels)};
+  const auto found = map->find(key);
+  if (found != map->end()) return found->second.get();
+  if (map->size() >= kSeriesMax) return &unshown_;
+  return map->emplace(std::move(key), std::make_unique<MetricSeries>(&now_)).first->second.get();
 }
 
 MetricSeries* Metrics::Counter(std::string_view name, MetricLabels labels) {
   MutexLock lock(&mutex_);
-  if (counters_.size() >= kSeriesMax) return &unshown_;
   return Find(&counters_, name, std::move(labels));
 }
 
 MetricSeries* Metrics::Sample(std::string_view name, MetricLabels labels) {
   MutexLock lock(&mutex_);
-  if (samples_.size() >= kSeriesMax) return &unshown_;
   return Find(&samples_, name, std::move(labels));
 }
 
 MetricGauge* Metrics::Gauge(std::string_view name, MetricLabels labels) {
   MutexLock lock(&mutex_);
-  std::unique_ptr<MetricGauge>& gauge = gauges_[Key{std::string(name), std::move(labels)}];
-  if (gauge == nullptr) gauge = std::make_unique<MetricGauge>();
-  return gauge.get();
+  Key key{std::string(name), std::move(labels)};
+  const auto found = gauges_.find(key);
+  if (found != gauges_.end()) return found->second.get();
+  if (gauges_.size() >= kSeriesMax) return &unshown_gauge_;
+  return gauges_.emplace(std::move(key), std::make_unique<MetricGauge>()).first->second.get();
 }
 
 void Metrics::GaugeBy(const void* owner, std::string_view name, std::function<double()> value) {

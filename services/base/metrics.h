@@ -97,6 +97,8 @@ class MetricGauge {
     value_.store(value, std::memory_order_relaxed);
     set_.store(true, std::memory_order_release);
   }
+  // Not shown until the next Set.
+  void Unset() { set_.store(false, std::memory_order_release); }
 
  private:
   friend class Metrics;
@@ -107,7 +109,7 @@ class MetricGauge {
 class Metrics {
  public:
   static constexpr std::chrono::seconds kWindow{10};
-  // More are not made: who asks for one gets a series that nobody is shown.
+  // Of a kind. More are not made: who asks for one gets a series that nobody is shown.
   static constexpr size_t kSeriesMax = 10'000;
 
   // What is shown of one series or gauge.
@@ -157,13 +159,15 @@ class Metrics {
   };
 
   int64_t WindowAt(std::chrono::system_clock::time_point at) const;
-  MetricSeries* Find(SeriesMap* map, std::string_view name, MetricLabels labels);
+  MetricSeries* Find(SeriesMap* map, std::string_view name, MetricLabels labels)
+      REQUIRES_LOCK(mutex_);
   std::vector<Figure> Gauges() const;
   static std::vector<Figure> Of(const SeriesMap& map, int64_t window);
 
   const MetricSeries::Clock now_;
   const int64_t first_window_;
   MetricSeries unshown_{&now_};
+  MetricGauge unshown_gauge_;
   mutable Mutex mutex_;
   SeriesMap counters_ GUARDED_BY(mutex_);
   SeriesMap samples_ GUARDED_BY(mutex_);

@@ -92,6 +92,11 @@ TEST_F(MetricsTest, MoreSeriesThanTheLimitAreNotShown) {
     metrics_.Counter("x" + std::to_string(i))->Add(1);
   }
   EXPECT_EQ(metrics_.Collect().counters.size(), Metrics::kSeriesMax);
+  // Those that are there are found.
+  metrics_.Counter("x7")->Add(1);
+  for (const auto& figure : metrics_.Collect().counters) {
+    EXPECT_EQ(figure.sum.count, figure.name == "x7" ? 2u : 1u);
+  }
 }
 
 TEST_F(MetricsTest, QuantilesAreWithinASixteenth) {

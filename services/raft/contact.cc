@@ -42,12 +42,15 @@ void Core::TickLeader() {
   if (now_ >= leader.heartbeat_at || now_ >= RoundOverdueAt()) leader.broadcast_due = true;
 }
 
-// When those who were asked for the oldest round that reads wait for have taken too long.
+// When those who were asked for the oldest round that reads wait for have taken too long; or for
+// the newest one, where reads wait to be part of the next.
 Time Core::RoundOverdueAt() const {
   const LeaderState& leader = std::get<LeaderState>(state_);
   if (leader.reads.empty() || leader.rounds.empty()) return Time::max();
-  if (leader.rounds.front().round <= leader.broadcast) return Time::max();
-  return leader.rounds.front().at + Scaled(kRoundPatience);
+  const LeaderState::StartedRound& oldest = leader.rounds.front();
+  if (oldest.round > leader.broadcast) return oldest.at + Scaled(kRoundPatience);
+  if (leader.reads.back().round.has_value()) return Time::max();
+  return leader.rounds.back().at + Scaled(kRoundPatience);
 }
 
 // Acks of this round and later ones prove that leadership still held after now. All reads that wait

@@ -167,7 +167,7 @@ ProposeResult Core::Propose(Time now, std::vector<Proposal> batch) {
                       std::move(proposal.payload)});
   }
   leader->uncommitted.push_back({log_.last_index(), bytes});
-  // Asked for already now, while this thread is awake: it will be committed soon.
+  // Asked for already now, while the driver looks at deadlines: it will be committed soon.
   if (!leader->peers.empty()) {
     leader->commit_due_at = std::min(leader->commit_due_at, now_ + options_.commit_delay);
   }

@@ -1,5 +1,6 @@
 #include "services/raft/metrics.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <variant>
@@ -65,7 +66,10 @@ void RaftMetrics::Committed(Time now, Index last, uint64_t count) {
   }
 }
 
-void RaftMetrics::LastContact(Duration age) { last_contact_->Add(Ms(age)); }
+// It may have been heard in the midst of the turn that looks.
+void RaftMetrics::LastContact(Duration age) {
+  last_contact_->Add(Ms(std::max(age, Duration{0})));
+}
 
 void RaftMetrics::Wrote(bool leads, double ms) { (leads ? dispatch_ : store_)->Add(ms); }
 
@@ -77,20 +81,24 @@ void RaftMetrics::Sent(Time now, const Message& message) {
   } else if (const auto* append = std::get_if<AppendRequest>(&message.body)) {
     if (append->entries.empty()) return;
     Peer& peer = Of(message.to);
-    peer.entries->Add(1, append->entries.size());
+    peer.entries->Add(static_cast<double>(append->entries.size()));
     if (!peer.index.has_value()) peer.index = {append->entries.back().index, now};
   }
 }
 
 void RaftMetrics::Received(Time now, const Message& message) {
   if (const auto* beat = std::get_if<HeartbeatReply>(&message.body)) {
-    Peer& peer = Of(message.from);
+    const auto found = peers_.find(message.from);
+    if (found == peers_.end()) return;
+    Peer& peer = found->second;
     if (!peer.round.has_value() || beat->round < peer.round->number) return;
     // A later round's answer says nothing of how long this one's took.
     if (beat->round == peer.round->number) peer.heartbeat->Add(Ms(now - peer.round->at));
     peer.round.reset();
   } else if (const auto* append = std::get_if<AppendReply>(&message.body)) {
-    Peer& peer = Of(message.from);
+    const auto found = peers_.find(message.from);
+    if (found == peers_.end()) return;
+    Peer& peer = found->second;
     if (!peer.index.has_value()) return;
     if (append->accepted && append->match < peer.index->number) return;
     if (append->accepted) peer.append->Add(Ms(now - peer.index->at));
@@ -107,8 +115,13 @@ base::MetricSeries* RaftMetrics::HandlingOf(const Body& body) const {
 }
 
 void RaftMetrics::Became(Time now, Role role) {
+  // Another leader, or another term, makes no other follower.
+  if (role == role_ && role == Role::kFollower) return;
+  role_ = role;
   proposed_.clear();
   peers_.clear();
+  dispatched_->Unset();
+  committed_->Unset();
   switch (role) {
     case Role::kFollower:
       metrics_->Counter("raft.state.follower")->Add(1);

@@ -36,6 +36,7 @@ class RaftMetrics {
   // A write of the log took so long.
   void Wrote(bool leads, double ms);
 
+  // What a leader sends. Answers are looked at if they come from whom it was sent to.
   void Sent(Time now, const Message& message);
   void Received(Time now, const Message& message);
   // The series for how long it takes to work on a message; null: not looked at.
@@ -82,6 +83,7 @@ class RaftMetrics {
   base::MetricGauge* const dispatched_;
   base::MetricGauge* const committed_;
 
+  std::optional<Role> role_;
   // Not yet committed, ascending; of this lead.
   std::deque<Asked<Index>> proposed_;
   std::optional<Time> candidate_since_;

@@ -113,6 +113,28 @@ TEST_F(RaftMetricsTest, RolesAndWhatBringsThemAreCounted) {
   EXPECT_DOUBLE_EQ(Of("raft.candidate.electSelf").sum, 12);
 }
 
+TEST_F(RaftMetricsTest, AnotherLeaderMakesNoOtherFollower) {
+  raft_.Became(now_, Role::kFollower);
+  raft_.Became(now_, Role::kFollower);
+  EXPECT_EQ(Of("raft.state.follower").count, 1u);
+}
+
+TEST_F(RaftMetricsTest, AnswersOfThoseWhoWereNotAskedMakeNoSeries) {
+  raft_.Received(now_, From("x", HeartbeatReply{Round{7}}));
+  raft_.Received(now_, From("x", AppendReply{.accepted = true}));
+  const auto text = metrics_.Exposition({});
+  EXPECT_EQ(text.find("_x"), std::string::npos) << text;
+}
+
+TEST_F(RaftMetricsTest, WhatALeaderCommittedLastIsNotToldOnceItFollows) {
+  raft_.Became(now_, Role::kLeader);
+  raft_.Proposed(now_, Index{5}, 3);
+  raft_.Committed(now_, Index{5}, 3);
+  EXPECT_EQ(metrics_.Collect().gauges.size(), 2u);
+  raft_.Became(now_, Role::kFollower);
+  EXPECT_TRUE(metrics_.Collect().gauges.empty());
+}
+
 TEST_F(RaftMetricsTest, ALeadersWritesAndAFollowersHaveTheirNames) {
   raft_.Wrote(/*leads=*/true, 2);
   raft_.Wrote(/*leads=*/false, 3);

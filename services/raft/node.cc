@@ -139,10 +139,13 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
       base::MutexLock lock(&mutex_);
       if (stopping_) {
         refused = StoppedStatus();
+      } else if (inbox_.reads.size() >= options_.core.reads_waiting_max) {
+        refused = absl::ResourceExhaustedError(
+            StrCat("reads that wait exceed the limit of ", options_.core.reads_waiting_max));
       } else {
         inbox_.reads.push_back({mode, std::move(callback)});
         mine = TakeQuietTurnLocked(&inbox);
-        wake = !mine && !due_.reading && WakeLocked();
+        wake = !mine && !due_.asking[static_cast<size_t>(mode)] && WakeLocked();
       }
     }
     if (mine) return WorkHere(std::move(inbox));
@@ -236,7 +239,6 @@ void NodeImpl::Stop() {
   {
     base::MutexLock lock(&mutex_);
     stopping_ = true;
-    sleeping_ = false;
     wake_.Signal();
   }
   if (!thread_.joinable()) return;

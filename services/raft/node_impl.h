@@ -8,6 +8,7 @@
 #ifndef CONSUL_SERVICES_RAFT_NODE_IMPL_H_
 #define CONSUL_SERVICES_RAFT_NODE_IMPL_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -104,7 +105,7 @@ class NodeImpl final : public Node {
 
   // What is to be worked on in the next turn.
   struct Inbox {
-    std::deque<Proposed> proposals;
+    std::vector<Proposed> proposals;
     std::vector<Read> reads;
     std::vector<Order> orders;
     std::vector<Message> messages;
@@ -127,9 +128,9 @@ class NodeImpl final : public Node {
     // The same for who proposes or reads: nothing is under way that more would have to wait for, or
     // could share the way with.
     bool quiet = false;
-    // A read is under way. One that comes need wake nobody: the turn that brings its answer, or
-    // gives it up, takes up all that have come.
-    bool reading = false;
+    // By ReadMode: a question is under way, so that a read that comes need wake nobody: the turn
+    // that brings the answer, or gives it up, takes up all that have come.
+    std::array<bool, 2> asking{};
   };
 
   // On any thread.
@@ -153,9 +154,7 @@ class NodeImpl final : public Node {
     return due_.quiet && TakeTurnLocked(inbox);
   }
   // Whether the thread `raft` is to be woken: whoever has the turn looks into the inbox at its end.
-  bool WakeLocked() REQUIRES_LOCK(mutex_) {
-    return !turn_taken_ && std::exchange(sleeping_, false);
-  }
+  bool WakeLocked() const REQUIRES_LOCK(mutex_) { return !turn_taken_ && sleeping_; }
   void WorkHere(Inbox inbox);
   void Work(Inbox* inbox, bool on_raft_thread);
   void EndTurn();
@@ -257,7 +256,7 @@ class NodeImpl final : public Node {
   Inbox inbox_ GUARDED_BY(mutex_);
   bool turn_taken_ GUARDED_BY(mutex_) = true;  // until the thread `raft` has had the first
   Due due_ GUARDED_BY(mutex_);
-  bool sleeping_ GUARDED_BY(mutex_) = false;  // the thread `raft`, and nobody has woken it
+  bool sleeping_ GUARDED_BY(mutex_) = false;  // the thread `raft`; it says so itself
   Time sleeping_until_ GUARDED_BY(mutex_);
   bool applied_more_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;

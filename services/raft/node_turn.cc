@@ -88,15 +88,15 @@ void NodeImpl::EndTurn() {
                 (!proposals_.empty() || !forwarded_.empty() || !orders_.empty());
   // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
   due.anybody = disk_.threaded() && !transfers_.busy();
-  due.reading = !reads_.empty() || !barriers_.empty();
-  due.quiet = due.anybody && !due.reading && waiters_.empty() && forwarder_.empty() &&
-              !due.at_once;
+  for (const ReadMode mode : {ReadMode::kLease, ReadMode::kReadIndex}) {
+    due.asking[static_cast<size_t>(mode)] = !reads_.empty() || barriers_.asking(mode);
+  }
+  due.quiet = due.anybody && reads_.empty() && barriers_.empty() && waiters_.empty() &&
+              forwarder_.empty() && !due.at_once;
   base::MutexLock lock(&mutex_);
   due_ = due;
   turn_taken_ = false;
-  if (!sleeping_ || (due.at >= sleeping_until_ && !IsDueLocked())) return;
-  sleeping_ = false;
-  wake_.Signal();
+  if (sleeping_ && (due.at < sleeping_until_ || IsDueLocked())) wake_.Signal();
 }
 
 Time NodeImpl::WakeAt() const {

@@ -70,6 +70,8 @@ class ReadBarriers {
   // Some wait for Applied.
   bool wait_to_apply() const { return !granted_.empty(); }
   bool empty() const { return count_ == 0; }
+  // A question of that mode is under way.
+  bool asking(ReadMode mode) const { return modes_[static_cast<size_t>(mode)].asked.has_value(); }
 
  private:
   // Reads that share a question; all came before it was first asked.

@@ -116,7 +116,12 @@ void Core::PumpPeer(const ServerId& id, Progress& peer) {
     PumpSnapshot(id, peer);
   } else if (peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_) {
     const bool waits = std::min(peer.commit_wanted(), commit_) > peer.commit_told();
-    if (waits || now_ >= std::get<LeaderState>(state_).commit_due_at) SendAppend(id, peer, {});
+    // Of its own removal a leader tells at once: then it leads no more.
+    const bool last =
+        !configuration().configuration.IsVoter(options_.self) && commit_ >= configuration().index;
+    if (waits || last || now_ >= std::get<LeaderState>(state_).commit_due_at) {
+      SendAppend(id, peer, {});
+    }
   }
 }
 

@@ -63,7 +63,7 @@ class Consensus {
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 
   // Tells when a read begun now may be answered from this server's current version and be
-  // linearizable: inside the call, or later on a thread of consensus. REASON_NO_LEADER: nobody
+  // linearizable: inside the call, or later on any thread. REASON_NO_LEADER: nobody
   // could vouch for it; it may be asked again.
   virtual void ReadBarrier(ReadMode mode, std::function<void(absl::Status)> done) = 0;
 };

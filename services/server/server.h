@@ -93,7 +93,7 @@ class Server {
   grpc::Service* service();
 
   struct News {
-    // Another server leads, or none. On a thread of consensus; must be short.
+    // Another server leads, or none. In a turn of raft's, on any thread; must be short.
     std::function<void()> leader_changed;
     // This server leads, and the members are in the catalog. On the leader's thread.
     std::function<void()> duties_begun;

@@ -112,6 +112,7 @@ class GoesOnTest(ClientStory):
 
     def test_one_link_of_three_is_left(self):
         self.store(self.client_host, "begin", "x")
+        self.assertTrue(self.used())
         its = self.nemesis.its_server()
         left = self.chance.choice(self.others(its))
 

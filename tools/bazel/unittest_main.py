@@ -102,8 +102,10 @@ def run(module):
     loader = unittest.TestLoader()
     if os.environ.get("TESTBRIDGE_TEST_ONLY"):
         loader.testNamePatterns = [f"*{os.environ['TESTBRIDGE_TEST_ONLY']}*"]
-    suite = shard(loader.loadTestsFromModule(module))
-    result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(suite)
+    selected = loader.loadTestsFromModule(module)
+    result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(shard(selected))
+    # A shard may be left without one.
+    result.selected_count = selected.countTestCases()
     result.suite.set("name", module.__name__)
     result.suite.set("tests", str(result.testsRun))
     return result
@@ -117,9 +119,9 @@ def main(argv):
     if os.environ.get("XML_OUTPUT_FILE"):
         tree = xml.etree.ElementTree.ElementTree(result.suite)
         tree.write(os.environ["XML_OUTPUT_FILE"], encoding="utf-8", xml_declaration=True)
-    if result.testsRun == 0:
+    if result.selected_count == 0:
         print("no case ran", file=sys.stderr)
-    return 0 if result.wasSuccessful() and result.testsRun > 0 else 1
+    return 0 if result.wasSuccessful() and result.selected_count > 0 else 1
 
 
 if __name__ == "__main__":
