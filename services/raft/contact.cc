@@ -234,6 +234,11 @@ TransferStatus Core::TransferLeadership(Time now, const ServerId& target) {
   return TransferStatus::kStarted;
 }
 
+bool Core::transferring() const {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  return leader != nullptr && !leader->transfer_target.empty();
+}
+
 void Core::PumpTransfer() {
   LeaderState& leader = std::get<LeaderState>(state_);
   if (leader.transfer_target.empty() || leader.timeout_now_sent) return;

@@ -188,6 +188,9 @@ class Core {
   // Leads and has applied an entry of its own term.
   bool LeadsAndAppliedOwnTerm() const;
 
+  // Leads and is handing over: proposals are refused.
+  bool transferring() const;
+
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.
   bool CanReadAlone() const { return LeaseUntil() == Time::max(); }
 

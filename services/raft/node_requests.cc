@@ -122,6 +122,7 @@ void NodeImpl::TakeProposals() {
 // proposed again.
 bool NodeImpl::HandOnFor(const absl::Status& full) {
   if (full.code() != absl::StatusCode::kUnavailable) return false;
+  if (core_.transferring()) return true;
   const Time now = BootNow();
   if (now < hand_on_at_) return false;
   hand_on_at_ = now + kHandOnPause;

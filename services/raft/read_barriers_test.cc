@@ -178,8 +178,19 @@ TEST_F(ReadBarriersTest, AWaitHasALimit) {
   EXPECT_EQ(barriers_.NextDeadline(), kStart + milliseconds(11'800));
   barriers_.Expire(kStart + milliseconds(11'800));
   Flush();
-  EXPECT_EQ(CodeOf("granted"), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CodeOf("granted"), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(barriers_.NextDeadline(), Time::max());
+}
+
+TEST_F(ReadBarriersTest, WhatTheLogCannotHoldForNowIsRefused) {
+  Add("here");
+  Grant(Ask()[0], Index{8});
+  Add("beyond");
+  Grant(Ask()[0], Index{9});
+  barriers_.RefuseBeyond(Index{8}, absl::UnavailableError("full"));
+  Flush();
+  EXPECT_EQ(CodeOf("beyond"), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(answers_.contains("here"));
 }
 
 TEST_F(ReadBarriersTest, TooManyAreRefusedWithTheirLimit) {
