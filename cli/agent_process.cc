@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -180,7 +181,7 @@ class AgentProcess {
     std::future<absl::Status> result = left->get_future();
     std::thread leaving([this, left] { left->set_value(agent_->Leave()); });
     absl::Status status = absl::DeadlineExceededError("the leave took too long");
-    // A second signal ends the wait.
+    // A second signal ends the wait. Who asks for the leave while it goes on is answered with it.
     const auto give_up = std::chrono::steady_clock::now() + kLeaveLimit;
     bool again = false;
     while (!again && std::chrono::steady_clock::now() < give_up) {
@@ -193,7 +194,8 @@ class AgentProcess {
         }
         return status.ok();
       }
-      again = signals_.Wait(0ms).has_value();
+      const std::optional<Signals::Kind> kind = signals_.Wait(0ms);
+      again = kind.has_value() && *kind != Signals::Kind::kRequest;
     }
     PrintError(base::StrCat("==> The agent did not leave: ",
                             again ? "told to end at once" : base::ToStd(status.message())));
