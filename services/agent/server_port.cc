@@ -5,6 +5,7 @@
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/forward_backend.h"
+#include "services/transport/transport_options.h"
 
 namespace consul::agent {
 namespace {
@@ -14,7 +15,7 @@ rpc::GrpcServer::Options PortOptions(const config::Endpoint& endpoint,
   rpc::GrpcServer::Options options;
   options.addresses = {endpoint.ToString()};
   options.limits.reply_bytes_max = rpc::kForwardedReplyBytesMax;
-  options.services = {consensus};
+  options.services = {{transport::kServiceName, consensus}};
   return options;
 }
 

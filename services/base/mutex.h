@@ -31,6 +31,10 @@ namespace consul::base {
 class CONSUL_CAPABILITY("mutex") Mutex {
  public:
   void Lock() CONSUL_THREAD_ANNOTATION(acquire_capability()) { mutex_.lock(); }
+  // Whether it has it now.
+  bool TryLock() CONSUL_THREAD_ANNOTATION(try_acquire_capability(true)) {
+    return mutex_.try_lock();
+  }
   void Unlock() CONSUL_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
 
  private:

@@ -11,6 +11,7 @@
 #include "services/rpc/attempt.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/grpc_bytes.h"
+#include "services/rpc/grpc_pollers.h"
 #include "services/rpc/grpc_status.h"
 #include "services/rpc/open_channel.h"
 
@@ -126,6 +127,7 @@ class ChannelBackend::Impl {
     return times_;
   }
 
+  const std::shared_ptr<GrpcPollers> pollers_ = GrpcPollers::Get();
   Target target_;
   mutable base::Mutex mutex_;
   AgentTimes times_ GUARDED_BY(mutex_);

@@ -63,7 +63,10 @@ class GrpcCall : private Messages, public Call {
     }
     for_leader = metadata.find("x-consul-for-leader") != metadata.end();
     bytes_ = &bytes;
-    if (!strand_->Enter([this] { DecodeAndStart(); })) return strand_->Post(&start_);
+    // A list may be long, and raft's messages come on the same thread.
+    if (method().reply_is_list || !strand_->Enter([this] { DecodeAndStart(); })) {
+      return strand_->Post(&start_);
+    }
     // A thread of gRPC's may not come by again for long: it keeps no version of the state.
     context_->backend->Idle();
   }

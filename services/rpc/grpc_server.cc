@@ -2,18 +2,18 @@
 
 #include <google/protobuf/descriptor.h>
 #include <grpc/grpc.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/codegen/service_type.h>
 
-#include <mutex>
 #include <utility>
 
 #include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/rpc/grpc_calls.h"
+#include "services/rpc/grpc_pollers.h"
+#include "services/rpc/grpc_reflection.h"
 #include "services/rpc/listen_check.h"
 
 namespace consul::rpc {
@@ -56,14 +56,8 @@ class TableService final : public grpc::Service {
   }
 };
 
-// Both are settings of the process in gRPC.
-void EnableReflectionAndHealth() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  });
-}
+// As gRPC's own service has it.
+constexpr char kHealthService[] = "grpc.health.v1.Health";
 
 }  // namespace
 
@@ -78,6 +72,10 @@ class GrpcServer::Impl {
         names_.push_back(descriptor->full_name());
       }
     }
+    std::vector<std::string> listed = names_;
+    for (const Beside& beside : options_.services) listed.emplace_back(beside.name);
+    listed.emplace_back(kHealthService);
+    reflection_ = MakeReflectionService(std::move(listed));
   }
 
   ~Impl() { CONSUL_CHECK(server_ == nullptr); }
@@ -89,7 +87,8 @@ class GrpcServer::Impl {
       const absl::Status free = CheckListen(address);
       if (!free.ok()) return free;
     }
-    EnableReflectionAndHealth();
+    // A setting of the process in gRPC.
+    grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     ports_.assign(options_.addresses.size(), 0);
     for (size_t i = 0; i < options_.addresses.size(); ++i) {
@@ -98,7 +97,8 @@ class GrpcServer::Impl {
     }
     Configure(&builder);
     for (const auto& service : services_) builder.RegisterService(service.get());
-    for (grpc::Service* const service : options_.services) builder.RegisterService(service);
+    for (const Beside& beside : options_.services) builder.RegisterService(beside.service);
+    builder.RegisterService(reflection_.get());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return WhyNot();
     for (const std::string& name : names_) {
@@ -134,11 +134,6 @@ class GrpcServer::Impl {
     // Clients may do the same to us while a blocking read waits.
     builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
     builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    // Reflection is the only service that uses gRPC's synchronous threads: one waits for it.
-    using SyncOption = grpc::ServerBuilder::SyncServerOption;
-    builder->SetSyncServerOption(SyncOption::NUM_CQS, 1);
-    builder->SetSyncServerOption(SyncOption::MIN_POLLERS, 1);
-    builder->SetSyncServerOption(SyncOption::MAX_POLLERS, 1);
   }
 
   absl::Status WhyNot() const {
@@ -151,10 +146,12 @@ class GrpcServer::Impl {
     return absl::UnavailableError(base::StrCat("listen", all, ": refused by the system"));
   }
 
+  const std::shared_ptr<GrpcPollers> pollers_ = GrpcPollers::Get();
   const Options options_;
   GrpcCallContext context_;
   std::vector<std::unique_ptr<TableService>> services_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_;  // of those
+  std::unique_ptr<grpc::Service> reflection_;
   std::vector<int> ports_;
   std::unique_ptr<grpc::Server> server_;
 };

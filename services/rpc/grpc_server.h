@@ -2,8 +2,9 @@
 //
 // A gRPC face: every service of its method tables, on a backend. Each proto service becomes one
 // grpc::Service made from its descriptor, so that server reflection and the health service list it;
-// no code is generated per service. Requests and replies are handled as bytes on gRPC's own threads
-// while they need no wait; a call that waits goes on on the server's one event thread.
+// no code is generated per service. Requests and replies are handled as bytes on gRPC's own thread
+// (grpc_pollers.h) while they need no wait; a call that waits goes on on the server's one event
+// thread, and one whose reply is a list begins there.
 //
 // Threads: Start and Stop by one owner, the rest from any. Callbacks never block gRPC's threads.
 #ifndef CONSUL_SERVICES_RPC_GRPC_SERVER_H_
@@ -45,12 +46,17 @@ class GrpcServer {
     std::chrono::milliseconds ping_interval{60'000};
     std::chrono::milliseconds ping_timeout{20'000};
   };
+  // A service that no table describes.
+  struct Beside {
+    const char* name;  // in full
+    grpc::Service* service;
+  };
   struct Options {
     // "127.0.0.1:8400", "[::1]:8400" or "unix:///path"; port 0 takes a free one.
     std::vector<std::string> addresses;
     Limits limits = {};
     // Served beside the tables' services; they outlive the server.
-    std::vector<grpc::Service*> services = {};
+    std::vector<Beside> services = {};
   };
 
   // The tables and `backend` outlive the server.

@@ -7,7 +7,9 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -16,6 +18,8 @@
 
 #include "consul/agent/v1/agent.pb.h"
 #include "consul/kv/v1/kv.pb.h"
+#include "consul/options/v1/options.pb.h"
+#include "grpc/reflection/v1alpha/reflection.pb.h"
 #include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/rpc/channel_backend.h"
@@ -23,6 +27,7 @@
 #include "services/rpc/grpc_bytes.h"
 #include "services/rpc/grpc_fake_backend.h"
 #include "services/rpc/grpc_status.h"
+#include "services/rpc/grpc_strand.h"
 #include "services/rpc/grpc_strand.h"
 #include "services/rpc/test_caller.h"
 
@@ -344,6 +349,47 @@ TEST_F(GrpcServerTest, ReflectionGivesTheFileOfASymbol) {
   const std::string file = Reflect(base::StrCat("\x22", size, name));
   EXPECT_NE(file.find("consul/kv/v1/kv.proto"), std::string::npos);
   EXPECT_NE(file.find("ListKeysRequest"), std::string::npos);
+  // and what it imports
+  EXPECT_NE(file.find("consul/query/v1/query.proto"), std::string::npos);
+}
+
+TEST_F(GrpcServerTest, ReflectionListsItselfAndTheHealthService) {
+  StartServer();
+  const std::string listed = Reflect(std::string("\x3a\x00", 2));
+  EXPECT_NE(listed.find("grpc.reflection.v1alpha.ServerReflection"), std::string::npos);
+  EXPECT_NE(listed.find("grpc.health.v1.Health"), std::string::npos);
+}
+
+TEST_F(GrpcServerTest, ReflectionGivesTheFileOfAName) {
+  StartServer();
+  const std::string name = "consul/kv/v1/kv.proto";
+  const std::string size(1, static_cast<char>(name.size()));
+  EXPECT_NE(Reflect(base::StrCat("\x1a", size, name)).find("ListKeysRequest"), std::string::npos);
+}
+
+TEST_F(GrpcServerTest, ReflectionGivesTheFileOfAnExtension) {
+  StartServer();
+  grpc::reflection::v1alpha::ServerReflectionRequest request;
+  auto* const extension = request.mutable_file_containing_extension();
+  extension->set_containing_type("google.protobuf.MethodOptions");
+  extension->set_extension_number(options::v1::kKindFieldNumber);
+  EXPECT_NE(Reflect(request.SerializeAsString()).find("consul/options/v1/options.proto"),
+            std::string::npos);
+  request.set_all_extension_numbers_of_type("google.protobuf.MethodOptions");
+  grpc::reflection::v1alpha::ServerReflectionResponse response;
+  ASSERT_TRUE(response.ParseFromString(Reflect(request.SerializeAsString())));
+  const auto& numbers = response.all_extension_numbers_response().extension_number();
+  EXPECT_NE(std::find(numbers.begin(), numbers.end(), options::v1::kKindFieldNumber),
+            numbers.end());
+}
+
+TEST_F(GrpcServerTest, ReflectionSaysWhatItDoesNotKnow) {
+  StartServer();
+  EXPECT_NE(Reflect("\x1a\x01x").find("File not found."), std::string::npos);
+  EXPECT_NE(Reflect("\x22\x01x").find("Symbol not found."), std::string::npos);
+  EXPECT_NE(Reflect("\x2a\x03\x0a\x01x").find("Extension not found."), std::string::npos);
+  EXPECT_NE(Reflect("\x32\x01x").find("Type not found."), std::string::npos);
+  EXPECT_NE(Reflect("").find("No request is set."), std::string::npos);
 }
 
 TEST_F(GrpcServerTest, HealthIsServingForEveryServiceAndTheWhole) {
@@ -373,49 +419,6 @@ TEST(GrpcStatusTest, ATextThatIsNoUtf8LeavesTheReasonItsPlace) {
   EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
 }
 
-// A task in one strand enters others, as gRPC does when it begins a call inside the Finish of
-// another one.
-class EnteringTask final : public Task {
- public:
-  EnteringTask(Strand* own, Strand* other) : own_(own), other_(other) {}
-  void Run() override {
-    const bool own = own_->Enter([this] { entered_ = true; });
-    const bool other = other_->Enter([this] { entered_ = true; });
-    base::MutexLock lock(&mutex_);
-    refused_ = !own && !other && !entered_;
-    done_ = true;
-    changed_.SignalAll();
-  }
-  bool WaitRefused() {
-    base::MutexLock lock(&mutex_);
-    while (!done_) changed_.Wait(&mutex_);
-    return refused_;
-  }
-
- private:
-  Strand* const own_;
-  Strand* const other_;
-  bool entered_ = false;
-  base::Mutex mutex_;
-  base::CondVar changed_;
-  bool refused_ GUARDED_BY(mutex_) = false;
-  bool done_ GUARDED_BY(mutex_) = false;
-};
-
-TEST(StrandTest, AThreadInAStrandEntersNone) {
-  EventThread thread([] {});
-  Strand strand;
-  Strand other;
-  strand.set_thread(&thread);
-  other.set_thread(&thread);
-  EnteringTask task(&strand, &other);
-  strand.Post(&task);
-  EXPECT_TRUE(task.WaitRefused());
-  bool entered = false;
-  EXPECT_TRUE(strand.Enter([&entered] { entered = true; }));
-  EXPECT_TRUE(entered);
-}
-
 // Calls end on the event thread while others begin on the same connection.
 TEST_F(GrpcServerTest, ManyCallsThatWaitEndOnOneConnection) {
   StartServer();
@@ -430,6 +433,33 @@ TEST_F(GrpcServerTest, ManyCallsThatWaitEndOnOneConnection) {
       EXPECT_TRUE(call->status.ok()) << call->status;
     }
   }
+}
+
+// Answers every call at once, and says on which thread.
+class ThreadTeller final : public Backend {
+ public:
+  void Start(Call* call) override {
+    char name[16] = "";
+    pthread_getname_np(pthread_self(), name, sizeof(name));
+    call->status = absl::NotFoundError(name);
+    call->Done();
+  }
+};
+
+TEST_F(GrpcServerTest, AListIsMadeWhereNoMessageOfRaftWaitsForIt) {
+  ThreadTeller backend;
+  GrpcServer server(GrpcServer::Options{.addresses = {"127.0.0.1:0"}}, PublicApi(), &backend);
+  ASSERT_TRUE(server.Start().ok());
+  ChannelBackend channel(base::StrCat("127.0.0.1:", server.ports()[0]), {});
+  const auto thread_of = [&](const char* path, const google::protobuf::Message& request) {
+    const auto call = Make(path, request);
+    call->Begin(&channel);
+    call->Wait();
+    return std::string(call->status.message());
+  };
+  EXPECT_EQ(thread_of("/consul.kv.v1.KvService/List", kv::v1::ListRequest()), "rpc");
+  EXPECT_EQ(thread_of(kGet, kv::v1::GetRequest()), "nexting_thread");
+  server.Stop();
 }
 
 TEST(GrpcStatusTest, ForeignDetailsAreDropped) {

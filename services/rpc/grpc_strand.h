@@ -2,9 +2,9 @@
 //
 // Executors for calls that begin on gRPC's threads. A call begins inside a strand on the thread
 // that gRPC gave it, so that one that needs no wait never changes threads; one that waits goes on
-// in the same strand on the event thread. A strand runs one thing at a time, which is what a call's
-// contract asks of its executor. Strands belong to the server rather than to calls, for an executor
-// outlives every wake of a call that is over.
+// in the same strand on the event thread, and one whose reply is a list begins there. A strand runs
+// one thing at a time, which is what a call's contract asks of its executor. Strands belong to the
+// server rather than to calls, for an executor outlives every wake of a call that is over.
 //
 // Threads: Post and Enter from any.
 #ifndef CONSUL_SERVICES_RPC_GRPC_STRAND_H_
@@ -50,17 +50,17 @@ class Strand final : public Executor, private Task {
   // Runs on the event thread.
   void Post(Task* task) override;
 
-  // Runs `work` on this thread, after what runs in the strand at the moment. Returns false, and has
-  // not run it, on a thread that runs in a strand already: gRPC may begin a call inside the Finish
-  // of another one, and to enter a strand twice, or two strands crosswise, would wait for ever.
-  // The caller posts instead.
+  // Runs `work` on this thread. Returns false, and has not run it, where something runs in the
+  // strand at the moment, for a thread of gRPC's must not wait; and on a thread that runs in a
+  // strand already, for gRPC may begin a call inside the Finish of another one. The caller posts
+  // instead.
   template <typename Work>
   [[nodiscard]] bool Enter(Work&& work) {
-    if (in_strand_) return false;
-    base::MutexLock lock(&mutex_);
+    if (in_strand_ || !mutex_.TryLock()) return false;
     in_strand_ = true;
     work();
     in_strand_ = false;
+    mutex_.Unlock();
     return true;
   }
 

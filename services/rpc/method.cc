@@ -31,6 +31,13 @@ const FieldDescriptor* DatacenterField(const Descriptor* type) {
   return type->FindFieldByName("datacenter");
 }
 
+bool HasRepeatedField(const Descriptor* type) {
+  for (int i = 0; i < type->field_count(); ++i) {
+    if (type->field(i)->is_repeated()) return true;
+  }
+  return false;
+}
+
 Method Describe(const MethodDescriptor* descriptor, size_t id) {
   MessageFactory* const factory = MessageFactory::generated_factory();
   Method method;
@@ -40,6 +47,7 @@ Method Describe(const MethodDescriptor* descriptor, size_t id) {
   CONSUL_CHECK(method.kind != options::v1::KIND_UNSPECIFIED);
   method.id = id;
   method.server_streaming = descriptor->server_streaming();
+  method.reply_is_list = HasRepeatedField(descriptor->output_type());
   method.request_prototype = factory->GetPrototype(descriptor->input_type());
   method.response_prototype = factory->GetPrototype(descriptor->output_type());
   method.options_field = MessageField(descriptor->input_type(), "consul.query.v1.QueryOptions");

@@ -29,6 +29,13 @@ TEST(MethodTest, EveryPublicMethodHasAKindAndItsMessages) {
   }
 }
 
+TEST(MethodTest, RepliesWithARepeatedFieldAreLists) {
+  EXPECT_TRUE(Kv("List").reply_is_list);
+  EXPECT_TRUE(Kv("ListKeys").reply_is_list);
+  EXPECT_FALSE(Kv("Get").reply_is_list);
+  EXPECT_FALSE(Kv("Put").reply_is_list);
+}
+
 TEST(MethodTest, EveryReadHasOptionsMetaAndADatacenter) {
   for (const Method& method : PublicApi().methods()) {
     if (method.kind != options::v1::KIND_READ) continue;

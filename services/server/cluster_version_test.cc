@@ -56,7 +56,7 @@ class RunningServer {
     server_ = std::make_unique<Server>(std::move(options), lan, &metrics_, &logger_);
     const absl::Status opened = server_->Open();
     EXPECT_TRUE(opened.ok()) << opened;
-    face.services = {server_->service()};
+    face.services = {{transport::kServiceName, server_->service()}};
     face_ = std::make_unique<rpc::GrpcServer>(
         std::move(face), std::initializer_list<const rpc::MethodTable*>{}, &backend_);
     const absl::Status started = face_->Start();

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "services/transport/narrow_link.h"
 #include "services/transport/test_messages.h"
 #include "services/transport/test_network.h"
 
@@ -125,13 +126,14 @@ TEST(GrpcTransportTest, ManyAppendsDoNotHoldBackAHeartbeat) {
   TestAddresses addresses;
   TestServer a("a", &addresses);
   TestServer b("b", &addresses);
-  b.Hold();  // of the data lane alone
+  NarrowLink link(b.port(), 256 << 10);
+  addresses.Set("b", link.address());
   constexpr uint64_t kAppends = 12;
   for (uint64_t i = 1; i <= kAppends; ++i) a.Send(b, TestAppend(std::string(1 << 20, 'x'), i));
   a.Send(b, Heartbeat{Index{0}, Round{1}});
   const std::vector<Message> first = b.WaitForCount(1);
   EXPECT_EQ(Rounds(first, "a"), Count(1));
-  b.Release();
+  link.Widen();
   const std::vector<Message> received = b.WaitForCount(kAppends + 1);
   for (uint64_t i = 1; i <= kAppends; ++i) {
     const auto& append = std::get<raft::AppendRequest>(received[i].body);
@@ -145,10 +147,11 @@ TEST(GrpcTransportTest, WhatHasNoRoomIsDropped) {
   TestAddresses addresses;
   TestServer a("a", &addresses, {.limits = {.data_bytes_max = 4 << 20}});
   TestServer b("b", &addresses);
-  b.Hold();
+  NarrowLink link(b.port(), 256 << 10);
+  addresses.Set("b", link.address());
   constexpr uint64_t kSent = 100;
   for (uint64_t i = 1; i <= kSent; ++i) a.Send(b, TestAppend(std::string(1'000'000, 'x'), i));
-  b.Release();
+  link.Widen();
   // What is sent until it arrives is the last to arrive of all that was.
   const std::vector<Message> received = SendUntil(
       a, b, TestAppend("last", kSent + 1),

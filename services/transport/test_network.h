@@ -86,7 +86,7 @@ class TestServer : private base::Logger::Listener {
     transport_ = std::make_unique<GrpcTransport>(std::move(to));
     rpc::GrpcServer::Options server;
     server.addresses = {options.address};
-    server.services = {transport_->service()};
+    server.services = {{kServiceName, transport_->service()}};
     server_ = std::make_unique<rpc::GrpcServer>(std::move(server),
                                                 std::initializer_list<const rpc::MethodTable*>{},
                                                 &backend_);
@@ -112,6 +112,7 @@ class TestServer : private base::Logger::Listener {
 
   const raft::ServerId& id() const { return id_; }
   const std::string& address() const { return address_; }
+  int port() const { return server_->ports().front(); }
   GrpcTransport& transport() { return *transport_; }
   void SetClusterId(const std::string& cluster_id) {
     {
@@ -173,21 +174,10 @@ class TestServer : private base::Logger::Listener {
       return line.find(part) != std::string::npos;
     });
   }
-  // What comes waits until Release.
-  void Hold() {
-    base::MutexLock lock(&mutex_);
-    held_ = true;
-  }
-  void Release() {
-    base::MutexLock lock(&mutex_);
-    held_ = false;
-    changed_.SignalAll();
-  }
 
  private:
   void Received(raft::Message message) {
     base::MutexLock lock(&mutex_);
-    while (held_ && raft::LaneOf(message) == raft::Lane::kData) changed_.Wait(&mutex_);
     received_.push_back(std::move(message));
     changed_.SignalAll();
   }
@@ -207,7 +197,6 @@ class TestServer : private base::Logger::Listener {
   base::Mutex mutex_;
   base::CondVar changed_;
   std::string cluster_id_ GUARDED_BY(mutex_);
-  bool held_ GUARDED_BY(mutex_) = false;
   std::vector<raft::Message> received_ GUARDED_BY(mutex_);
   std::vector<std::string> broken_ GUARDED_BY(mutex_);
   std::vector<std::string> heard_ GUARDED_BY(mutex_);

@@ -42,7 +42,7 @@ struct Server {
     transport = std::make_unique<GrpcTransport>(std::move(options));
     rpc::GrpcServer::Options port;
     port.addresses = {"127.0.0.1:0"};
-    port.services = {transport->service()};
+    port.services = {{kServiceName, transport->service()}};
     server = std::make_unique<rpc::GrpcServer>(
         std::move(port), std::initializer_list<const rpc::MethodTable*>{}, &backend);
     if (!server->Start().ok()) std::abort();

@@ -63,6 +63,7 @@ struct TransportOptions {
   TransportLimits limits = {};
 };
 
+inline constexpr char kServiceName[] = "consul.internal.raft.v1.RaftTransportService";
 inline constexpr char kSendPath[] = "/consul.internal.raft.v1.RaftTransportService/Send";
 inline constexpr char kLogComponent[] = "raft-transport";
 

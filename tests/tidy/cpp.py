@@ -29,7 +29,7 @@ def includes(file):
 
 
 def is_own(path):
-    return path.startswith(TOPS) or bool(re.fullmatch(r"consul/.*\.pb\.h", path))
+    return path.startswith(TOPS) or bool(re.fullmatch(r"(consul|grpc)/.*\.pb\.h", path))
 
 
 def header_guards(file):

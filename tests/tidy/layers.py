@@ -29,7 +29,7 @@ MAY_INCLUDE = {
 
 def layer_of(path):
     """The key of MAY_INCLUDE that a path belongs to; "proto" for generated headers; or None."""
-    if path.startswith("consul/"):
+    if path.startswith(("consul/", "grpc/")):
         return "proto"
     parts = path.split("/")[:-1]
     for count in range(len(parts), 0, -1):

@@ -84,6 +84,7 @@ EXCUSED = {
     "gateway/http/listener.cc": "the address is one that the configuration took",
     "services/agent/config/machine.cc": "the addresses are constants",
     "services/agent/self.cc": "the kernel's own file about this process",
+    "services/rpc/grpc_pollers.cc": "the kernel's own file about this process",
     "services/rpc/listen_check.cc": "the address is one that the configuration took",
 }
 
