@@ -74,7 +74,7 @@ class ClientRole final : public Role {
     backend_->SetServers(list);
     std::map<std::string, std::string> alive;
     for (const rpc::KnownServer& server : list.servers) {
-      if (server.alive) alive.emplace(server.id, server.address);
+      if (server.alive()) alive.emplace(server.id, server.address);
     }
     Tell("adding", alive, alive_);
     Tell("removing", alive_, alive);

@@ -3,6 +3,15 @@
 #include "services/server/server_members.h"
 
 namespace consul::agent {
+namespace {
+
+rpc::ServerStanding StandingOf(const server::ServerMember& server) {
+  if (server.alive()) return rpc::ServerStanding::kAlive;
+  return server.status == v1::MEMBER_STATUS_FAILED ? rpc::ServerStanding::kFailed
+                                                   : rpc::ServerStanding::kLeft;
+}
+
+}  // namespace
 
 rpc::ServerList KnownServers(const v1::ListMembersResponse& members, std::string_view datacenter) {
   rpc::ServerList list;
@@ -11,7 +20,7 @@ rpc::ServerList KnownServers(const v1::ListMembersResponse& members, std::string
     list.servers.push_back({.id = std::move(server.id.value),
                             .name = std::move(server.name),
                             .address = std::move(server.address),
-                            .alive = server.alive()});
+                            .standing = StandingOf(server)});
   }
   return list;
 }

@@ -13,7 +13,7 @@
 
 namespace consul::agent {
 
-// The servers of `datacenter`, those that are not alive marked so. Tags come from other machines: a
+// The servers of `datacenter`, and what the pool believes of each. Tags come from other machines: a
 // member without a node id or a port that is one is no server.
 rpc::ServerList KnownServers(const v1::ListMembersResponse& members, std::string_view datacenter);
 

@@ -46,14 +46,19 @@ TEST_F(KnownServersTest, AnIpV6AddressHasItsBrackets) {
   EXPECT_EQ(List().servers[0].address, "[fe80::1]:8300");
 }
 
-TEST_F(KnownServersTest, OnlyThoseThatAreAliveAreMarkedSo) {
-  for (const v1::MemberStatus status :
-       {v1::MEMBER_STATUS_NONE, v1::MEMBER_STATUS_LEAVING, v1::MEMBER_STATUS_LEFT,
-        v1::MEMBER_STATUS_FAILED}) {
+// Who goes by itself still answers what it was asked.
+TEST_F(KnownServersTest, WhoIsNotAliveHasFailedOrGoes) {
+  using rpc::ServerStanding;
+  for (const auto& [status, standing] : std::vector<std::pair<v1::MemberStatus, ServerStanding>>{
+           {v1::MEMBER_STATUS_NONE, ServerStanding::kLeft},
+           {v1::MEMBER_STATUS_ALIVE, ServerStanding::kAlive},
+           {v1::MEMBER_STATUS_LEAVING, ServerStanding::kLeft},
+           {v1::MEMBER_STATUS_LEFT, ServerStanding::kLeft},
+           {v1::MEMBER_STATUS_FAILED, ServerStanding::kFailed}}) {
     members_.Clear();
     Add("a", kServer)->set_status(status);
     ASSERT_EQ(List().servers.size(), 1);
-    EXPECT_FALSE(List().servers[0].alive);
+    EXPECT_EQ(List().servers[0].standing, standing) << status;
   }
 }
 

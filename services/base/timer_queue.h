@@ -3,7 +3,7 @@
 // One thread that waits for many deadlines. What is due is told on that thread and must be short:
 // as a rule it posts a task to whoever asked.
 //
-// Threads: all methods from any thread, but not from inside Due.
+// Threads: all methods from any thread; from inside Due only Add.
 #ifndef CONSUL_SERVICES_BASE_TIMER_QUEUE_H_
 #define CONSUL_SERVICES_BASE_TIMER_QUEUE_H_
 

@@ -43,7 +43,8 @@ class ForwardBackend : public Backend {
     // A call may take so long beyond the time that a blocking read is asked to wait. Longer than a
     // server holds a call for a leader.
     std::chrono::milliseconds margin = std::chrono::seconds(30);
-    // A write whose caller is gone is given so long to say what became of it.
+    // A write whose caller is gone, or whose server has failed as the pool says, is given so long
+    // to say what became of it.
     std::chrono::milliseconds cancelled_write_wait = std::chrono::seconds(2);
     ServerLinks::Options links;
     // The calls go to the one server that leads, which passes them on to no other.

@@ -101,10 +101,7 @@ TEST_F(ForwardBackendTest, AReadWaitsNoLongerForAServerThatThePoolGivesUp) {
   const auto call = MakeGet();
   call->Begin(backend_.get());
   ASSERT_TRUE(Eventually([&] { return first.backend.hanging == 1; }));
-  ServerList list;
-  for (const auto& server : servers_) list.servers.push_back(server->known());
-  list.servers[&first == servers_[0].get() ? 0 : 1].alive = false;
-  backend_->SetServers(list);
+  Publish(&first, ServerStanding::kLeft);
   call->Wait();
   EXPECT_EQ(ValueOf(*call), Other(first).name);
   EXPECT_TRUE(Eventually([&] { return first.backend.hanging == 0; }));

@@ -60,6 +60,22 @@ milliseconds RandomPause(milliseconds hold_timeout) {
   return milliseconds(std::uniform_int_distribution<int64_t>(longest / 2, longest)(random));
 }
 
+// Why an attempt was cancelled.
+std::string_view TextOf(ServerLink::Fate fate) {
+  switch (fate) {
+    case ServerLink::Fate::kServes:
+      return "the call was cancelled";
+    case ServerLink::Fate::kLeft:
+      return "it leaves";
+    case ServerLink::Fate::kFailed:
+      return "it has failed";
+    case ServerLink::Fate::kSilent:
+      return "it gives no sign of life";
+  }
+  CONSUL_CHECK(false);
+  return "";
+}
+
 }  // namespace
 
 ForwardedCall::ForwardedCall(const ForwardBackend::Options* options, ServerLinks* links,
@@ -90,6 +106,7 @@ void ForwardedCall::Begin() {
 
 void ForwardedCall::Try() {
   state_ = State::kIdle;
+  due_at_ = Clock::time_point::max();
   link_ = links_->Choose(tried_);
   if (link_ == nullptr && !tried_.empty()) return Pause();
   if (link_ == nullptr) {
@@ -99,16 +116,21 @@ void ForwardedCall::Try() {
   }
   // What is sent on a connection that is being made may have arrived when making it fails, for all
   // that gRPC says: a write waits for the server to say that it is there.
-  if (repeatable_ || link_->Connected()) return Ask();
+  if (repeatable_ || link_->IsWell()) return Ask();
   state_ = State::kConnecting;
+  ping_.store(Ping::kUnderWay);
   auto self = std::static_pointer_cast<ForwardedCall>(shared_from_this());
-  links_->Ping(link_, [self = std::move(self)](bool serves) {
-    self->serves_ = serves;
+  links_->Ping(link_, [self = std::move(self)](ServerLinks::Pulse pulse) {
+    self->ping_.store(pulse == ServerLinks::Pulse::kServes ? Ping::kServes : Ping::kDoesNot);
     self->Wake();
   });
 }
 
 void ForwardedCall::Ask() {
+  const Method& method = call()->method();
+  if (!links_->Add(link_, this, IsBlocking() || method.server_streaming)) {
+    return TryAnother(absl::UnavailableError("it has just left or failed"));
+  }
   state_ = State::kAsking;
   asked_at_ = Clock::now();
   sent_ = request_;
@@ -117,30 +139,46 @@ void ForwardedCall::Ask() {
     const auto waited = std::chrono::ceil<milliseconds>(asked_at_ - begun_);
     sent_ = WithWait(request_, std::max(wait_ - waited, milliseconds(1)));
   }
-  const Method& method = call()->method();
   attempt_ = Attempt::Start(
       link_->stub(),
       {&method, call()->token, method.server_streaming ? nullptr : &deadline_,
        options_->for_leader},
       &sent_,
       call()->executor(), std::static_pointer_cast<ForwardedCall>(shared_from_this()));
-  if (repeatable_) link_->Add(attempt_.get());
 }
 
 void ForwardedCall::Continue() {
   switch (state_) {
+    // A link or a timer may have woken it for what is over already.
     case State::kConnecting:
-      if (serves_) return Ask();
+      if (ping_.load() == Ping::kUnderWay) return;
+      if (ping_.load() == Ping::kServes) return Ask();
       return TryAnother(absl::UnavailableError("it does not say that it serves"));
     case State::kPausing:
+      if (Clock::now() < due_at_) return;
       return Try();
     case State::kAsking:
-      // A write whose caller is gone has had its time.
-      return attempt_->Cancel();
+      return Look();
     case State::kIdle:
       break;
   }
   CONSUL_CHECK(false);
+}
+
+void ForwardedCall::Look() {
+  const ServerLink::Fate fate = link_->FateOf(this);
+  // A write that is on its way cannot be taken back. Of one that has failed, or whose caller is
+  // gone, the outcome may still come; of one that is silent it does not.
+  const bool hopeless = repeatable_ ? fate != ServerLink::Fate::kServes
+                                    : fate == ServerLink::Fate::kSilent || Clock::now() >= due_at_;
+  if (hopeless) return attempt_->Cancel();
+  if (fate == ServerLink::Fate::kFailed) GiveTime();
+}
+
+void ForwardedCall::GiveTime() {
+  if (due_at_ != Clock::time_point::max()) return;
+  due_at_ = Clock::now() + options_->cancelled_write_wait;
+  timers_->Add(this, due_at_);
 }
 
 void ForwardedCall::Detach() { timers_->Remove(this); }
@@ -149,9 +187,8 @@ void ForwardedCall::Cancel() {
   if (cancelled_) return;
   if (state_ != State::kAsking) return WaitingCall::Cancel();
   cancelled_ = true;
-  // A write that is on its way cannot be taken back, and its outcome is known soon.
   if (repeatable_) return attempt_->Cancel();
-  timers_->Add(this, Clock::now() + options_->cancelled_write_wait);
+  GiveTime();
 }
 
 bool ForwardedCall::OnMessage(grpc::ByteBuffer* message) {
@@ -164,18 +201,25 @@ bool ForwardedCall::OnMessage(grpc::ByteBuffer* message) {
 }
 
 void ForwardedCall::OnOver(const grpc::Status& status, grpc::ByteBuffer* reply) {
-  if (repeatable_) link_->Remove(attempt_.get());
+  absl::Status told = FromGrpc(status);
+  const Meaning meaning = MeaningOf(told);
+  // gRPC says of a cancelled attempt that it was cancelled.
+  if (absl::IsCancelled(told) && meaning == Meaning::kBroken) {
+    told = absl::CancelledError(base::ToAbsl(TextOf(link_->FateOf(this))));
+  }
+  link_->Remove(this, Clock::now(), meaning != Meaning::kBroken);
   attempt_.reset();
   state_ = State::kIdle;
+  if (due_at_ != Clock::time_point::max()) timers_->Remove(this);
+  due_at_ = Clock::time_point::max();
   if (!refused_.ok()) return EndWith(refused_);
-  absl::Status told = FromGrpc(status);
   if (told.ok()) {
     link_->SetFailing(false);
     if (!call()->method().server_streaming) told = GiveReply(reply);
     return EndWith(std::move(told));
   }
   if (cancelled_ && repeatable_) return WaitingCall::Cancel();
-  switch (MeaningOf(told)) {
+  switch (meaning) {
     case Meaning::kFinal:
       return EndWith(std::move(told));
     case Meaning::kNothing:
@@ -248,7 +292,8 @@ void ForwardedCall::Pause() {
   if (TriedLongEnough()) return EndWith(last_);
   state_ = State::kPausing;
   const auto end = trying_since_ + options_->hold_timeout;
-  timers_->Add(this, std::min(end, Clock::now() + RandomPause(options_->hold_timeout)));
+  due_at_ = std::min(end, Clock::now() + RandomPause(options_->hold_timeout));
+  timers_->Add(this, due_at_);
 }
 
 absl::Status ForwardedCall::GiveReply(grpc::ByteBuffer* reply) {

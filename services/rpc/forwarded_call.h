@@ -9,6 +9,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -42,6 +43,7 @@ class ForwardedCall final : public WaitingCall,
     kAsking,      // an attempt is under way
     kPausing,     // every server was asked; the next round comes soon
   };
+  enum class Ping { kUnderWay, kServes, kDoesNot };
   // What the failure of an attempt means.
   enum class Meaning {
     kFinal,    // the caller's to know
@@ -53,6 +55,10 @@ class ForwardedCall final : public WaitingCall,
   void Ask();
   void TryAnother(absl::Status why);
   void Pause();
+  // It was woken while an attempt is under way: is there anything to wait for?
+  void Look();
+  // The write under way has only so long left.
+  void GiveTime();
   void EndWith(absl::Status status);
 
   void Continue() override;
@@ -75,7 +81,7 @@ class ForwardedCall final : public WaitingCall,
 
   State state_ = State::kIdle;
   bool cancelled_ = false;
-  bool serves_ = false;  // what the ping said, when it has
+  std::atomic<Ping> ping_{Ping::kUnderWay};
   bool delivered_ = false;  // of a stream: its caller has messages of this attempt
   grpc::ByteBuffer request_;
   grpc::ByteBuffer sent_;  // in the last attempt; while it is under way gRPC's
@@ -84,6 +90,8 @@ class ForwardedCall final : public WaitingCall,
   Clock::time_point begun_;
   Clock::time_point trying_since_;  // without success
   Clock::time_point asked_at_;
+  // When the pause is over, or the time of the write under way. The timer is queued until then.
+  Clock::time_point due_at_ = Clock::time_point::max();
   std::vector<std::string> tried_;  // in this round, by id
   absl::Status last_;               // why the last try failed
   absl::Status refused_;            // of a stream's message, by its caller

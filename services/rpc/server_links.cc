@@ -21,46 +21,23 @@ bool IsServing(const grpc::ByteBuffer& reply) {
   return std::string_view(reinterpret_cast<const char*>(slice.begin()), slice.size()) == kServing;
 }
 
+// Somebody who waits is looked after so many times in the patience that he has.
+constexpr int kLooksPerPatience = 4;
+
 }  // namespace
-
-ServerLink::ServerLink(KnownServer server, const ChannelSettings& settings)
-    : server_(std::move(server)),
-      channel_(OpenChannel(server_.address, settings)),
-      stub_(channel_) {}
-
-std::string ServerLink::Name() const {
-  return base::StrCat("server ", server_.name, " at ", server_.address);
-}
-
-void ServerLink::Add(Attempt* attempt) {
-  base::MutexLock lock(&mutex_);
-  attempts_.insert(attempt);
-  if (given_up_) attempt->Cancel();
-}
-
-void ServerLink::Remove(Attempt* attempt) {
-  base::MutexLock lock(&mutex_);
-  attempts_.erase(attempt);
-}
-
-void ServerLink::GiveUp() {
-  base::MutexLock lock(&mutex_);
-  given_up_ = true;
-  for (Attempt* const attempt : attempts_) attempt->Cancel();
-}
-
-bool ServerLink::SetFailing(bool failing) {
-  if (failing_.load(std::memory_order_relaxed) == failing) return failing;
-  return failing_.exchange(failing, std::memory_order_relaxed);
-}
 
 struct ServerLinks::PingCall {
   grpc::ClientContext context;
   grpc::ByteBuffer request;
   grpc::ByteBuffer reply;
   std::shared_ptr<ServerLink> link;
-  std::function<void(bool)> done;
+  std::function<void(Pulse)> done;
 };
+
+ServerLinks::Pulse ServerLinks::PulseOf(const grpc::Status& status, const grpc::ByteBuffer& reply) {
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return Pulse::kNone;
+  return status.ok() && IsServing(reply) ? Pulse::kServes : Pulse::kAnswers;
+}
 
 ServerLinks::ServerLinks(Options options, base::TimerQueue* timers, base::Logger* logger)
     : options_(std::move(options)), timers_(timers), logger_(logger), order_(options_.seed) {}
@@ -71,21 +48,30 @@ ServerLinks::~ServerLinks() {
 }
 
 void ServerLinks::SetServers(const ServerList& list) {
-  std::vector<std::shared_ptr<ServerLink>> gone;
+  std::vector<std::pair<std::shared_ptr<ServerLink>, ServerLink::Fate>> gone;
   {
     base::MutexLock lock(&mutex_);
     order_.Update(list);
     for (auto it = links_.begin(); it != links_.end();) {
       bool stays = false;
+      auto fate = ServerLink::Fate::kLeft;
       for (const KnownServer& server : list.servers) {
-        stays = stays || (server.alive && server == it->second->server());
+        stays = stays || server == it->second->server();
+        if (server.id == it->first && server.standing == ServerStanding::kFailed) {
+          fate = ServerLink::Fate::kFailed;
+        }
       }
-      if (!stays) gone.push_back(std::move(it->second));
+      if (!stays) {
+        former_.push_back(it->second);
+        gone.emplace_back(std::move(it->second), fate);
+      }
       it = stays ? std::next(it) : links_.erase(it);
     }
     ArmLocked();
+    // It drops those of the former ones for whom nobody waits.
+    if (!former_.empty()) WatchLocked();
   }
-  for (const auto& link : gone) link->GiveUp();
+  for (const auto& [link, fate] : gone) link->GiveUp(fate);
 }
 
 size_t ServerLinks::size() const {
@@ -118,14 +104,58 @@ void ServerLinks::Failed(ServerLink* link, const absl::Status& why) {
                                        base::ToStd(why.message())));
 }
 
-void ServerLinks::Ping(std::shared_ptr<ServerLink> link, std::function<void(bool)> done) {
+bool ServerLinks::Add(const std::shared_ptr<ServerLink>& link, Waking* call, bool may_block) {
+  const auto patience = may_block ? options_.patience_blocked : options_.patience;
+  if (!link->Add(call, ServerLink::Clock::now(), patience)) return false;
+  if (watching_.load()) return true;
+  base::MutexLock lock(&mutex_);
+  WatchLocked();
+  return true;
+}
+
+void ServerLinks::WatchLocked() {
+  if (stopped_ || watching_.exchange(true)) return;
+  timers_->Add(&watch_, ServerLink::Clock::now() + options_.patience / kLooksPerPatience);
+}
+
+void ServerLinks::LookAtAll() {
+  std::vector<std::shared_ptr<ServerLink>> silent;
+  {
+    base::MutexLock lock(&mutex_);
+    // Before it is looked who waits: whoever is missed sets it again.
+    watching_.store(false);
+    bool waited_for = false;
+    const auto now = ServerLink::Clock::now();
+    const auto nobody_waits_for = [&](const std::shared_ptr<ServerLink>& link) {
+      const ServerLink::Waiting waiting = link->Look(now);
+      if (waiting == ServerLink::Waiting::kForLong) silent.push_back(link);
+      waited_for = waited_for || waiting != ServerLink::Waiting::kNobody;
+      return waiting == ServerLink::Waiting::kNobody;
+    };
+    for (const auto& [id, link] : links_) nobody_waits_for(link);
+    std::erase_if(former_, nobody_waits_for);
+    if (waited_for) WatchLocked();
+  }
+  for (const auto& link : silent) AskForLife(link);
+}
+
+void ServerLinks::AskForLife(const std::shared_ptr<ServerLink>& link) {
+  Ping(link, [this, link](Pulse pulse) {
+    link->Looked(ServerLink::Clock::now(), pulse != Pulse::kNone);
+    if (pulse != Pulse::kNone) return;
+    Failed(link.get(), absl::DeadlineExceededError("it gives no sign of life"));
+    link->FellSilent();
+  });
+}
+
+void ServerLinks::Ping(std::shared_ptr<ServerLink> link, std::function<void(Pulse)> done) {
   auto owned = std::make_unique<PingCall>();
   PingCall* const ping = owned.get();
   {
     base::MutexLock lock(&mutex_);
     if (!stopped_) pings_.insert(owned.release());
   }
-  if (owned != nullptr) return done(false);
+  if (owned != nullptr) return done(Pulse::kAnswers);
   const grpc::Slice empty;
   ping->request = grpc::ByteBuffer(&empty, 1);
   ping->link = std::move(link);
@@ -134,7 +164,7 @@ void ServerLinks::Ping(std::shared_ptr<ServerLink> link, std::function<void(bool
   ping->link->stub()->UnaryCall(
       &ping->context, kHealthCheck, grpc::StubOptions(), &ping->request, &ping->reply,
       [this, ping](grpc::Status status) {
-        ping->done(status.ok() && IsServing(ping->reply));
+        ping->done(PulseOf(status, ping->reply));
         const std::unique_ptr<PingCall> over(ping);
         base::MutexLock lock(&mutex_);
         pings_.erase(ping);
@@ -168,8 +198,8 @@ void ServerLinks::GoOver(const Candidates& candidates, size_t next) {
     if (next == candidates->size()) return ArmLocked();
     link = LinkLocked((*candidates)[next]);
   }
-  Ping(std::move(link), [this, candidates, next](bool serves) {
-    if (!serves) return GoOver(candidates, next + 1);
+  Ping(std::move(link), [this, candidates, next](Pulse pulse) {
+    if (pulse != Pulse::kServes) return GoOver(candidates, next + 1);
     base::MutexLock lock(&mutex_);
     order_.Prefer((*candidates)[next].id);
     DropUnusedLocked();
@@ -192,6 +222,7 @@ void ServerLinks::Stop() {
     for (PingCall* const ping : pings_) ping->context.TryCancel();
   }
   timers_->Remove(this);
+  timers_->Remove(&watch_);
   base::MutexLock lock(&mutex_);
   while (!pings_.empty()) pinged_.Wait(&mutex_);
 }

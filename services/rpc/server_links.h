@@ -4,12 +4,16 @@
 // when it is first needed. Which server is asked is ServerOrder's to say; from time to time the
 // order is made anew, and the agent goes over to the first server of it that answers.
 //
+// A server for which a call has waited for long is asked for a sign of life, once for all calls,
+// and whoever waits for it hears when there is none: gRPC itself would let them wait for ten
+// seconds where no packet comes through, and for forty where the process stands still.
+//
 // Threads: any. What is told by gRPC comes on its threads, until Stop has returned.
 #ifndef CONSUL_SERVICES_RPC_SERVER_LINKS_H_
 #define CONSUL_SERVICES_RPC_SERVER_LINKS_H_
 
-#include <grpcpp/channel.h>
-#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
 
 #include <atomic>
 #include <chrono>
@@ -25,44 +29,13 @@
 #include "services/base/log.h"
 #include "services/base/mutex.h"
 #include "services/base/timer_queue.h"
-#include "services/rpc/attempt.h"
 #include "services/rpc/open_channel.h"
+#include "services/rpc/server_link.h"
 #include "services/rpc/server_list.h"
 #include "services/rpc/server_order.h"
+#include "services/rpc/waiting_call.h"
 
 namespace consul::rpc {
-
-// One server and the connection to it. A call holds the link for as long as it asks there.
-class ServerLink {
- public:
-  ServerLink(KnownServer server, const ChannelSettings& settings);
-
-  const KnownServer& server() const { return server_; }
-  // "server a at 10.0.0.1:8300", as errors name it.
-  std::string Name() const;
-  grpc::GenericStub* stub() { return &stub_; }
-  // Whether there is a connection. Begins to make one where there is none.
-  bool Connected() { return channel_->GetState(true) == GRPC_CHANNEL_READY; }
-
-  // An attempt that may be made elsewhere, from its start to its end: it is cancelled when the
-  // server is given up.
-  void Add(Attempt* attempt);
-  void Remove(Attempt* attempt);
-  // The pool says that the server is gone: whoever waits for it need not.
-  void GiveUp();
-
-  // Whether the server did not answer the last time. Returns what was set before.
-  bool SetFailing(bool failing);
-
- private:
-  const KnownServer server_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  grpc::GenericStub stub_;
-  std::atomic<bool> failing_{false};
-  base::Mutex mutex_;
-  bool given_up_ GUARDED_BY(mutex_) = false;
-  std::unordered_set<Attempt*> attempts_ GUARDED_BY(mutex_);
-};
 
 class ServerLinks : private base::Timer {
  public:
@@ -70,6 +43,11 @@ class ServerLinks : private base::Timer {
     ChannelSettings channel;
     // A server that does not say within it that it serves is not gone over to.
     std::chrono::milliseconds ping_timeout = std::chrono::seconds(2);
+    // So long after the last sign of life a server that is waited for is asked for another one;
+    // where all that wait may have to for long, as blocking reads do, after the second time. With
+    // the ping and a quarter of `patience` to notice, that is when a silent server is found out.
+    std::chrono::milliseconds patience = std::chrono::seconds(2);
+    std::chrono::milliseconds patience_blocked = std::chrono::seconds(10);
     std::chrono::milliseconds stay_min = kServerStayMin;
     uint64_t seed = 0;
   };
@@ -79,7 +57,7 @@ class ServerLinks : private base::Timer {
   // REQUIRES: stopped.
   ~ServerLinks();
 
-  // Calls that wait for a server which is no longer alive in `list` go elsewhere.
+  // Calls that wait for a server which is no longer alive in `list` hear of it.
   void SetServers(const ServerList& list);
   // Servers known and alive.
   size_t size() const;
@@ -90,19 +68,41 @@ class ServerLinks : private base::Timer {
   // before it.
   void Failed(ServerLink* link, const absl::Status& why);
   void CannotDo(const ServerLink& link);
-  // Asks the server whether it serves, connecting first; `done` is told on a thread of gRPC's, or
-  // inside when this is stopped.
-  void Ping(std::shared_ptr<ServerLink> link, std::function<void(bool)> done);
+  // The call is going to ask there: as ServerLink::Add, and the server is watched meanwhile.
+  // `may_block`: it may have to wait for long.
+  bool Add(const std::shared_ptr<ServerLink>& link, Waking* call, bool may_block);
+  // What a server says when it is asked whether it serves.
+  enum class Pulse {
+    kServes,
+    kAnswers,  // that it does not, or it takes no new connections: it may be about to end
+    kNone,     // nothing in time
+  };
+  // Asks it, connecting first; `done` is told on a thread of gRPC's, or inside when this is
+  // stopped.
+  void Ping(std::shared_ptr<ServerLink> link, std::function<void(Pulse)> done);
 
   // What is under way is cancelled, and nobody is told anything after it has returned. Idempotent.
   void Stop();
 
  private:
   struct PingCall;
+  static Pulse PulseOf(const grpc::Status& status, const grpc::ByteBuffer& reply);
+  // When to look whether somebody waits for long.
+  class Watch final : public base::Timer {
+   public:
+    explicit Watch(ServerLinks* links) : links_(links) {}
+    void Due() override { links_->LookAtAll(); }
+
+   private:
+    ServerLinks* const links_;
+  };
   using Candidates = std::shared_ptr<const std::vector<KnownServer>>;
 
   void Due() override;
   void GoOver(const Candidates& candidates, size_t next);
+  void LookAtAll();
+  void AskForLife(const std::shared_ptr<ServerLink>& link);
+  void WatchLocked() REQUIRES_LOCK(mutex_);
   void ArmLocked() REQUIRES_LOCK(mutex_);
   std::shared_ptr<ServerLink> LinkLocked(const KnownServer& server) REQUIRES_LOCK(mutex_);
   void DropUnusedLocked() REQUIRES_LOCK(mutex_);
@@ -115,9 +115,14 @@ class ServerLinks : private base::Timer {
   base::CondVar pinged_;
   ServerOrder order_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, std::shared_ptr<ServerLink>> links_ GUARDED_BY(mutex_);
+  // Of servers that are no longer asked, for as long as somebody waits for them.
+  std::vector<std::shared_ptr<ServerLink>> former_ GUARDED_BY(mutex_);
   std::unordered_set<PingCall*> pings_ GUARDED_BY(mutex_);
   bool armed_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;
+  // The watch goes on; it rests while nobody waits. Set with `mutex_`.
+  std::atomic<bool> watching_{false};
+  Watch watch_{this};
 };
 
 }  // namespace consul::rpc

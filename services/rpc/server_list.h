@@ -13,14 +13,22 @@
 
 namespace consul::rpc {
 
+// What the pool believes of a server. Only those that are alive are asked.
+enum class ServerStanding {
+  kAlive,
+  kFailed,  // it answers nobody any more
+  kLeft,    // it goes or has gone by itself, and may still answer what it was asked
+};
+
 struct KnownServer {
   // Node id, by which a server is known whatever its address.
   std::string id;
   std::string name;
   // `ip:port` of its server port.
   std::string address;
-  // Only those that the pool believes alive are asked.
-  bool alive = true;
+  ServerStanding standing = ServerStanding::kAlive;
+
+  bool alive() const { return standing == ServerStanding::kAlive; }
 
   friend bool operator==(const KnownServer&, const KnownServer&) = default;
 };

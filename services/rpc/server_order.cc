@@ -22,7 +22,7 @@ void ServerOrder::Update(const ServerList& list) {
   members_ = list.members;
   std::vector<KnownServer> fresh;
   for (const KnownServer& server : list.servers) {
-    if (server.alive) fresh.push_back(server);
+    if (server.alive()) fresh.push_back(server);
   }
   std::vector<KnownServer> kept;
   for (const KnownServer& server : servers_) {

@@ -79,7 +79,7 @@ TEST(ServerOrderTest, ServersThatAreGoneOrNotAliveLeave) {
   ServerOrder order(1);
   order.Update(List("abc"));
   ServerList list = List("bc");
-  list.servers[0].alive = false;
+  list.servers[0].standing = ServerStanding::kFailed;
   order.Update(list);
   EXPECT_EQ(OrderOf(order), "c");
 }

@@ -223,9 +223,14 @@ class ForwardingTest : public testing::Test {
     for (const std::string& name : names) servers_.push_back(std::make_unique<Server>(name));
     Publish();
   }
-  void Publish() {
+  void Publish() { Publish(nullptr, ServerStanding::kAlive); }
+  // The same, with one of them of which the pool believes something else.
+  void Publish(const Server* one, ServerStanding standing) {
     ServerList list;
-    for (const auto& server : servers_) list.servers.push_back(server->known());
+    for (const auto& server : servers_) {
+      list.servers.push_back(server->known());
+      if (server.get() == one) list.servers.back().standing = standing;
+    }
     list.members = servers_.size();
     backend_->SetServers(list);
   }

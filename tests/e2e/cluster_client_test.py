@@ -6,7 +6,10 @@ Method: clients of one client agent on a host of its own, whose links to single 
 
 import re
 import subprocess
+import threading
+import time
 
+from tests.e2e.harness import index_of
 from tests.e2e.history_story import HistoryStory
 from tests.e2e.nemesis import Nemesis
 
@@ -103,6 +106,74 @@ class ClientHistoryTest(ClientStory):
         self.check(clients)
 
 
+
+class SilenceTest(ClientStory):
+    """Calls under way at a server that answers nothing any more. A silence is found out within some
+    four seconds; a read is then answered by another server, and nobody can say what became of a
+    write.
+    """
+
+    # What a busy machine takes is in it; gRPC alone would take ten to forty.
+    WITHIN_S = 8
+
+    def setUp(self):
+        super().setUp()
+        self.store(self.client_host, "k", "v")
+        self.its = self.nemesis.its_server()
+
+    def answers(self, fall_silent, asks):
+        """What is asked right behind the moment in which its server falls silent."""
+        fall_silent()
+        began = time.monotonic()
+        answers = {}
+
+        def ask(name):
+            answers[name] = (asks[name](), time.monotonic() - began)
+
+        threads = [threading.Thread(target=ask, args=(name,)) for name in asks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print({name: (answer.status, answer.body[:200], took)
+               for name, (answer, took) in answers.items()})
+        for _, took in answers.values():
+            self.assertLess(took, self.WITHIN_S)
+        return {name: answer for name, (answer, _) in answers.items()}
+
+    def is_heard_of(self, fall_silent):
+        answers = self.answers(fall_silent, {
+            "read": lambda: self.client_host.get("/v1/kv/k?raw&stale", 60),
+            "write": lambda: self.client_host.put("/v1/kv/w", "w", 60),
+        })
+        self.assertEqual((answers["read"].status, answers["read"].body), (200, b"v"))
+        write = answers["write"]
+        self.assertIn(write.status, (200, 500))
+        if write.status == 500:
+            self.assertIn(b"the write may or may not have been done", write.body)
+
+    def test_its_server_stands_still(self):
+        self.is_heard_of(self.its.pause)
+        self.its.go_on()
+
+    def test_no_packet_comes_through(self):
+        self.is_heard_of(lambda: self.cut_client_from(self.its))
+        self.heal()
+
+    def test_a_blocked_query_of_a_server_that_stands_still_is_answered_by_another(self):
+        index = index_of(self.client_host.get("/v1/kv/k"))
+        answers = []
+        blocked = threading.Thread(target=lambda: answers.append(
+            self.client_host.get(f"/v1/kv/k?raw&index={index}&wait=300s", 60)))
+        blocked.start()
+        time.sleep(0.5)
+        self.its.pause()
+        time.sleep(1)
+        other = self.chance.choice(self.others(self.its))
+        self.eventually(lambda: other.put("/v1/kv/k", "changed", 10).status == 200, "a write", 30)
+        blocked.join()
+        self.its.go_on()
+        self.assertEqual((answers[0].status, answers[0].body), (200, b"changed"))
 
 
 class GoesOnTest(ClientStory):
