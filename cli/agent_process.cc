@@ -159,7 +159,7 @@ class AgentProcess {
       const Signals::Kind kind = *signals_.Wait();
       switch (kind) {
         case Signals::Kind::kHangUp:
-          logger_.Warn("agent", "Caught signal: hangup. Configuration is read at the start alone");
+          SayHangUp();
           continue;
         case Signals::Kind::kInterrupt:
           Print("==> Caught signal: interrupt");
@@ -175,18 +175,39 @@ class AgentProcess {
     }
   }
 
+  void SayHangUp() {
+    logger_.Warn("agent", "Caught signal: hangup. Configuration is read at the start alone");
+  }
+
+  // Why a leave is waited for no longer when this comes meanwhile; empty: it is. Who asks for the
+  // leave while it goes on is answered with it.
+  std::string_view EndOfWait(std::optional<Signals::Kind> kind) {
+    if (!kind.has_value()) return "";
+    switch (*kind) {
+      case Signals::Kind::kInterrupt:
+      case Signals::Kind::kTerminate:
+        return "told to end at once";
+      case Signals::Kind::kFailure:
+        return "it failed meanwhile, as its log says";
+      case Signals::Kind::kHangUp:
+        SayHangUp();
+        return "";
+      case Signals::Kind::kRequest:
+        return "";
+    }
+    return "";
+  }
+
   bool Leave() {
     Print("==> Gracefully shutting down agent...");
     auto left = std::make_shared<std::promise<absl::Status>>();
     std::future<absl::Status> result = left->get_future();
     std::thread leaving([this, left] { left->set_value(agent_->Leave()); });
-    absl::Status status = absl::DeadlineExceededError("the leave took too long");
-    // A second signal ends the wait. Who asks for the leave while it goes on is answered with it.
     const auto give_up = std::chrono::steady_clock::now() + kLeaveLimit;
-    bool again = false;
-    while (!again && std::chrono::steady_clock::now() < give_up) {
+    std::string_view why;
+    while (why.empty()) {
       if (result.wait_for(5ms) == std::future_status::ready) {
-        status = result.get();
+        const absl::Status status = result.get();
         leaving.join();
         agent_->AnswerLeave(status);
         if (!status.ok()) {
@@ -194,11 +215,11 @@ class AgentProcess {
         }
         return status.ok();
       }
-      const std::optional<Signals::Kind> kind = signals_.Wait(0ms);
-      again = kind.has_value() && *kind != Signals::Kind::kRequest;
+      why = EndOfWait(signals_.Wait(0ms));
+      const bool late = std::chrono::steady_clock::now() >= give_up;
+      if (why.empty() && late) why = "the leave took too long";
     }
-    PrintError(base::StrCat("==> The agent did not leave: ",
-                            again ? "told to end at once" : base::ToStd(status.message())));
+    PrintError(base::StrCat("==> The agent did not leave: ", why));
     // Something waits for a disk or a lock that may never come: nothing here can be ended in order.
     std::fflush(nullptr);
     std::_Exit(1);
