@@ -264,10 +264,14 @@ void Agent::TellEvent(const event::v1::Event& event, std::function<void(absl::St
 // ---- The end.
 
 void Agent::RequestLeave(std::function<void(absl::Status)> done) {
+  std::optional<absl::Status> left;
   {
     base::MutexLock lock(&mutex_);
-    leaving_.push_back(std::move(done));
+    left = left_;
+    if (!left.has_value()) leaving_.push_back(std::move(done));
   }
+  // Until the last face has ended somebody may still ask.
+  if (left.has_value()) return done(*left);
   callbacks_.leave_asked();
 }
 
@@ -287,6 +291,7 @@ void Agent::AnswerLeave(const absl::Status& status) {
   {
     base::MutexLock lock(&mutex_);
     leaving.swap(leaving_);
+    if (!left_.has_value()) left_ = status;
   }
   for (const auto& done : leaving) done(status);
 }

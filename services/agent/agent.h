@@ -69,7 +69,7 @@ class Agent : private gossip::Pool::Listener {
   // Leaves gracefully: ends the writes to the catalog, then tells the pools. Blocks until they have
   // been told. UNAVAILABLE: a server without a leader for five seconds, which did not leave.
   absl::Status Leave();
-  // Tells those who asked for the leave how it went.
+  // Tells those who asked for the leave how it went, and those who still ask. REQUIRES: it is over.
   void AnswerLeave(const absl::Status& status);
 
   // Ends everything, in order. Calls that come later fail. Idempotent.
@@ -122,6 +122,7 @@ class Agent : private gossip::Pool::Listener {
   std::unique_ptr<Joiner> joiner_;
   base::Mutex mutex_;
   std::vector<std::function<void(absl::Status)>> leaving_ GUARDED_BY(mutex_);
+  std::optional<absl::Status> left_ GUARDED_BY(mutex_);  // how the leave went
 };
 
 }  // namespace consul::agent

@@ -9,8 +9,11 @@
 #include <filesystem>
 #include <fstream>
 
+#include "consul/agent/v1/agent.pb.h"
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
+#include "services/rpc/method.h"
+#include "services/rpc/waited_calls.h"
 #include "services/server/test_consensus.h"
 
 namespace consul::agent {
@@ -43,6 +46,13 @@ class AgentTest : public testing::Test {
     EXPECT_TRUE(agent.ok()) << agent.status();
     EXPECT_TRUE(log_.Await("cluster leadership acquired", times));
     return *std::move(agent);
+  }
+  static absl::Status AskToLeave(Agent* agent) {
+    v1::LeaveResponse response;
+    rpc::WaitedCalls calls;
+    return calls.Run(agent->backend(),
+                     rpc::PublicApi().Get("/consul.agent.v1.AgentService/Leave"),
+                     v1::LeaveRequest(), &response, /*hold=*/false);
   }
   static std::string TextOf(const absl::Status& status) { return std::string(status.message()); }
 
@@ -150,6 +160,23 @@ TEST_F(AgentTest, AnswerLeaveWithoutAQuestionDoesNothing) {
   const auto agent = StartReady();
   agent->AnswerLeave(absl::OkStatus());
   agent->AnswerLeave(absl::CancelledError("x"));
+  EXPECT_EQ(leaves_asked_, 0);
+}
+
+// Until the last face has ended somebody may ask.
+TEST_F(AgentTest, WhoAsksForALeaveThatIsOverIsAnsweredWithIt) {
+  const auto agent = StartReady();
+  EXPECT_TRUE(agent->Leave().ok());
+  agent->AnswerLeave(absl::OkStatus());
+  EXPECT_TRUE(AskToLeave(agent.get()).ok());
+  EXPECT_TRUE(AskToLeave(agent.get()).ok());
+  EXPECT_EQ(leaves_asked_, 0);
+}
+
+TEST_F(AgentTest, SoIsOneThatFailed) {
+  const auto agent = StartReady();
+  agent->AnswerLeave(absl::UnavailableError("there is no leader"));
+  EXPECT_EQ(AskToLeave(agent.get()).message(), "there is no leader");
   EXPECT_EQ(leaves_asked_, 0);
 }
 
