@@ -208,7 +208,7 @@ void NodeImpl::HandCommitted(std::vector<Entry> entries) {
   if (core_.role() == Role::kLeader) {
     metrics_.Committed(BootNow(), entries.back().index, entries.size());
   }
-  forwarder_.Committed(entries, &batch.waiters);
+  forwarder_.Committed(BootNow(), entries, &batch.waiters);
   AnswerChanges(entries);
   batch.entries = std::move(entries);
   handed_ = batch.entries.back().index;
@@ -309,7 +309,7 @@ void NodeImpl::StepTransfers(Time now) {
 // Before the core hands out what is behind it.
 void NodeImpl::OnInstalled(Index index) {
   handed_ = told_applied_ = index;
-  forwarder_.SnapshotInstalled(index);
+  forwarder_.SnapshotInstalled(BootNow(), index);
 }
 
 // The file system has ended the process, unless it is a test's: then nothing more may be promised.

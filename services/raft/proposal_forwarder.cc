@@ -85,11 +85,18 @@ void ProposalForwarder::Place(Index index, Term term, Time deadline, Proposed co
                                        std::move(command.callback)});
 }
 
-void ProposalForwarder::Committed(std::span<const Entry> entries, std::vector<Waiter>* waiters) {
+Time ProposalForwarder::EndOf(const PlacedCommand& command) const {
+  const Time latest = command.deadline - kForwardedWaitMax + kPlacedWaitMax;
+  return std::clamp(progressed_at_ + kForwardedWaitMax, command.deadline, latest);
+}
+
+void ProposalForwarder::Committed(Time now, std::span<const Entry> entries,
+                                  std::vector<Waiter>* waiters) {
   CONSUL_CHECK(!entries.empty());
   const Index first = entries.front().index;
   const Index last = entries.back().index;
   handed_ = last;
+  progressed_at_ = now;
   const bool later_term = entries.back().term > handed_term_;
   handed_term_ = entries.back().term;
   while (!placed_.empty() && placed_.begin()->first <= last) {
@@ -111,7 +118,8 @@ void ProposalForwarder::Committed(std::span<const Entry> entries, std::vector<Wa
                  NeverApplied());
 }
 
-void ProposalForwarder::SnapshotInstalled(Index index) {
+void ProposalForwarder::SnapshotInstalled(Time now, Index index) {
+  progressed_at_ = now;
   handed_ = std::max(handed_, index);
   RefusePlacedIf([index](Index at, const PlacedCommand&) { return at <= index; }, Unknown());
 }
@@ -131,11 +139,11 @@ void ProposalForwarder::StreamBroken(const ServerId& peer) {
 void ProposalForwarder::Expire(Time now) {
   if (now < expire_at_) return;
   RefuseBatchesIf([now](const Batch& batch) { return batch.deadline <= now; }, Unknown());
-  RefusePlacedIf([now](Index, const PlacedCommand& c) { return c.deadline <= now; }, Unknown());
+  RefusePlacedIf([&](Index, const PlacedCommand& c) { return EndOf(c) <= now; }, Unknown());
   expire_at_ = Time::max();
   for (const Batch& batch : batches_) expire_at_ = std::min(expire_at_, batch.deadline);
   for (const auto& [index, command] : placed_) {
-    expire_at_ = std::min(expire_at_, command.deadline);
+    expire_at_ = std::min(expire_at_, EndOf(command));
   }
 }
 

@@ -31,6 +31,11 @@ namespace consul::raft {
 // From when a command was passed on until it is given up as unknown. Shorter than the 7 s for which
 // callers hold a call through an election, so that they hear the truth and not a timeout.
 inline constexpr Duration kForwardedWaitMax = std::chrono::seconds(5);
+// The same where the leader has said where it stands, as long as this server's log goes on towards
+// that place at least once in kForwardedWaitMax: it only lags. Shorter than a client agent's wait
+// for a server (services/rpc/forward_backend.h).
+inline constexpr Duration kPlacedWaitMax = std::chrono::seconds(30);
+static_assert(kForwardedWaitMax < kPlacedWaitMax);
 
 class ProposalForwarder {
  public:
@@ -50,9 +55,9 @@ class ProposalForwarder {
 
   // `entries` go to the state machine now: those who wait for one of them are added to `waiters`.
   // REQUIRES: not empty; they follow those of the last call, or an installed snapshot.
-  void Committed(std::span<const Entry> entries, std::vector<Waiter>* waiters);
+  void Committed(Time now, std::span<const Entry> entries, std::vector<Waiter>* waiters);
   // The state machine's state was replaced by that at `index`.
-  void SnapshotInstalled(Index index);
+  void SnapshotInstalled(Time now, Index index);
 
   // This server's term and leader are these now; an empty leader is silent, perhaps not lost.
   void LeaderIs(Term term, const ServerId& leader);
@@ -85,6 +90,8 @@ class ProposalForwarder {
     ProposeCallback callback;
   };
 
+  // When it is given up.
+  Time EndOf(const PlacedCommand& command) const;
   void Place(Index index, Term term, Time deadline, Proposed command,
              const std::function<std::optional<Term>(Index)>& term_at);
   void Refuse(Proposed command, const absl::Status& why);
@@ -95,6 +102,7 @@ class ProposalForwarder {
                       const absl::Status& why);
 
   Index handed_;
+  Time progressed_at_;  // when it moved last
   Term handed_term_;
   uint64_t next_id_;
   std::deque<Batch> batches_;

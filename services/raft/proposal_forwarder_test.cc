@@ -45,7 +45,7 @@ class ProposalForwarderTest : public testing::Test {
     std::vector<Entry> entries;
     for (int i = 0; i < count; ++i) entries.push_back({term, first + i, EntryKind::kNoOp, nullptr});
     std::vector<Waiter> waiters;
-    forwarder_.Committed(entries, &waiters);
+    forwarder_.Committed(now_, entries, &waiters);
     for (Waiter& waiter : waiters) {
       EXPECT_GE(waiter.index, first);
       waiter.callback(Applied{waiter.index, nullptr});
@@ -62,6 +62,7 @@ class ProposalForwarderTest : public testing::Test {
   }
 
   ProposalForwarder forwarder_{Index{10}, 0};
+  Time now_ = kStart;
   std::map<Index, Term> log_;
   std::map<std::string, absl::Status> answers_;
 };
@@ -171,9 +172,56 @@ TEST_F(ProposalForwarderTest, AWaitHasALimit) {
   EXPECT_EQ(forwarder_.NextDeadline(), Time::max());
 }
 
+// This server only lags: the entry comes.
+TEST_F(ProposalForwarderTest, WhatIsPlacedStaysWhileTheLogGoesOnTowardsIt) {
+  Forward("sent", 1);
+  Placed(Forward("placed", 1), ForwardStatus::kPlaced, Index{100});
+  now_ = kStart + kForwardedWaitMax - Duration{1};
+  Commit(Index{11}, 1, Term{3});
+  forwarder_.Expire(kStart + kForwardedWaitMax);
+  Flush();
+  EXPECT_EQ(CodeOf("sent0"), absl::StatusCode::kUnknown) << "nobody knows its place";
+  EXPECT_FALSE(answers_.contains("placed0"));
+  EXPECT_EQ(forwarder_.NextDeadline(), now_ + kForwardedWaitMax);
+  forwarder_.Expire(now_ + kForwardedWaitMax - Duration{1});
+  now_ += kForwardedWaitMax - Duration{1};
+  Commit(Index{12}, 88, Term{3});
+  EXPECT_FALSE(answers_.contains("placed0"));
+  Commit(Index{100}, 1, Term{3});
+  EXPECT_TRUE(answers_.at("placed0").ok());
+}
+
+TEST_F(ProposalForwarderTest, WhatIsPlacedIsGivenUpOnceTheLogStandsStill) {
+  Placed(Forward("placed", 1), ForwardStatus::kPlaced, Index{100});
+  now_ = kStart + std::chrono::seconds(3);
+  Commit(Index{11}, 1, Term{3});
+  forwarder_.Expire(now_ + kForwardedWaitMax - Duration{1});
+  Flush();
+  EXPECT_TRUE(answers_.empty());
+  forwarder_.Expire(now_ + kForwardedWaitMax);
+  Flush();
+  EXPECT_EQ(CodeOf("placed0"), absl::StatusCode::kUnknown);
+}
+
+TEST_F(ProposalForwarderTest, ALogThatIsTooFarBehindIsNotWaitedForForEver) {
+  Placed(Forward("placed", 1), ForwardStatus::kPlaced, Index{100});
+  Index next{11};
+  while (now_ < kStart + kPlacedWaitMax - Duration{1}) {
+    now_ = std::min(now_ + std::chrono::seconds(1), kStart + kPlacedWaitMax - Duration{1});
+    Commit(next, 1, Term{3});
+    next = next + 1;
+    forwarder_.Expire(now_);
+    Flush();
+    EXPECT_TRUE(answers_.empty());
+  }
+  forwarder_.Expire(kStart + kPlacedWaitMax);
+  Flush();
+  EXPECT_EQ(CodeOf("placed0"), absl::StatusCode::kUnknown);
+}
+
 TEST_F(ProposalForwarderTest, ASnapshotOverTheIndexLeavesTheOutcomeUnknown) {
   Placed(Forward("a", 2), ForwardStatus::kPlaced, Index{30});
-  forwarder_.SnapshotInstalled(Index{30});
+  forwarder_.SnapshotInstalled(kStart, Index{30});
   Flush();
   EXPECT_EQ(CodeOf("a0"), absl::StatusCode::kUnknown);
   Commit(Index{31}, 1, Term{3});
