@@ -84,7 +84,7 @@ NodeImpl::NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNo
   all_metrics_->GaugeBy(this, "raft.last_index", [=, this] { return index(status().last_index); });
 }
 
-void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
+void NodeImpl::Propose(Buffer command, std::optional<Term> term, ProposeCallback callback) {
   const uint64_t size = command == nullptr ? 0 : command->size();
   const uint64_t bytes = size + Entry::kOverheadBytes;
   absl::Status refused;
@@ -108,7 +108,7 @@ void NodeImpl::Propose(Buffer command, ProposeCallback callback) {
       if (stopping_) {
         refused = TooLateStatus();
       } else {
-        inbox_.proposals.push_back({std::move(command), bytes, std::move(callback)});
+        inbox_.proposals.push_back({std::move(command), bytes, std::move(callback), term});
         mine = TakeQuietTurnLocked(&inbox);
         wake = !mine && WakeLocked();
       }

@@ -170,9 +170,14 @@ class Node {
   // Proposes a command, through the leader where this server is not it. `callback` runs exactly
   // once: on the apply thread when the command was applied here, in a turn or in the caller when it
   // was not. Costs a lock and a wake, or where nothing is under way a turn.
-  virtual void Propose(Buffer command, ProposeCallback callback) = 0;
+  // With `term` it is proposed only where this server leads in that term, and is refused with
+  // FAILED_PRECONDITION elsewhere: for what was decided by what the leader of that term knew.
+  virtual void Propose(Buffer command, std::optional<Term> term, ProposeCallback callback) = 0;
+  void Propose(Buffer command, ProposeCallback callback) {
+    Propose(std::move(command), std::nullopt, std::move(callback));
+  }
   void Propose(std::string command, ProposeCallback callback) {
-    Propose(MakeBuffer(std::move(command)), std::move(callback));
+    Propose(MakeBuffer(std::move(command)), std::nullopt, std::move(callback));
   }
 
   // Makes a following read of this server's state linearizable, asking the leader where this server

@@ -154,10 +154,11 @@ class NodeClusterTest : public testing::Test {
   absl::Status Change(size_t at, MembershipChange::Kind kind, const ServerId& id) {
     return Do([&](ChangeCallback done) { node(at).ChangeMembership({kind, id}, std::move(done)); });
   }
-  absl::StatusOr<Applied> Propose(size_t at, std::string command) {
+  absl::StatusOr<Applied> Propose(size_t at, std::string command,
+                                  std::optional<Term> term = std::nullopt) {
     Countdown done(1);
     absl::StatusOr<Applied> answer = absl::InternalError("never called");
-    node(at).Propose(std::move(command), [&](absl::StatusOr<Applied> applied) {
+    node(at).Propose(MakeBuffer(std::move(command)), term, [&](absl::StatusOr<Applied> applied) {
       answer = std::move(applied);
       done.Down();
     });

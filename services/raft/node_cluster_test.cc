@@ -49,6 +49,25 @@ TEST_F(NodeClusterTest, ACommandThatAFollowerPassedOnIsAnsweredFromItsOwnState) 
   }
 }
 
+TEST_F(NodeClusterTest, ACommandForATermIsProposedByItsLeaderInThatTermAlone) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t follower = Follower();
+  const Term term = node(leader).status().term;
+  EXPECT_TRUE(Propose(leader, "of its term", term).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Propose(follower, "passed on", term).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Propose(leader, "early", Term{term.value + 1}).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Propose(leader, "late", Term{term.value - 1}).status()));
+  EXPECT_TRUE(Do([&](ChangeCallback done) {
+                node(leader).TransferLeadership(IdOf(follower), std::move(done));
+              }).ok());
+  const size_t next = Leader();
+  EXPECT_TRUE(absl::IsFailedPrecondition(Propose(next, "another's", term).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Propose(leader, "its own, too late", term).status()));
+  EXPECT_TRUE(Propose(next, "of any").ok());
+  EXPECT_EQ(At(next).machine->commands(), (std::vector<std::string>{"of its term", "of any"}));
+}
+
 TEST_F(NodeClusterTest, ManyCommandsOfAllServersAreAppliedOnceAndAlike) {
   Form(3);
   constexpr int kEach = 500;

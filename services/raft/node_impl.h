@@ -58,7 +58,7 @@ class NodeImpl final : public Node {
   const Core& core() const { return core_; }
 
   void Start() override;
-  void Propose(Buffer command, ProposeCallback callback) override;
+  void Propose(Buffer command, std::optional<Term> term, ProposeCallback callback) override;
   void ReadBarrier(ReadMode mode, ReadCallback callback) override;
   void Receive(Message message) override;
   void StreamBroken(ServerId peer) override;

@@ -108,11 +108,16 @@ void NodeImpl::TakeProposals() {
   const std::optional<absl::Status> room = MakeRoom(records_bytes);
   if (!room.has_value()) return;
   std::vector<Proposed> batch;
+  std::vector<Proposed> of_other_terms;
   batch.reserve(count);
   for (; count > 0; --count) {
-    batch.push_back(std::move(proposals_.front()));
+    Proposed& next = proposals_.front();
+    const bool ours = next.term.value_or(core_.term()) == core_.term();
+    (ours ? batch : of_other_terms).push_back(std::move(next));
     proposals_.pop_front();
   }
+  Refuse(&of_other_terms, NotLeader());
+  if (batch.empty()) return;
   if (!room->ok()) return Refuse(&batch, HandOnFor(*room) ? Transferring() : *room);
   ProposeBatch(std::move(batch));
 }
@@ -187,12 +192,18 @@ void NodeImpl::ForwardProposals() {
     if (!disk_full_.ok()) return Refuse(&full, disk_full_);
     Send(leader, forwarder_.Forward(BootNow(), leader, core_.term(), std::move(full)));
   };
+  std::vector<Proposed> own;  // that only this server may propose
   for (Proposed& proposed : std::exchange(proposals_, {})) {
+    if (proposed.term.has_value()) {
+      own.push_back(std::move(proposed));
+      continue;
+    }
     if (bytes + proposed.bytes > options_.core.append_bytes_max) flush();
     bytes += proposed.bytes;
     batch.push_back(std::move(proposed));
   }
   flush();
+  Refuse(&own, NotLeader());
 }
 
 void NodeImpl::Accept(const ServerId& from, ForwardedProposals body) {

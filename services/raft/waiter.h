@@ -8,6 +8,7 @@
 #define CONSUL_SERVICES_RAFT_WAITER_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "services/raft/node.h"
@@ -20,6 +21,7 @@ struct Proposed {
   Buffer command;
   uint64_t bytes = 0;  // what NodeOptions::pending_bytes_max counts
   ProposeCallback callback;
+  std::optional<Term> term = std::nullopt;  // the only one in which this server may propose it
 };
 
 // Somebody who waits for the entry at `index` to be applied.

@@ -1,6 +1,7 @@
 #include "services/server/raft_consensus.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "services/base/strings.h"
@@ -100,7 +101,9 @@ void RaftConsensus::Propose(state::SealedCommand command,
   if (absl::Status known = CheckVersion(command.cluster_version_min); !known.ok()) {
     return done(std::move(known));
   }
-  node->Propose(raft::MakeBuffer(std::move(command.bytes)),
+  std::optional<raft::Term> term;
+  if (command.term.has_value()) term = raft::Term{*command.term};
+  node->Propose(raft::MakeBuffer(std::move(command.bytes)), term,
                 [done = std::move(done)](absl::StatusOr<raft::Applied> applied) {
                   done(FromResult(std::move(applied)));
                 });

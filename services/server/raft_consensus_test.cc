@@ -23,8 +23,10 @@ using errors::v1::Reason;
 class TestNode : public raft::Node {
  public:
   void Start() override {}
-  void Propose(raft::Buffer command, raft::ProposeCallback callback) override {
+  void Propose(raft::Buffer command, std::optional<raft::Term> term,
+               raft::ProposeCallback callback) override {
     proposed = *command;
+    proposed_for = term;
     callback(proposal);
   }
   void ReadBarrier(raft::ReadMode mode, raft::ReadCallback callback) override {
@@ -46,6 +48,7 @@ class TestNode : public raft::Node {
   raft::NodeStatus now;
   raft::PlacedConfiguration placed;
   std::string proposed;
+  std::optional<raft::Term> proposed_for;
   std::optional<raft::ReadMode> asked;
   absl::StatusOr<raft::Applied> proposal = absl::InternalError("not set");
   absl::Status barrier;
@@ -57,13 +60,16 @@ class RaftConsensusTest : public testing::Test {
 
   absl::StatusOr<rpc::Applied> Propose(uint32_t version_min = 1) {
     std::optional<absl::StatusOr<rpc::Applied>> answer;
-    consensus_.Propose({"bytes", version_min}, [&answer](absl::StatusOr<rpc::Applied> applied) {
+    state::SealedCommand command{.bytes = "bytes", .cluster_version_min = version_min};
+    command.term = term_;
+    consensus_.Propose(std::move(command), [&answer](absl::StatusOr<rpc::Applied> applied) {
       EXPECT_FALSE(answer.has_value());
       answer = std::move(applied);
     });
     EXPECT_TRUE(answer.has_value());
     return *answer;
   }
+  std::optional<uint64_t> term_;
   absl::Status ReadBarrier() {
     std::optional<absl::Status> answer;
     consensus_.ReadBarrier(rpc::ReadMode::kConsistent,
@@ -128,6 +134,15 @@ TEST_F(RaftConsensusTest, ACommandGoesIntoTheLogAsItIs) {
   EXPECT_EQ(node_.proposed, "bytes");
   EXPECT_EQ(applied->index, 7);
   EXPECT_TRUE(applied->changed);
+}
+
+TEST_F(RaftConsensusTest, ACommandForATermGoesToTheLogOfThatTermAlone) {
+  Answer(7, true);
+  EXPECT_TRUE(Propose().ok());
+  EXPECT_EQ(node_.proposed_for, std::nullopt);
+  term_ = 5;
+  EXPECT_TRUE(Propose().ok());
+  EXPECT_EQ(node_.proposed_for, raft::Term{5});
 }
 
 TEST_F(RaftConsensusTest, WhatEveryVersionOfAClusterKnowsIsProposed) {

@@ -11,6 +11,7 @@
 #define CONSUL_SERVICES_STATE_SEALED_COMMAND_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace consul::state {
@@ -25,6 +26,9 @@ struct SealedCommand {
   // The cluster's version at which it may be proposed. 0: at any, as what raises that version:
   // whoever proposes that has seen to it that every voter knows it.
   uint32_t cluster_version_min = 0;
+  // The only term in which it may be proposed, and only by the server that leads in it: what was
+  // decided by what that one knew. Nothing: any.
+  std::optional<uint64_t> term = std::nullopt;
 };
 
 }  // namespace consul::state
