@@ -185,12 +185,15 @@ bool AutopilotDriver::Work() {
 }
 
 bool AutopilotDriver::CarryOut(const AutopilotAction& action) {
+  const bool promotes = action.change.kind == raft::MembershipChange::Kind::kAddVoter;
+  if (promotes && !options_.begin_promotion(action.change.id)) return false;
   logger_->Info("autopilot", action.news);
   const auto changed = std::make_shared<std::promise<absl::Status>>();
   members_->Change(action.change, [changed](absl::Status status) {
     changed->set_value(std::move(status));
   });
   const absl::Status status = changed->get_future().get();
+  if (promotes) options_.end_promotion();
   if (!status.ok()) {
     if (!Over()) {
       logger_->Error("autopilot", base::StrCat("failed at ", action.news, ": ",

@@ -44,6 +44,12 @@ class AutopilotDriver {
     // (VoterVersions::Of).
     std::function<std::optional<uint32_t>(const raft::ServerId&)> state_version_of =
         [](const raft::ServerId&) { return std::nullopt; };
+    // Whether the server may become a voter now; then the end of the change is told too
+    // (VoterVersions::BeginPromotion). Refused, it is decided anew.
+    std::function<bool(const raft::ServerId&)> begin_promotion = [](const raft::ServerId&) {
+      return true;
+    };
+    std::function<void()> end_promotion = [] {};
     // CLOCK_BOOTTIME; tests have their own.
     std::function<raft::Time()> now;
   };

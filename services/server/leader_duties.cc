@@ -27,11 +27,12 @@ uint64_t WallNs() {
 
 LeaderDuties::LeaderDuties(Options options, const gossip::MemberList* lan,
                            rpc::Consensus* consensus, state::VersionSource* state,
-                           base::Logger* logger)
+                           VoterVersions* versions, base::Logger* logger)
     : options_(std::move(options)),
       lan_(lan),
       consensus_(consensus),
       state_(state),
+      versions_(versions),
       logger_(logger),
       reconcile_at_(Clock::now()),
       collect_at_(reconcile_at_),
@@ -101,8 +102,8 @@ void LeaderDuties::Run() {
       const bool done = ReconcileOnce();
       reconcile_at_ = Clock::now() + (done ? options_.reconcile_interval : options_.retry_interval);
       if (done && !std::exchange(begun, true)) options_.begun();
-    } else if (work.raise && !RaiseVersion()) {
-      reconcile_at_ = std::min(reconcile_at_, Clock::now() + options_.retry_interval);
+    } else if (work.raise) {
+      RaiseVersion();
     }
     if (work.collect) {
       CollectTombstones();
@@ -123,7 +124,7 @@ LeaderDuties::Work LeaderDuties::WaitForWork() {
     Work work;
     work.begin = role_ == Role::kBegins;
     work.reconcile = work.begin || members_changed_ || now >= reconcile_at_;
-    work.raise = work.reconcile || versions_changed_;
+    work.raise = work.reconcile || versions_changed_ || now >= raise_at_;
     work.collect = now >= collect_at_;
     if (work.raise || work.collect) {
       role_ = Role::kLeads;
@@ -131,7 +132,7 @@ LeaderDuties::Work LeaderDuties::WaitForWork() {
       if (work.raise) versions_changed_ = false;
       return work;
     }
-    changed_.WaitFor(&mutex_, std::min(reconcile_at_, collect_at_) - now);
+    changed_.WaitFor(&mutex_, std::min({reconcile_at_, raise_at_, collect_at_}) - now);
   }
 }
 
@@ -141,7 +142,8 @@ bool LeaderDuties::Over() {
 }
 
 bool LeaderDuties::ReconcileOnce() {
-  if (!NameCluster() || !RaiseVersion()) return false;
+  if (!NameCluster()) return false;
+  RaiseVersion();
   const auto newest = state_->Load();
   const auto& version = static_cast<const state::Version&>(*newest);
   Corrections corrections = Reconcile(*lan_->members(), options_.datacenter, version);
@@ -197,26 +199,41 @@ bool LeaderDuties::NameCluster() {
   Command command;
   command.mutable_set_cluster_id()->set_cluster_id(options_.cluster_id());
   // Spares a new cluster an entry of its own for it.
-  command.mutable_set_cluster_id()->set_version(VersionDue(version));
-  return Write(&command, "the cluster id").ok();
+  const VoterVersions::Raise raise =
+      versions_->BeginRaise(Clock::now(), VoterVersions::Hold::kNone);
+  if (raise.kind != VoterVersions::Raise::Kind::kNow) return Write(&command, "the cluster id").ok();
+  command.mutable_set_cluster_id()->set_version(raise.version);
+  const absl::Status named = Write(&command, "the cluster id", raise.term.value);
+  versions_->EndRaise();
+  return named.ok();
 }
 
-uint32_t LeaderDuties::VersionDue(const state::Version& version) const {
-  const uint32_t known = options_.voters_version().value_or(0);
-  return known > version.cluster_version() ? known : 0;
-}
-
-bool LeaderDuties::RaiseVersion() {
+void LeaderDuties::RaiseVersion() {
+  const Clock::time_point soon = Clock::now() + options_.retry_interval;
+  raise_at_ = Clock::time_point::max();
+  const VoterVersions::Raise raise =
+      versions_->BeginRaise(Clock::now(), VoterVersions::Hold::kUntilStable);
+  switch (raise.kind) {
+    case VoterVersions::Raise::Kind::kNone:
+      return;
+    case VoterVersions::Raise::Kind::kLater:
+      raise_at_ = std::max(raise.at, soon);
+      return;
+    case VoterVersions::Raise::Kind::kNow:
+      break;
+  }
   const auto newest = state_->Load();
-  const auto& version = static_cast<const state::Version&>(*newest);
-  const uint32_t due = VersionDue(version);
-  if (due == 0) return true;
+  const uint32_t before = static_cast<const state::Version&>(*newest).cluster_version();
   Command command;
-  command.mutable_set_cluster_version()->set_version(due);
-  if (!Write(&command, "the cluster's version").ok()) return false;
-  logger_->Info("consul", base::StrCat("cluster version raised from ", version.cluster_version(),
-                                       " to ", due, ": every voter knows it"));
-  return true;
+  command.mutable_set_cluster_version()->set_version(raise.version);
+  const absl::Status raised = Write(&command, "the cluster's version", raise.term.value);
+  versions_->EndRaise();
+  if (!raised.ok()) {
+    raise_at_ = soon;
+    return;
+  }
+  logger_->Info("consul", base::StrCat("cluster version raised from ", before, " to ",
+                                       raise.version, ": every voter knows it"));
 }
 
 void LeaderDuties::CollectTombstones() {
@@ -229,9 +246,12 @@ void LeaderDuties::CollectTombstones() {
   if (Write(&command, "the tombstones' end").ok()) tombstones_.Collected(*index);
 }
 
-absl::Status LeaderDuties::Write(Command* command, std::string_view subject) {
+absl::Status LeaderDuties::Write(Command* command, std::string_view subject,
+                                 std::optional<uint64_t> term) {
   const auto done = std::make_shared<std::promise<absl::Status>>();
-  consensus_->Propose(state::Seal(command), [done](absl::StatusOr<rpc::Applied> applied) {
+  state::SealedCommand sealed = state::Seal(command);
+  sealed.term = term;
+  consensus_->Propose(std::move(sealed), [done](absl::StatusOr<rpc::Applied> applied) {
     done->set_value(applied.status());
   });
   absl::Status status = done->get_future().get();

@@ -29,6 +29,7 @@
 #include "services/rpc/consensus.h"
 #include "services/server/absences.h"
 #include "services/server/tombstone_ages.h"
+#include "services/server/voter_versions.h"
 #include "services/state/version_source.h"
 
 namespace consul::internal::raft::v1 {
@@ -62,14 +63,11 @@ class LeaderDuties {
     std::function<void()> begun = [] {};
     // The id for a cluster that has none: the one it was founded under, or one made by chance.
     std::function<std::string()> cluster_id = &base::MakeUuid;
-    // What the programs of all voters know; nothing while one of them was not heard
-    // (VoterVersions::Common).
-    std::function<std::optional<uint32_t>()> voters_version = [] { return std::nullopt; };
   };
 
   // All outlive it.
   LeaderDuties(Options options, const gossip::MemberList* lan, rpc::Consensus* consensus,
-               state::VersionSource* state, base::Logger* logger);
+               state::VersionSource* state, VoterVersions* versions, base::Logger* logger);
   ~LeaderDuties();
 
   // This server has begun to lead, and may read and write; or does not lead any more. Told again of
@@ -78,7 +76,7 @@ class LeaderDuties {
   void Follow();
   // The pool has changed.
   void MembersChanged();
-  // What `voters_version` says may be other than it was.
+  // What VoterVersions says may be other than it was.
   void VersionsChanged();
   // The pool has forgotten a member, of this name and generation.
   void MemberReaped(std::string name, std::string generation);
@@ -110,18 +108,19 @@ class LeaderDuties {
   std::vector<Correction> ForgetAbsent(const state::Version& version);
   bool WriteAll(std::vector<Correction> corrections);
   bool NameCluster();
-  // The version to which the cluster is to be raised; 0: it is there.
-  uint32_t VersionDue(const state::Version& version) const;
-  bool RaiseVersion();
+  // Raises it, or sets when to look again.
+  void RaiseVersion();
   void CollectTombstones();
-  // Proposes and waits. Logs what went wrong, unless the lead is over: then it is no wonder.
-  absl::Status Write(internal::raft::v1::Command* command,
-                     std::string_view subject);
+  // Proposes and waits; with `term` in that one alone. Logs what went wrong, unless the lead is
+  // over: then it is no wonder.
+  absl::Status Write(internal::raft::v1::Command* command, std::string_view subject,
+                     std::optional<uint64_t> term = std::nullopt);
 
   const Options options_;
   const gossip::MemberList* const lan_;
   rpc::Consensus* const consensus_;
   state::VersionSource* const state_;
+  VoterVersions* const versions_;
   base::Logger* const logger_;
 
   base::Mutex mutex_;
@@ -134,6 +133,7 @@ class LeaderDuties {
 
   // The leader thread's own.
   Clock::time_point reconcile_at_;
+  Clock::time_point raise_at_ = Clock::time_point::max();
   Clock::time_point collect_at_;
   Absences absences_;
   TombstoneAges tombstones_;

@@ -12,6 +12,7 @@
 
 #include "services/rpc/errors.h"
 #include "services/server/test_consensus.h"
+#include "services/server/test_members.h"
 #include "services/state/registration.h"
 
 namespace consul::server {
@@ -41,6 +42,17 @@ class LeaderDutiesTest : public testing::Test {
     options_.datacenter = "dc1";
     options_.retry_interval = 1ms;
     options_.begun = [this] { ++begun_; };
+    members_.Take("id-b", raft::MemberKind::kVoter);
+    VoterVersions::Options versions;
+    versions.self = raft::ServerId{"id-self"};
+    versions.own = 9;
+    versions.said = [this](const raft::ServerId& id) -> std::optional<uint32_t> {
+      if (id.value != "id-b" || known_ == 0) return std::nullopt;
+      return known_.load();
+    };
+    versions.cluster_version = [this] { return consensus_.version()->cluster_version(); };
+    versions.stable_for = [this] { return stable_for_.load(); };
+    versions_ = std::make_unique<VoterVersions>(std::move(versions), &members_);
     Publish({Self()});
   }
 
@@ -69,7 +81,7 @@ class LeaderDutiesTest : public testing::Test {
 
   void Start() {
     duties_ = std::make_unique<LeaderDuties>(options_, &lan_, &consensus_, consensus_.state(),
-                                             &logger_);
+                                             versions_.get(), &logger_);
   }
   // Somebody writes the own node with another address.
   void Disturb() {
@@ -94,6 +106,11 @@ class LeaderDutiesTest : public testing::Test {
   }
 
   TestConsensus consensus_;
+  TestMembers members_;
+  // What the other voter has said that it knows; 0: nothing.
+  std::atomic<uint32_t> known_{0};
+  std::atomic<VoterVersions::Clock::duration> stable_for_{VoterVersions::Clock::duration::zero()};
+  std::unique_ptr<VoterVersions> versions_;
   base::Logger logger_{base::LogLevel::kError};
   LogLines log_{&logger_};
   gossip::MemberList lan_;
@@ -102,15 +119,8 @@ class LeaderDutiesTest : public testing::Test {
   std::unique_ptr<LeaderDuties> duties_;  // stops before the rest goes
 };
 
-// What all voters know, as the test says.
 class ClusterVersionDutyTest : public LeaderDutiesTest {
  protected:
-  ClusterVersionDutyTest() {
-    options_.voters_version = [this]() -> std::optional<uint32_t> {
-      if (known_ == 0) return std::nullopt;
-      return known_.load();
-    };
-  }
   // The leader has the members in the catalog, and waits.
   void Lead() {
     Start();
@@ -129,8 +139,6 @@ class ClusterVersionDutyTest : public LeaderDutiesTest {
     EXPECT_EQ(proposals.back(), "register self");
     return proposals;
   }
-
-  std::atomic<uint32_t> known_{0};  // 0: one was not heard
 };
 
 TEST_F(ClusterVersionDutyTest, ANewClusterBeginsWithWhatItsVotersKnow) {
@@ -152,6 +160,61 @@ TEST_F(ClusterVersionDutyTest, ItIsRaisedAsSoonAsAllKnowMore) {
   EXPECT_EQ(consensus_.version()->cluster_version(), 4);
   EXPECT_EQ(consensus_.Proposals().back(), "cluster-version 4");
   EXPECT_EQ(consensus_.proposed().back().set_cluster_version().version(), 4);
+}
+
+// Another leader would have to hear all voters by itself.
+TEST_F(ClusterVersionDutyTest, ARaiseIsProposedForTheTermInWhichAllWereHeard) {
+  Lead();
+  EXPECT_EQ(consensus_.last_term(), std::nullopt);
+  Know(4);
+  consensus_.AwaitProposals(3);
+  EXPECT_EQ(consensus_.last_term(), 2);
+}
+
+TEST_F(ClusterVersionDutyTest, SoIsWhatANewClusterBeginsWith) {
+  known_ = 4;
+  consensus_.Hold();
+  Start();
+  duties_->Lead();
+  EXPECT_EQ(consensus_.AwaitProposals(1), Proposals{"cluster-id version=4"});
+  EXPECT_EQ(consensus_.last_term(), 2);
+  consensus_.Release();
+}
+
+TEST_F(ClusterVersionDutyTest, ItIsNotRaisedBeforeAllWereHeardForLong) {
+  stable_for_ = 1h;
+  Lead();
+  Know(4);
+  EXPECT_EQ(ProposedSoFar(), (Proposals{"cluster-id", "register self", "register self"}));
+  stable_for_ = 0h;
+  duties_->VersionsChanged();
+  EXPECT_EQ(consensus_.AwaitProposals(4).back(), "cluster-version 4");
+}
+
+TEST_F(ClusterVersionDutyTest, ARaiseThatIsNotDueIsLookedAtAgainInTime) {
+  stable_for_ = 20ms;
+  Lead();
+  Know(4);
+  EXPECT_EQ(consensus_.AwaitProposals(3).back(), "cluster-version 4");
+}
+
+TEST_F(ClusterVersionDutyTest, ARaiseWaitsForAPromotion) {
+  Lead();
+  ASSERT_TRUE(versions_->BeginPromotion(raft::ServerId{"id-c"}));
+  Know(4);
+  EXPECT_EQ(ProposedSoFar(), (Proposals{"cluster-id", "register self", "register self"}));
+  versions_->EndPromotion();
+  EXPECT_EQ(consensus_.AwaitProposals(4).back(), "cluster-version 4");
+}
+
+TEST_F(ClusterVersionDutyTest, APromotionWaitsForARaise) {
+  Lead();
+  consensus_.Hold();
+  Know(4);
+  EXPECT_EQ(consensus_.AwaitProposals(3).back(), "cluster-version 4");
+  EXPECT_FALSE(versions_->BeginPromotion(raft::ServerId{"id-c"}));
+  consensus_.Release();
+  EXPECT_TRUE(log_.Await("cluster version raised from 3 to 4"));
 }
 
 TEST_F(ClusterVersionDutyTest, ItNeverFalls) {

@@ -67,13 +67,17 @@ transport::TransportOptions TransportTo(const Server::Options& options, base::Lo
 }
 
 AutopilotDriver::Options AutopilotOptions(const Server::Options& options,
-                                          const VoterVersions* versions) {
+                                          VoterVersions* versions) {
   AutopilotDriver::Options autopilot;
   autopilot.datacenter = options.datacenter;
   autopilot.initial = options.autopilot;
   autopilot.heartbeat_interval = raft::Options().heartbeat_interval * options.raft_multiplier;
   autopilot.force_leave = options.force_leave;
   autopilot.state_version_of = [versions](const raft::ServerId& id) { return versions->Of(id); };
+  autopilot.begin_promotion = [versions](const raft::ServerId& id) {
+    return versions->BeginPromotion(id);
+  };
+  autopilot.end_promotion = [versions] { versions->EndPromotion(); };
   return autopilot;
 }
 
@@ -145,6 +149,15 @@ std::unique_ptr<VoterVersions> Server::MakeVersions() {
   versions.own = StateVersionOf(options_);
   versions.said = [this](const raft::ServerId& id) { return transport_->StateVersionOf(id); };
   versions.name_of = [this](const raft::ServerId& id) { return NameOf(id); };
+  versions.cluster_version = [this] {
+    const auto newest = state_->source().Load();
+    return static_cast<const state::Version&>(*newest).cluster_version();
+  };
+  versions.stable_for = [this] {
+    const operators::v1::AutopilotConfiguration now = autopilot_->configuration();
+    return std::chrono::seconds(now.server_stabilization_time().seconds()) +
+           std::chrono::nanoseconds(now.server_stabilization_time().nanos());
+  };
   return std::make_unique<VoterVersions>(std::move(versions), members_.get());
 }
 
@@ -154,7 +167,10 @@ absl::Status Server::Open() {
   transport.cluster_id = [this] { return cluster_id(); };
   transport.receive = [this](raft::Message message) { node_->Receive(std::move(message)); };
   transport.state_version_heard = [this](const raft::ServerId&) { VersionsChanged(); };
-  transport.stream_broken = [this](const raft::ServerId& peer) { node_->StreamBroken(peer); };
+  transport.stream_broken = [this](const raft::ServerId& peer) {
+    versions_->Changed(VoterVersions::Clock::now());
+    node_->StreamBroken(peer);
+  };
   transport_ = std::make_unique<transport::GrpcTransport>(std::move(transport));
   if (absl::Status status = OpenNode(); !status.ok()) return status;
   return OpenFounding();
@@ -217,13 +233,12 @@ absl::Status Server::OpenFounding() {
   duties.begun = [this] { news_.duties_begun(); };
   duties.node_name = options_.node_name;
   duties.datacenter = options_.datacenter;
-  duties.voters_version = [this] { return versions_->Common(); };
   duties.cluster_id = [file = pledge_file_.get()]() -> std::string {
     const auto founded = file->Load();
     return founded.ok() && founded->has_value() ? (*founded)->cluster_id() : base::MakeUuid();
   };
   duties_ = std::make_unique<LeaderDuties>(std::move(duties), lan_, consensus_.get(),
-                                           &state_->source(), logger_);
+                                           &state_->source(), versions_.get(), logger_);
   return absl::OkStatus();
 }
 
@@ -285,7 +300,10 @@ std::string Server::NameOf(const raft::ServerId& id) const {
   return server == nullptr ? std::string() : server->name;
 }
 
-void Server::VersionsChanged() { duties_->VersionsChanged(); }
+void Server::VersionsChanged() {
+  versions_->Changed(VoterVersions::Clock::now());
+  duties_->VersionsChanged();
+}
 
 std::string Server::cluster_id() const {
   const auto newest = state_->source().Load();

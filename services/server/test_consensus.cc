@@ -82,6 +82,7 @@ void TestConsensus::Propose(state::SealedCommand sealed,
     CONSUL_CHECK(parsed.ParseFromString(command));
     parsed.clear_proposed_at();
     parsed.clear_min_version();
+    last_term_ = sealed.term;
     changed_.SignalAll();
     if (!leads_) {
       answer = rpc::Error(errors::v1::REASON_NO_LEADER, "No cluster leader");
@@ -110,6 +111,11 @@ absl::StatusOr<rpc::Applied> TestConsensus::ApplyLocked(const std::string& comma
     return rpc::Error(result.reason, result.text, result.subject);
   }
   return rpc::Applied{.index = result.index, .changed = result.applied};
+}
+
+std::optional<uint64_t> TestConsensus::last_term() const {
+  base::MutexLock lock(&mutex_);
+  return last_term_;
 }
 
 void TestConsensus::SetLeads(bool leads) {

@@ -11,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,8 @@ class TestConsensus : public rpc::Consensus {
   std::vector<Command> proposed() const;
   // The same in short, one text a command: "register a", "cluster-id", "collect 12".
   std::vector<std::string> Proposals() const;
+  // For which term the last one was.
+  std::optional<uint64_t> last_term() const;
   // Waits until so many were proposed. Returns Proposals(); after 10 s with fewer.
   std::vector<std::string> AwaitProposals(size_t count) const;
 
@@ -79,6 +82,7 @@ class TestConsensus : public rpc::Consensus {
   uint64_t index_ GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GUARDED_BY(mutex_);
   std::vector<Command> proposed_ GUARDED_BY(mutex_);
+  std::optional<uint64_t> last_term_ GUARDED_BY(mutex_);
 };
 
 // The lines of a logger, from the constructor to the destructor.

@@ -2,10 +2,17 @@
 
 #include <algorithm>
 
+#include "services/base/check.h"
 #include "services/base/strings.h"
 #include "services/state/sealed_command.h"
 
 namespace consul::server {
+namespace {
+
+// Somebody who has to wait for longer asks in between.
+constexpr VoterVersions::Clock::duration kLaterMax = std::chrono::hours(1);
+
+}  // namespace
 
 std::optional<uint32_t> VoterVersions::Of(const raft::ServerId& id) const {
   if (id == options_.self) return options_.own;
@@ -14,8 +21,9 @@ std::optional<uint32_t> VoterVersions::Of(const raft::ServerId& id) const {
   return std::max(*said, state::kBaselineVersion);
 }
 
-std::optional<uint32_t> VoterVersions::Common() const {
-  const RaftMembers::View view = members_->view();
+std::optional<uint32_t> VoterVersions::Common() const { return CommonOf(members_->view()); }
+
+std::optional<uint32_t> VoterVersions::CommonOf(const RaftMembers::View& view) const {
   std::optional<uint32_t> common;
   for (const raft::Member& member : view.configuration.configuration.members()) {
     if (member.kind != raft::MemberKind::kVoter) continue;
@@ -39,6 +47,54 @@ std::string VoterVersions::Without(uint32_t version) const {
                     known.has_value() ? base::StrCat(" knows version ", *known) : " was not heard");
   }
   return text;
+}
+
+void VoterVersions::Changed(Clock::time_point now) {
+  base::MutexLock lock(&mutex_);
+  LookLocked(now, members_->view());
+}
+
+void VoterVersions::LookLocked(Clock::time_point now, const RaftMembers::View& view) {
+  const std::optional<uint32_t> common = view.leads ? CommonOf(view) : std::nullopt;
+  if (common == common_ && view.term == common_term_) return;
+  common_ = common;
+  common_term_ = view.term;
+  common_since_ = now;
+}
+
+VoterVersions::Raise VoterVersions::BeginRaise(Clock::time_point now, Hold hold) {
+  base::MutexLock lock(&mutex_);
+  CONSUL_CHECK(raising_to_ == 0);
+  const RaftMembers::View view = members_->view();
+  LookLocked(now, view);
+  if (!common_.has_value() || *common_ <= options_.cluster_version()) return {};
+  if (promoting_) return {.kind = Raise::Kind::kLater, .at = now};
+  const Clock::duration stable_for = options_.stable_for();
+  if (hold == Hold::kUntilStable && now - common_since_ < stable_for) {
+    return {.kind = Raise::Kind::kLater, .at = common_since_ + std::min(stable_for, kLaterMax)};
+  }
+  raising_to_ = *common_;
+  return {.kind = Raise::Kind::kNow, .at = now, .version = *common_, .term = view.term};
+}
+
+void VoterVersions::EndRaise() {
+  base::MutexLock lock(&mutex_);
+  CONSUL_CHECK(raising_to_ != 0);
+  raising_to_ = 0;
+}
+
+bool VoterVersions::BeginPromotion(const raft::ServerId& id) {
+  base::MutexLock lock(&mutex_);
+  CONSUL_CHECK(!promoting_);
+  const uint32_t known = Of(id).value_or(state::kBaselineVersion);
+  promoting_ = known >= std::max(raising_to_, options_.cluster_version());
+  return promoting_;
+}
+
+void VoterVersions::EndPromotion() {
+  base::MutexLock lock(&mutex_);
+  CONSUL_CHECK(promoting_);
+  promoting_ = false;
 }
 
 }  // namespace consul::server

@@ -8,14 +8,10 @@ import hashlib
 import json
 import os
 
-from tests.e2e.cluster_story import FAST, ClusterStory
-
-# Who joins votes soon.
-SOON = 'autopilot { server_stabilization_time = "200ms" }'
+from tests.e2e.cluster_story import ClusterStory
 
 
 class RecoveryStory(ClusterStory):
-    FLAGS = (*FAST, "-hcl", SOON)
     KEYS = 30
 
     def setUp(self):
