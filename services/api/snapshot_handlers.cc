@@ -17,12 +17,11 @@ namespace {
 using internal::raft::v1::Command;
 
 // What the commit would refuse for its format is refused before the rest is sent: the format stands
-// in the first frame, and that is in the first chunk.
+// in the first frame, and that is in the first chunk. Everything else is for the commit to say,
+// which reads all of it.
 absl::Status CheckFormat(const state::Version& version, std::string_view chunk) {
-  state::SnapshotReader reader(version.index(), version.cluster_version());
-  const absl::Status read = reader.Add(chunk);
-  // Everything else is for the commit to say, which reads all of it.
-  if (!absl::IsFailedPrecondition(read)) return absl::OkStatus();
+  const absl::Status read = state::CheckSnapshotFormat(chunk, version.cluster_version());
+  if (read.ok()) return read;
   return rpc::Error(errors::v1::REASON_CLUSTER_TOO_OLD,
                     base::StrCat("snapshot restore: ", base::ToStd(read.message())), "chunk");
 }

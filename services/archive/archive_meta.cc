@@ -72,7 +72,7 @@ absl::StatusOr<ArchiveMeta> ParseMeta(std::string_view text) {
   if (!told.ok()) return told.status();
   format = *told;
   const bool known = state->is_string() && state->get_string() == kStateKind;
-  if (!known || meta.version > kArchiveVersion || format > state::kSnapshotFormat) {
+  if (!known || meta.version > kArchiveVersion || format > state::kArchivedFormat) {
     return absl::FailedPreconditionError(
         "the snapshot was made by a newer version of this program, and is not known to this one");
   }

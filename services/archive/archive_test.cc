@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "services/archive/summary.h"
 #include "services/base/sha256.h"
+#include "services/base/strings.h"
 #include "services/state/fsm.h"
 #include "services/state/snapshot.h"
 
@@ -305,7 +306,13 @@ TEST_F(ArchiveTest, MetaThatIsNewerOrMalformedIsRefused) {
   meta.version = kArchiveVersion + 1;
   EXPECT_EQ(told(MetaText(meta)), newer);
   const std::string members = R"("Version":1,"ID":"i","Index":1,"Term":1,"Size":1,)";
-  EXPECT_EQ(told("{" + members + R"("State":"consul.state","StateFormat":99})"), newer);
+  const auto format = [&](int number) {
+    return told(base::StrCat("{", members, R"("State":"consul.state","StateFormat":)", number,
+                             "}"));
+  };
+  EXPECT_EQ(format(state::kArchivedFormat), "");
+  // A state's own snapshots may be in it; no archive is.
+  EXPECT_EQ(format(state::kArchivedFormat + 1), newer);
   EXPECT_EQ(told("{" + members + R"("State":"other","StateFormat":1})"), newer);
   meta = ArchiveMeta();
   meta.size = kStateBytesMax + 1;

@@ -147,6 +147,37 @@ absl::Status WriteSnapshot(const Version& version, const SnapshotSink& sink) {
   return Write(version.tables(), StagedRestore(), kBaselineVersion, sink);
 }
 
+namespace {
+
+absl::Status CheckFormat(uint16_t format, uint32_t version_max) {
+  if (format == 0 || format > kSnapshotFormat) {
+    return absl::FailedPreconditionError(
+        ToAbsl(StrCat("snapshot: format ", format,
+                      " is not known; this program reads formats 1 to ", kSnapshotFormat)));
+  }
+  if (VersionOfFormat(format) > version_max) {
+    return absl::FailedPreconditionError(
+        ToAbsl(StrCat("snapshot: format ", format, " needs state machine version ",
+                      VersionOfFormat(format), ", and the cluster is at version ", version_max)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckSnapshotFormat(std::string_view bytes, uint32_t version_max) {
+  if (bytes.size() < kFrameHeadBytes + kRecordHeadBytes) return absl::OkStatus();
+  const uint32_t length = GetNumber<uint32_t>(bytes.data());
+  const uint32_t checksum = GetNumber<uint32_t>(bytes.data() + 4);
+  bytes.remove_prefix(kFrameHeadBytes);
+  if (length < kRecordHeadBytes || length > bytes.size()) return absl::OkStatus();
+  const std::string_view payload = bytes.substr(0, length);
+  if (static_cast<Kind>(payload[0]) != Kind::kHeader) return absl::OkStatus();
+  // A damaged one is no newer one.
+  if (base::Crc32c(payload) != checksum) return absl::OkStatus();
+  return CheckFormat(GetNumber<uint16_t>(payload.data() + 1), version_max);
+}
+
 struct SnapshotReader::Record {
   Kind kind;
   MapId map;
@@ -254,17 +285,7 @@ absl::Status SnapshotReader::Apply(const Record& record) {
 
 absl::Status SnapshotReader::ApplyHeader(const Record& record) {
   format_ = static_cast<uint16_t>(record.map);
-  if (format_ == 0 || format_ > kSnapshotFormat) {
-    return absl::FailedPreconditionError(
-        ToAbsl(StrCat("snapshot: format ", format_,
-                      " is not known; this program reads formats 1 to ", kSnapshotFormat)));
-  }
-  if (VersionOfFormat(format_) > version_max_) {
-    return absl::FailedPreconditionError(
-        ToAbsl(StrCat("snapshot: format ", format_, " needs state machine version ",
-                      VersionOfFormat(format_), ", and the cluster is at version ",
-                      version_max_)));
-  }
+  if (absl::Status status = CheckFormat(format_, version_max_); !status.ok()) return status;
   if (record.value.size() != kHeaderValueBytes[format_]) return Damaged("the header is malformed");
   tables_.applied_index = record.index;
   tables_.cluster_id = std::string(record.key);

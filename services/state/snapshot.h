@@ -71,6 +71,11 @@ absl::Status WriteSnapshot(const Version& version, const StagedRestore& staged,
 // and would keep older programs from reading it.
 absl::Status WriteSnapshot(const Version& version, const SnapshotSink& sink);
 
+// FAILED_PRECONDITION where `bytes` begin a stream in a format that is newer than this program, or
+// than the version `version_max` of the state machine. Looks at the header alone; whatever else is
+// wrong, a SnapshotReader finds.
+absl::Status CheckSnapshotFormat(std::string_view bytes, uint32_t version_max);
+
 // Reads a stream in pieces of any size.
 class SnapshotReader {
  public:

@@ -161,6 +161,30 @@ TEST_F(SnapshotTest, AnArchiveLeavesTheClustersVersionOut) {
   EXPECT_LE(FormatOf(WriteArchived()), kArchivedFormat);
 }
 
+TEST_F(SnapshotTest, TheFormatIsKnownByTheHeaderAlone) {
+  Fill();
+  RaiseVersion(4);
+  std::string bytes = Write();
+  ASSERT_EQ(FormatOf(bytes), 3);
+  EXPECT_TRUE(CheckSnapshotFormat(bytes, 4).ok());
+  const absl::Status newer = CheckSnapshotFormat(bytes, 3);
+  EXPECT_TRUE(absl::IsFailedPrecondition(newer));
+  EXPECT_EQ(newer.message(), "snapshot: format 3 needs state machine version 4, and the cluster is "
+                             "at version 3");
+  // What is behind the header is not read: it need not even be records.
+  std::string payload = bytes.substr(8);
+  for (size_t at = 200; at < payload.size(); ++at) payload[at] = '\xff';
+  const uint32_t head[] = {static_cast<uint32_t>(payload.size()), base::Crc32c(payload)};
+  const std::string forged = std::string(reinterpret_cast<const char*>(head), 8) + payload;
+  EXPECT_TRUE(absl::IsFailedPrecondition(CheckSnapshotFormat(forged, 3)));
+  // Whoever finds what is wrong with it reads all of it.
+  for (size_t size = 0; size < bytes.size(); size += 13) {
+    EXPECT_TRUE(CheckSnapshotFormat(std::string_view(bytes).substr(0, size), 3).ok()) << size;
+  }
+  ++bytes[9];
+  EXPECT_TRUE(CheckSnapshotFormat(bytes, 3).ok()) << "it is damaged, not newer";
+}
+
 TEST_F(SnapshotTest, AFormatIsKnownToTheVersionsThatCameWithItAndToLaterOnes) {
   const auto read = [](std::string_view bytes, uint32_t version) {
     SnapshotReader reader(1000, version);
