@@ -203,12 +203,21 @@ class StopTest(Story):
     def test_a_blocked_query_does_not_hold_up_the_end(self):
         agent = self.agent()
         with socket.create_connection(("127.0.0.1", 8500)) as waiting:
-            target = "/v1/kv/nobody?index=1&wait=60s"
-            waiting.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            # In one piece, so that the agent has the second one once it answers the first.
+            targets = ["/v1/status/leader", "/v1/kv/nobody?index=1&wait=60s"]
+            requests = [f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n" for target in targets]
+            waiting.sendall("".join(requests).encode())
+            answers = waiting.makefile("rb")
+            self.assertEqual(answers.readline(), b"HTTP/1.1 200 OK\r\n")
+            length = 0
+            while (line := answers.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            self.assertEqual(len(answers.read(length)), length)
             before = time.monotonic()
             self.assertEqual(agent.leave(), 0)
             self.assertLess(time.monotonic() - before, 2.0)
-            answer = waiting.makefile("rb").read()
+            answer = answers.read()
         self.assertTrue(answer.startswith(b"HTTP/1.1 500 "), answer)
         self.assertTrue(answer.endswith(b"the agent is shutting down"), answer)
 
