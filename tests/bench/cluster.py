@@ -1,7 +1,10 @@
 """Three servers on one machine, each on a loopback address of its own with the default ports."""
 
+import base64
+import concurrent.futures
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import subprocess
@@ -22,6 +25,7 @@ WRITE_TIMEOUT_S = 10
 KEYS = 1_000_000
 FILL_CONNECTIONS = 128
 FILL_STRETCH_S = 20
+FILL_OPERATIONS = 16
 LAST_KEY = "/v1/kv/catch-up/last"
 CATCH_UP_TIMEOUT_S = 600
 CONFIG = {"performance": {"raft_multiplier": 1}, "limits": {"http_max_conns_per_client": 12000}}
@@ -42,6 +46,33 @@ def ask(number, method, path, body=None):
         connection.request(method, path, body=body)
         response = connection.getresponse()
         return response.status, response.read()
+
+
+def fill_by_transactions(number):
+    """Writes KEYS keys, many a transaction: one write each takes some servers ten minutes. Returns
+    how many."""
+    value = base64.b64encode(b"x" * 100).decode("ascii")
+    transactions = itertools.count()
+    count = KEYS // FILL_OPERATIONS
+
+    def write():
+        connection = http.client.HTTPConnection(address(number), HTTP_PORT,
+                                                timeout=WRITE_TIMEOUT_S)
+        with contextlib.closing(connection):
+            while (at := next(transactions)) < count:
+                keys = (f"catch-up/{at}/{key}" for key in range(FILL_OPERATIONS))
+                body = json.dumps([{"KV": {"Verb": "set", "Key": key, "Value": value}}
+                                   for key in keys])
+                connection.request("PUT", "/v1/txn", body=body)
+                response = connection.getresponse()
+                response.read()
+                if response.status != 200:
+                    raise tools.LoadError(f"a transaction: {response.status}")
+
+    with concurrent.futures.ThreadPoolExecutor(WRITERS) as pool:
+        for writer in [pool.submit(write) for _ in range(WRITERS)]:
+            writer.result()
+    return count * FILL_OPERATIONS
 
 
 class Cluster:
@@ -114,12 +145,7 @@ class Cluster:
     def catch_up(self):
         """Writes many keys, then starts one more server with nothing. Returns the seconds from its
         start until it has all of them, for as many as KEYS."""
-        written = 0
-        while written < KEYS:
-            prefix = f"/v1/kv/catch-up/{written}/"
-            rate = tools.wrk(f"{url(self.leader())}/", FILL_CONNECTIONS, FILL_STRETCH_S,
-                             put_prefix=prefix, put_anew=True)
-            written += int(rate * FILL_STRETCH_S)
+        written = self._fill()
         ask(self.leader(), "PUT", LAST_KEY, b"x")
         began = time.monotonic()
         self._start(SERVERS, [])
@@ -129,6 +155,19 @@ class Cluster:
                     return (time.monotonic() - began) * KEYS / written
             time.sleep(0.05)
         raise tools.LoadError(f"not there after {CATCH_UP_TIMEOUT_S} s")
+
+    def _fill(self):
+        """Writes KEYS keys or a little more, and returns how many."""
+        leader = self.leader()
+        if ask(leader, "PUT", "/v1/txn", b"[]")[0] == 200:
+            return fill_by_transactions(leader)
+        written = 0
+        while written < KEYS:
+            prefix = f"/v1/kv/catch-up/{written}/"
+            rate = tools.wrk(f"{url(leader)}/", FILL_CONNECTIONS, FILL_STRETCH_S,
+                             put_prefix=prefix, put_anew=True)
+            written += int(rate * FILL_STRETCH_S)
+        return written
 
     def kill_leader(self):
         """By kill -9, with writers at the other two. Returns the longest time in which none of
