@@ -25,7 +25,7 @@ namespace consul::cli {
 inline constexpr std::chrono::milliseconds kAskAgain{1000};
 inline constexpr std::chrono::milliseconds kAskUntilAnswered{200};
 
-class SettingsWatch : private rpc::Executor {
+class SettingsWatch final : private rpc::Executor {
  public:
   using Clock = std::chrono::steady_clock;
   using Answer = absl::StatusOr<agent::v1::GatewaySettings>;

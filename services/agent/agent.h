@@ -43,7 +43,7 @@ struct AgentCallbacks {
   std::function<void()> failed = [] {};
 };
 
-class Agent : private gossip::Pool::Listener {
+class Agent final : private gossip::Pool::Listener {
  public:
   // `logger` outlives the agent. Errors name what is in the way: the data-dir, the log, the node
   // id, a key, a port.

@@ -73,7 +73,10 @@ class Round : public std::enable_shared_from_this<Round> {
     const bool both = pools.wan != nullptr && !lan_alone;
     if (both) results_.push_back({true, absl::UnknownError("")});
     results_.push_back({false, absl::UnknownError("")});
-    waits_ = results_.size();
+    {
+      base::MutexLock lock(&mutex_);
+      waits_ = results_.size();
+    }
     if (both) Ask(pools.wan, request, 0);
     Ask(pools.lan, request, both ? 1 : 0);
   }

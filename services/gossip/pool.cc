@@ -76,7 +76,7 @@ CodecOptions CodecOf(const PoolOptions& options) {
 
 }  // namespace
 
-class Pool::Impl : private Transport::Receiver {
+class Pool::Impl final : private Transport::Receiver {
  public:
   Impl(PoolOptions options, Listener* listener, base::Logger* logger)
       : options_(std::move(options)),

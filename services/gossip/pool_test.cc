@@ -55,7 +55,7 @@ bool Eventually(const std::function<bool()>& there) {
 }
 
 // One agent's pool with what it told.
-class Peer : public Pool::Listener {
+class Peer final : public Pool::Listener {
  public:
   Peer(const std::string& name, uint16_t port, std::function<void(PoolOptions*)> change = {}) {
     PoolOptions options;

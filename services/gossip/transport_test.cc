@@ -41,7 +41,7 @@ CodecOptions Options(std::optional<Keyring> keyring, std::string pool = "lan:dc1
 Keyring KeyringOf(char c) { return Keyring(*Key::FromBytes(std::string(16, c))); }
 
 // One end, which notes what it is told.
-struct End : Transport::Receiver {
+struct End final : Transport::Receiver {
   End(boost::asio::io_context* io, uint16_t port, CodecOptions options)
       : codec(std::move(options)),
         transport(io, &codec, this),

@@ -94,8 +94,6 @@ struct AutopilotAction {
   std::string news;
   // A failed member that the pool is to give up, too; empty: none.
   std::string force_leave;
-
-  friend bool operator==(const AutopilotAction&, const AutopilotAction&) = default;
 };
 
 struct AutopilotDecision {

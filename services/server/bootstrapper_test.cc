@@ -184,7 +184,8 @@ TEST(BootstrapperTest, AllOfThemWriteTheSameFirstEntry) {
   for (const char* id : {"c", "a", "b"}) datacenter.Add(id);
   datacenter.Start();
   for (auto& [address, server] : datacenter.servers) {
-    ASSERT_TRUE(Eventually([&server] { return server->has_state.load(); })) << address;
+    const auto& has_state = server->has_state;
+    ASSERT_TRUE(Eventually([&has_state] { return has_state.load(); })) << address;
     base::MutexLock lock(&server->mutex);
     EXPECT_EQ(server->voters, (std::vector<std::string>{"a", "b", "c"}));
   }

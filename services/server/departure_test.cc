@@ -102,7 +102,8 @@ TEST_F(DepartureTest, AChangeOfTheConfigurationMakesALeaderWaitAnew) {
   times_.quiet = 50ms;
   members_.on_look = [this] {
     // Somebody is taken out each time, until the twentieth look.
-    if (members_.looks < 20) members_.now.configuration.index = raft::Index(members_.looks);
+    const auto looks = static_cast<uint64_t>(members_.looks);
+    if (looks < 20) members_.now.configuration.index = raft::Index{looks};
     EXPECT_TRUE(members_.looks != 20 || members_.transfers == 0);
   };
   EXPECT_TRUE(Leave().ok());

@@ -50,7 +50,7 @@ class Version final : public Versioned {
   const Tables& tables() const { return tables_; }
 
  private:
-  const Tables tables_;
+  const Tables tables_{};
 };
 
 }  // namespace consul::state

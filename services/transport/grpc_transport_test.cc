@@ -337,7 +337,7 @@ TEST(GrpcTransportTest, StopsUnderLoad) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> senders;
   for (auto [from, to] : {std::pair{&a, &b}, std::pair{&b, &a}}) {
-    senders.emplace_back([&stop, from, to] {
+    senders.emplace_back([&stop, from = from, to = to] {
       for (uint64_t i = 1; !stop; ++i) {
         from->Send(*to, TestAppend(std::string(10'000, 'x'), i));
         from->Send(*to, Heartbeat{Index{0}, Round{i}});

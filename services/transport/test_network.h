@@ -53,7 +53,7 @@ struct TestServerOptions {
   TransportLimits limits = {};
 };
 
-class TestServer : private base::Logger::Listener {
+class TestServer final : private base::Logger::Listener {
  public:
   // The address it got is put into `addresses`, which outlives it.
   TestServer(const std::string& id, TestAddresses* addresses, TestServerOptions options = {})

@@ -51,10 +51,9 @@ class SimCalls::CallWaiter final : public state::Waiter {
   const uint64_t number_;
 };
 
-SimCalls::SimCalls(SimWorld* world, ClusterChecks* checks, const SimOptions& options,
-                   Server server, server::ReplicatedState* state)
-    : world_(world),
-      checks_(checks),
+SimCalls::SimCalls(ClusterChecks* checks, const SimOptions& options, Server server,
+                   server::ReplicatedState* state)
+    : checks_(checks),
       options_(options),
       server_(std::move(server)),
       state_(state),

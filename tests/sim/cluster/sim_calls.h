@@ -77,7 +77,7 @@ class SimCalls {
     std::function<void(Duration, std::function<void()>)> after;
   };
 
-  SimCalls(SimWorld* world, ClusterChecks* checks, const SimOptions& options, Server server,
+  SimCalls(ClusterChecks* checks, const SimOptions& options, Server server,
            server::ReplicatedState* state);
   // Whoever waits is told nothing: the connection breaks.
   ~SimCalls();
@@ -135,7 +135,6 @@ class SimCalls {
   void WakeUp();
   void CheckWaiting();
 
-  SimWorld* const world_;
   ClusterChecks* const checks_;
   const SimOptions& options_;
   const Server server_;

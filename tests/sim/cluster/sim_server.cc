@@ -94,7 +94,7 @@ bool SimServer::Start(const raft::Configuration& first) {
   core.self = id_;
   core.seed = options_.seed * 1009 + number_ * 31 + lives_;
   core_ = std::make_unique<raft::Core>(core, *std::move(restart), LocalNow());
-  calls_ = std::make_unique<SimCalls>(world_, checks_, options_, CallsServer(), state_.get());
+  calls_ = std::make_unique<SimCalls>(checks_, options_, CallsServer(), state_.get());
   if (!first.empty()) core_->Bootstrap(LocalNow(), first);
   Pump();
   return true;
