@@ -1,6 +1,6 @@
 // tests/fuzz/driver.cc
 //
-// Runs a fuzz target without libFuzzer (g++ has none), so that every test run gives each parser a
+// Runs a fuzz target without libFuzzer, so that every test run gives each parser a
 // few seconds of hostile input. The inputs are the corpus folder's files and mutations of them; the
 // mutations come from a seed that is printed and taken back:
 //   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_SECONDS (default 1)
