@@ -64,8 +64,9 @@ ServerLink::Waiting ServerLink::Look(Clock::time_point now) {
   base::MutexLock lock(&mutex_);
   if (calls_.empty()) return Waiting::kNobody;
   if (looking_) return Waiting::kSomebody;
+  const Clock::time_point heard_at = heard_at_;
   looking_ = std::any_of(calls_.begin(), calls_.end(), [&](const auto& each) {
-    return std::max(each.second.since, heard_at_) + each.second.patience <= now;
+    return std::max(each.second.since, heard_at) + each.second.patience <= now;
   });
   return looking_ ? Waiting::kForLong : Waiting::kSomebody;
 }
