@@ -227,7 +227,7 @@ void SimCalls::OnCommitted(const std::vector<raft::Entry>& entries) {
     waiters.push_back(std::move(waiters_.front()));
     waiters_.pop_front();
   }
-  forwarder_.Committed(entries, &waiters);
+  forwarder_.Committed(server_.now(), entries, &waiters);
   for (raft::Waiter& waiter : waiters) applying_.emplace(waiter.index, std::move(waiter));
 }
 
@@ -243,7 +243,7 @@ void SimCalls::OnApplied(const std::vector<raft::Entry>& entries,
 }
 
 void SimCalls::OnInstalled(Index index) {
-  forwarder_.SnapshotInstalled(index);
+  forwarder_.SnapshotInstalled(server_.now(), index);
   WakeUp();
   CheckWaiting();
 }
