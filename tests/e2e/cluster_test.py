@@ -5,6 +5,7 @@ Method: a host each in a network namespace of its own, whose links are cut.
 
 import concurrent.futures
 import json
+import signal
 import threading
 
 from tests.conformance import wire
@@ -43,6 +44,15 @@ class FormedTest(ClusterStory):
         self.assertEqual(first.put(f"/v1/kv/shared?cas={index}", "x").body, b"true")
         self.assertEqual(second.put(f"/v1/kv/shared?cas={index}", "y").body, b"false")
         self.assertEqual(third.get("/v1/kv/shared?raw").body, b"x")
+
+    def test_a_hangup_does_not_cut_off_a_leave(self):
+        leader = self.agree()
+        leader.agent.signal(signal.SIGINT)
+        leader.agent.eventually_prints("server starting leave")
+        leader.agent.signal(signal.SIGHUP)
+        self.assertEqual(leader.agent.wait(), 0, leader.log())
+        self.assertNotIn("The agent did not leave", leader.agent.stderr())
+        self.agree(self.others(leader))
 
     def test_a_blocked_read_at_one_server_sees_a_write_through_another(self):
         first, second, third = self.servers

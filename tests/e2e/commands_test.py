@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import socket
-import time
 
 from tests.e2e.harness import SharedAgent, Story, cli, eventually, get, put
 
@@ -144,16 +143,6 @@ class LeaveTest(Story):
         agent.wait(2)
         self.agent()
         self.assertEqual(get("/v1/kv/kept?raw").body, b"x")
-
-    def test_a_hangup_meanwhile_does_not_cut_it_off(self):
-        agent = self.agent()
-        agent.signal(signal.SIGINT)
-        agent.eventually_prints("server starting leave")
-        for _ in range(100):
-            agent.signal(signal.SIGHUP)
-            time.sleep(0.001)
-        self.assertEqual(agent.wait(5), 0)
-        self.assertNotIn("The agent did not leave", agent.stderr())
 
     def test_two_at_once(self):
         agent = self.agent()
