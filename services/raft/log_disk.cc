@@ -92,16 +92,23 @@ void LogDisk::RetryWrite() {
 std::optional<absl::Status> LogDisk::Reserve(uint64_t bytes) {
   if (full_told_) return absl::ResourceExhaustedError("the disk is full");
   if (!threaded()) return ReserveNow(bytes);
-  const uint64_t outstanding = costs_handed_ - standing_.costs_done;
-  const uint64_t needed = kGroupHeaderBytes + bytes + outstanding;
-  if (needed <= standing_.room) return absl::OkStatus();
+  if (HasRoom(bytes)) return absl::OkStatus();
   const std::optional<absl::Status> answer = std::exchange(reserve_answer_, std::nullopt);
   if (answer.has_value() && !answer->ok()) return answer;
   if (!reserving_) {
     reserving_ = true;
-    Give(ReserveJob{needed});
+    Give(ReserveJob{RoomFor(bytes)});
   }
   return std::nullopt;
+}
+
+// Beside all that was handed over.
+uint64_t LogDisk::RoomFor(uint64_t bytes) const {
+  return kGroupHeaderBytes + bytes + costs_handed_ - standing_.costs_done;
+}
+
+bool LogDisk::HasRoom(uint64_t bytes) const {
+  return !full_told_ && RoomFor(bytes) <= standing_.room;
 }
 
 void LogDisk::Load(LoadRequest request) { Give(std::move(request)); }
@@ -196,11 +203,20 @@ void LogDisk::WriteGroup(std::vector<Persist> group) {
     return Tell(Written{group.back().id, took.ms()});
   }
   if (status.code() != absl::StatusCode::kResourceExhausted) return Tell(Failed{status});
+  if (group.size() > 1) {
+    // The first alone may find room: a vote, behind which there is much else.
+    {
+      base::MutexLock lock(&mutex_);
+      writes_.insert(writes_.begin(), std::make_move_iterator(group.begin() + 1),
+                     std::make_move_iterator(group.end()));
+    }
+    group.resize(1);
+    return WriteGroup(std::move(group));
+  }
   {
     // Nothing was written and nothing is promised: the core waits, as behind a slow disk.
     base::MutexLock lock(&mutex_);
-    writes_.insert(writes_.begin(), std::make_move_iterator(group.begin()),
-                   std::make_move_iterator(group.end()));
+    writes_.push_front(std::move(group.front()));
     full_ = true;
   }
   Tell(Full{std::move(status)});

@@ -81,6 +81,8 @@ class LogDisk {
   // will not meet a full disk. Nothing: it is being made, `wake` tells when to ask again.
   // RESOURCE_EXHAUSTED: the disk is full; a later call may succeed.
   std::optional<absl::Status> Reserve(uint64_t bytes);
+  // The same without more disk space, now.
+  bool HasRoom(uint64_t bytes) const;
   // Reserve is to be called again once there are events.
   bool reserving() const { return reserving_; }
 
@@ -123,6 +125,7 @@ class LogDisk {
     return (!writes_.empty() && !full_) || !jobs_.empty();
   }
   bool idle() const;
+  uint64_t RoomFor(uint64_t bytes) const;
   static uint64_t CostOf(const Persist& persist);
 
   // On the thread that works.

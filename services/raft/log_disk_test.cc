@@ -160,6 +160,40 @@ TEST_F(LogDiskTest, AFullDiskKeepsWhatItWasGivenAndGoesOn) {
   }
 }
 
+// A vote before entries that are too much.
+TEST_F(LogDiskTest, OfAGroupThatFindsNoRoomTheFirstIsTriedAlone) {
+  Open(true);
+  fs_.SetCapacity(fs_.size_total());
+  const auto entered = std::make_shared<Countdown>(1), leave = std::make_shared<Countdown>(1);
+  fs_.SetSyncHook([entered, leave] {
+    entered->Down();
+    leave->Wait();
+  });
+  Write();
+  entered->Wait();
+  Write();
+  Write();
+  const PersistId small = last_;
+  Write(15'000);
+  Write();
+  leave->Down();
+  TakeUntil([this] { return disk_->full(); });
+  EXPECT_EQ(written_, small);
+  fs_.SetCapacity(std::nullopt);
+  disk_->RetryWrite();
+  TakeAll();
+}
+
+TEST_F(LogDiskTest, RoomIsThereOrNotWithoutMoreSpace) {
+  Open(true);
+  EXPECT_TRUE(disk_->HasRoom(10'000));
+  EXPECT_FALSE(disk_->HasRoom(20'000));
+  Write(10'000);
+  EXPECT_FALSE(disk_->HasRoom(10'000)) << "beside what is under way";
+  TakeAll();
+  EXPECT_FALSE(disk_->HasRoom(10'000));
+}
+
 TEST_F(LogDiskTest, EntriesAreLoadedAndSegmentsGo) {
   Open(true);
   // Each in a group of its own: one group is one segment's.

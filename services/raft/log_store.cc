@@ -175,12 +175,14 @@ absl::Status LogStore::RollFor(uint64_t records_bytes) {
       (kSegmentHeaderBytes + kGroupHeaderBytes + StateRecordBytes() + records_bytes +
        kSegmentSizeUnitBytes - 1) / kSegmentSizeUnitBytes * kSegmentSizeUnitBytes;
   const uint64_t least = std::max(needed, options_.segment_bytes_min);
-  const uint64_t planned = std::max(
+  uint64_t planned = std::max(
       least, std::min(options_.segment_bytes_max, 2 * active()->header().size_bytes));
   status = MakeSegment(planned);
   // Where there is no room for a large one, a small one still lets things go on.
-  if (status.code() == absl::StatusCode::kResourceExhausted && least < planned) {
-    status = MakeSegment(least);
+  for (const uint64_t smaller : {least, needed}) {
+    if (status.code() != absl::StatusCode::kResourceExhausted || smaller == planned) continue;
+    planned = smaller;
+    status = MakeSegment(planned);
   }
   if (!status.ok() && status.code() != absl::StatusCode::kResourceExhausted) failed_ = status;
   return status;
