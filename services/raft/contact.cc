@@ -2,6 +2,7 @@
 // reads, and handing leadership over.
 #include <algorithm>
 #include <functional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -36,9 +37,11 @@ void Core::TickLeader() {
   }
   if (!leader.transfer_target.empty() && now_ >= leader.transfer_deadline) {
     Say(FactKind::kTransferGivenUp, leader.transfer_target);
-    leader.transfer_target = ServerId{};
+    leader.transfer_last = std::exchange(leader.transfer_target, ServerId{});
     leader.timeout_now_sent = false;
   }
+  // They wait for the first entry of this term as well.
+  if (commit_ < leader.first_index && commit_stalled()) FailReads();
   if (now_ >= leader.heartbeat_at || now_ >= RoundOverdueAt()) leader.broadcast_due = true;
 }
 
@@ -202,18 +205,33 @@ void Core::PumpReads() {
 
 // ---- Handing over.
 
+// The one that is furthest on of those that are heard; where there is another, not who gave this
+// server the lead, or did not take it over.
 ServerId Core::BestTransferTarget() const {
   const LeaderState& leader = std::get<LeaderState>(state_);
   ServerId best;
-  Index best_match;
+  std::tuple<bool, bool, Index> best_rank;
   for (const auto& [id, peer] : leader.peers) {
     if (!configuration().configuration.IsVoter(id)) continue;
-    if (best.empty() || peer.match() > best_match) {
-      best = id;
-      best_match = peer.match();
-    }
+    const std::tuple rank(IsHeard(peer), id != leader.transfer_last, peer.match());
+    if (!best.empty() && rank <= best_rank) continue;
+    best = id;
+    best_rank = rank;
   }
   return best;
+}
+
+bool Core::OthersCanCommit() const {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr) return false;
+  const Configuration& members = configuration().configuration;
+  const Duration patience = Scaled(options_.election_timeout_max);
+  const size_t count = std::ranges::count_if(leader->peers, [&](const auto& item) {
+    const auto& [id, peer] = item;
+    if (!members.IsVoter(id) || peer.match() == Index{0} || !IsHeard(peer)) return false;
+    return peer.match() == log_.last_index() || now_ < peer.awaited_since() + patience;
+  });
+  return count >= members.quorum();
 }
 
 TransferStatus Core::TransferLeadership(Time now, const ServerId& target) {
@@ -227,9 +245,6 @@ TransferStatus Core::TransferLeadership(Time now, const ServerId& target) {
   }
   leader->transfer_target = chosen;
   leader->transfer_deadline = now_ + Scaled(options_.election_timeout_max);
-  // For the rest of the term: a TimeoutNow may arrive late, and the votes that it asks for are not
-  // withheld.
-  leader->lease_ended = true;
   Say(FactKind::kTransferStarted, chosen);
   return TransferStatus::kStarted;
 }
@@ -245,6 +260,8 @@ void Core::PumpTransfer() {
   const Progress* peer = FindPeer(leader.transfer_target);
   if (peer == nullptr || peer->match() != log_.last_index()) return;
   leader.timeout_now_sent = true;
+  // For the rest of the term: it may arrive late, and the votes that it asks for are not withheld.
+  leader.lease_ended = true;
   Send(leader.transfer_target, hard_state_.term, TimeoutNow{}, /*after_persist=*/false);
 }
 

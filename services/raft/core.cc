@@ -156,6 +156,7 @@ ProposeResult Core::Propose(Time now, std::vector<Proposal> batch) {
     }
     bytes += payload + Entry::kOverheadBytes;
   }
+  if (commit_stalled()) return {ProposeStatus::kNoMajority, {}, {}};
   if (leader->uncommitted_bytes + bytes > options_.uncommitted_bytes_max) {
     return {ProposeStatus::kBusy, {}, {}};
   }
@@ -300,6 +301,10 @@ void Core::SetHardState(Term term, ServerId voted_for) {
 // ---- The log's end.
 
 void Core::AppendToLog(Entry entry) {
+  if (auto* leader = std::get_if<LeaderState>(&state_);
+      leader != nullptr && commit_ == log_.last_index()) {
+    leader->commit_awaited_since = now_;
+  }
   if (entry.kind == EntryKind::kConfiguration) {
     log_.Append(entry);
     ConfigurationAppended(entry);

@@ -43,6 +43,7 @@ enum class ProposeStatus : uint8_t {
   kTransferring,  // leadership is being handed over: try again in a moment
   kBusy,          // Options::uncommitted_bytes_max would be exceeded
   kTooLarge,      // one entry exceeds Options::append_bytes_max
+  kNoMajority,    // nothing has been committed for Options::commit_wait_max
 };
 
 // Accepted entries stand at first, first + 1, ... with `term`. They are committed when
@@ -182,7 +183,7 @@ class Core {
 
   // Until when this leader may answer default reads from its applied state without asking anybody:
   // Time::max() for a sole voter, Time::min() when it may not at all (no leader, no entry of its
-  // term applied, handing over). The driver publishes it before it sends Output::messages.
+  // term applied, TimeoutNow sent). The driver publishes it before it sends Output::messages.
   Time LeaseUntil() const;
 
   // Leads and has applied an entry of its own term.
@@ -190,6 +191,14 @@ class Core {
 
   // Leads and is handing over: proposals are refused.
   bool transferring() const;
+
+  // Leads, and the other voters that were heard not long ago and take what they are sent are a
+  // majority without this server: whoever of them leads can go on writing.
+  bool OthersCanCommit() const;
+
+  // Leads, and nothing has been committed for Options::commit_wait_max though something waits for
+  // it: proposals are refused, but no change of members, which may be what is missing.
+  bool commit_stalled() const;
 
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.
   bool CanReadAlone() const { return LeaseUntil() == Time::max(); }
@@ -243,7 +252,7 @@ class Core {
   Time vote_free_at() const { return leader_heard_at_ + Scaled(options_.election_timeout_min); }
   void TickElection();
   void StartPreVote();
-  void StartElection(bool transfer);
+  void StartElection(ServerId handed_by);
   void AskForVotes();
   void HandleVoteRequest(const Message& message, const VoteRequest& request);
   void YieldTo(const ServerId& other, LogPosition last);
@@ -279,6 +288,9 @@ class Core {
   void PumpTransfer();
   void StepDownIfRemoved();
   Progress* FindPeer(const ServerId& id);
+  bool IsHeard(const Progress& peer) const {
+    return now_ < peer.heard_at() + Scaled(options_.election_timeout_max);
+  }
   ServerId BestTransferTarget() const;
 
   // membership.cc.

@@ -25,7 +25,7 @@ struct FollowerState {
 
 struct CandidateState {
   bool pre_vote = true;
-  bool transfer = false;
+  ServerId handed_by;  // who sent the TimeoutNow; empty: nobody did
   // Who said yes, and from when its real vote can be had (pre-votes only; else the start).
   std::map<ServerId, Time> granted;
   // A real candidate's own vote counts once it is durable.
@@ -68,11 +68,14 @@ struct LeaderState {
   std::deque<WaitingRead> confirmed;  // it is; only Applied is awaited
   std::deque<UncommittedBatch> uncommitted;
   uint64_t uncommitted_bytes = 0;
+  Time commit_awaited_since;  // the first entry that is not committed, while there is one
 
   bool lease_ended = false;  // a TimeoutNow may be under way in this term
   bool timeout_now_sent = false;
   ServerId transfer_target;  // empty: none
   Time transfer_deadline;
+  // Who gave this server the lead, or could not take it over: chosen last. Empty: none.
+  ServerId transfer_last;
 };
 
 }  // namespace consul::raft

@@ -235,8 +235,77 @@ TEST_F(CoreTest, ALeaseEndsBeforeTimeoutNowLeaves) {
   cluster().Run(Ms(60));
   ASSERT_GT(core("a").LeaseUntil(), cluster().now());
   EXPECT_EQ(core("a").TransferLeadership(cluster().now(), Id("b")), TransferStatus::kStarted);
-  EXPECT_EQ(core("a").LeaseUntil(), Time::min());
+  // The driver publishes this before it sends what it has taken.
   EXPECT_EQ(core("a").TakeOutput().messages.size(), 1u);
+  EXPECT_EQ(core("a").LeaseUntil(), Time::min());
+}
+
+TEST_F(CoreTest, OthersCanCommitWhileAMajorityOfThemIsHeardAndTakesWhatItIsSent) {
+  StartThree();
+  EXPECT_FALSE(core("a").OthersCanCommit()) << "it does not lead";
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  EXPECT_TRUE(core("a").OthersCanCommit());
+  // Heard, but it writes nothing more. While nothing is sent there is no telling.
+  cluster().at("c").hold_writes = true;
+  cluster().Run(Ms(700));
+  EXPECT_TRUE(core("a").OthersCanCommit());
+  cluster().Propose("a", "x");
+  cluster().Run(Ms(590));
+  EXPECT_TRUE(core("a").OthersCanCommit()) << "its disk may be slow";
+  cluster().Run(Ms(30));
+  EXPECT_FALSE(core("a").OthersCanCommit());
+  cluster().ReleaseWrites("c");
+  cluster().Run(Ms(30));
+  EXPECT_TRUE(core("a").OthersCanCommit());
+  cluster().Crash("b");
+  cluster().Run(Ms(650));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  EXPECT_FALSE(core("a").OthersCanCommit());
+}
+
+TEST_F(CoreTest, TheOthersOfTwoAreNoMajority) {
+  Start({{"a", "b"}});
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  EXPECT_FALSE(core("a").OthersCanCommit());
+}
+
+TEST_F(CoreTest, WhereNoMajorityWritesProposalsAreRefusedUntilOneDoes) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const Duration max = core("a").options().commit_wait_max;
+  cluster().at("b").hold_writes = cluster().at("c").hold_writes = true;
+  cluster().Run(2 * max);
+  EXPECT_FALSE(core("a").commit_stalled()) << "nothing waits";
+  EXPECT_EQ(cluster().Propose("a", "x").status, ProposeStatus::kAccepted);
+  cluster().Run(max - Ms(60));
+  EXPECT_EQ(cluster().Propose("a", "y").status, ProposeStatus::kAccepted) << "a slow disk is none";
+  cluster().Run(Ms(60));
+  EXPECT_EQ(core("a").role(), Role::kLeader) << "they are heard";
+  EXPECT_TRUE(core("a").commit_stalled());
+  EXPECT_EQ(cluster().Propose("a", "z").status, ProposeStatus::kNoMajority);
+  // Fewer voters may be what is missing.
+  EXPECT_EQ(cluster().Change("a", MembershipChange::Kind::kRemove, "c").status,
+            MembershipStatus::kAccepted);
+  cluster().ReleaseWrites("b");
+  cluster().Settle();
+  EXPECT_FALSE(core("a").commit_stalled());
+  EXPECT_EQ(cluster().Propose("a", "z").status, ProposeStatus::kAccepted);
+}
+
+// It would have to see the first entry of the leader's term.
+TEST_F(CoreTest, WhereNoMajorityWritesTheFirstEntryReadsAreGivenUp) {
+  StartThree();
+  cluster().Expire("a");
+  while (core("a").role() != Role::kLeader) cluster().Deliver(0);
+  cluster().at("b").hold_writes = cluster().at("c").hold_writes = true;
+  EXPECT_EQ(cluster().Read("a", 1, ReadMode::kReadIndex), ReadRequestStatus::kWaiting);
+  cluster().Run(core("a").options().commit_wait_max + Ms(60));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  ASSERT_EQ(cluster().at("a").reads.size(), 1u);
+  EXPECT_EQ(cluster().at("a").reads[0].status, ReadStatus::kNotLeader);
 }
 
 TEST_F(CoreTest, ReadsBeyondTheLimitAreRefused) {

@@ -92,6 +92,7 @@ class Interpreter {
       case ProposeStatus::kTransferring: return "transferring";
       case ProposeStatus::kBusy: return "busy";
       case ProposeStatus::kTooLarge: return "too large";
+      case ProposeStatus::kNoMajority: return "no majority";
     }
     return "";
   }

@@ -66,11 +66,11 @@ void Core::TickElection() {
     if (candidate != nullptr && !candidate->pre_vote) return;  // its vote is on its way to the disk
     if (!SoleVoterMayCampaign()) return;
     Say(FactKind::kHeartbeatTimeout, leader());
-    StartElection(/*transfer=*/false);
+    StartElection(ServerId{});
     return;
   }
   if (candidate != nullptr && candidate->campaign_at.has_value()) {
-    if (now_ >= *candidate->campaign_at) StartElection(/*transfer=*/false);
+    if (now_ >= *candidate->campaign_at) StartElection(ServerId{});
     return;
   }
   if (now_ < election_deadline_) return;
@@ -104,11 +104,11 @@ void Core::StartPreVote() {
   CountPreVotes();
 }
 
-void Core::StartElection(bool transfer) {
+void Core::StartElection(ServerId handed_by) {
   SetHardState(hard_state_.term.Next(), options_.self);
   CandidateState candidate;
   candidate.pre_vote = false;
-  candidate.transfer = transfer;
+  candidate.handed_by = std::move(handed_by);
   candidate.vote_durable_at = pending_persist_id();
   state_ = std::move(candidate);
   ArmElectionTimer();
@@ -119,7 +119,7 @@ void Core::StartElection(bool transfer) {
 void Core::AskForVotes() {
   const CandidateState& candidate = std::get<CandidateState>(state_);
   const VoteRequest request{log_.last_index(), log_.last_term(), candidate.pre_vote,
-                            candidate.transfer};
+                            /*transfer=*/!candidate.handed_by.empty()};
   const Term term = candidate.pre_vote ? hard_state_.term.Next() : hard_state_.term;
   for (const Member& member : configuration().configuration.members()) {
     if (member.kind != MemberKind::kVoter || member.id == options_.self) continue;
@@ -219,7 +219,7 @@ void Core::CountPreVotes() {
   const Time at = std::max(free_at[members.quorum() - 1], candidate.granted.at(options_.self));
   Say(FactKind::kPreVoteWon, ServerId{}, tally);
   if (at <= now_) {
-    StartElection(/*transfer=*/false);
+    StartElection(ServerId{});
     return;
   }
   const Duration min = Scaled(options_.election_timeout_min);
@@ -247,7 +247,9 @@ void Core::BecomeLeader(uint64_t tally) {
   LeaderState leader;
   leader.first_index = log_.last_index().Next();
   leader.quorum_heard_at = now_;
+  leader.commit_awaited_since = now_;
   leader.heartbeat_at = now_;
+  leader.transfer_last = std::get<CandidateState>(state_).handed_by;
   state_ = std::move(leader);
   Say(FactKind::kElectionWon, ServerId{}, tally);
   NoteRole();
@@ -259,7 +261,7 @@ void Core::HandleTimeoutNow(const Message& message) {
   if (role() == Role::kLeader || !MayCampaign()) return;
   if (!leader().empty() && leader() != message.from) return;
   Say(FactKind::kTimeoutNowReceived, message.from);
-  StartElection(/*transfer=*/true);
+  StartElection(message.from);
 }
 
 }  // namespace consul::raft

@@ -107,6 +107,7 @@ enum class ForwardStatus : uint8_t {
   kBusy = 4,      // a limit of what may wait
   kTooLarge = 5,  // one of them; none was taken
   kDiskFull = 6,
+  kNoMajority = 7,  // has written what the leader has
 };
 
 // The answer to ForwardedProposals `first_id`: all of them are placed, or none is.

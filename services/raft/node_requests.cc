@@ -37,6 +37,8 @@ ForwardStatus ForwardStatusOf(ProposeStatus status) {
       return ForwardStatus::kBusy;
     case ProposeStatus::kTooLarge:
       return ForwardStatus::kTooLarge;
+    case ProposeStatus::kNoMajority:
+      return ForwardStatus::kNoMajority;
   }
   return ForwardStatus::kNotLeader;
 }
@@ -174,6 +176,8 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
       return Refuse(&batch, absl::InvalidArgumentError(
                                 StrCat("a command exceeds the limit of ",
                                        options_.core.append_bytes_max, " bytes")));
+    case ProposeStatus::kNoMajority:
+      return Refuse(&batch, absl::UnavailableError("no majority has written what came before"));
   }
 }
 

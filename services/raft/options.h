@@ -48,6 +48,9 @@ struct Options {
   uint64_t in_flight_requests_max = 256;
   // Proposed and not yet committed; Propose answers kBusy above it.
   uint64_t uncommitted_bytes_max = 64 << 20;
+  // So long nothing is committed of what waits for it, and Propose answers kNoMajority: the others
+  // answer, but do not write. Twice what a disk that is well may stand still.
+  Duration commit_wait_max = std::chrono::seconds(10);
   // Handed out in Output::committed and not yet reported by Applied.
   uint64_t applying_bytes_max = 16 << 20;
   // Reads that wait for their round or for Applied; ReadRequest answers kBusy above it.

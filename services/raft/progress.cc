@@ -32,6 +32,7 @@ void Progress::Sent(Index last, uint64_t bytes, Time now) {
     return;
   }
   CONSUL_CHECK(last >= next_);
+  if (match_.Next() == next_) awaited_since_ = now;
   in_flight_.push_back(Request{last, bytes});
   in_flight_bytes_ += bytes;
   next_ = last.Next();
@@ -55,7 +56,7 @@ bool Progress::Accepted(Index match, Time now) {
   } else if (mode_ == Mode::kReplicate) {
     next_ = std::max(next_, match.Next());
   }
-  if (changed) moved_at_ = now;
+  if (changed) moved_at_ = awaited_since_ = now;
   return changed;
 }
 

@@ -32,7 +32,8 @@ class Progress {
     bool sent = false;
   };
 
-  Progress(Index next, Time now) : next_(next), heard_at_(now), moved_at_(now) {}
+  Progress(Index next, Time now)
+      : next_(next), heard_at_(now), moved_at_(now), awaited_since_(now) {}
 
   Mode mode() const { return mode_; }
   Index match() const { return match_; }  // durable there and equal to ours up to here
@@ -41,6 +42,9 @@ class Progress {
   size_t in_flight_requests() const { return in_flight_.size(); }
   bool probe_sent() const { return probe_sent_; }
   Time moved_at() const { return moved_at_; }  // when something was last sent anew or acknowledged
+
+  // Of what it was sent and has not acknowledged: since when it has acknowledged nothing more.
+  Time awaited_since() const { return awaited_since_; }
 
   Round acked_round() const { return acked_round_; }
   Time heard_at() const { return heard_at_; }
@@ -98,6 +102,7 @@ class Progress {
   Round acked_round_;
   Time heard_at_;
   Time moved_at_;
+  Time awaited_since_;
   Index commit_told_;
   Index commit_wanted_;
   std::optional<Index> leaving_;

@@ -47,6 +47,19 @@ TEST(ProgressTest, BytesInFlightAreLimited) {
   EXPECT_TRUE(peer.HasRoom(kBytesMax, kRequestsMax));
 }
 
+TEST(ProgressTest, AnAckIsAwaitedSinceTheFirstOfWhatIsNotAcknowledged) {
+  Progress peer = Replicating();
+  peer.Sent(Index{11}, 1, At(10));
+  peer.Sent(Index{12}, 1, At(20));
+  EXPECT_EQ(peer.awaited_since(), At(10));
+  peer.Accepted(Index{11}, At(30));
+  EXPECT_EQ(peer.awaited_since(), At(30));
+  peer.Sent(Index{13}, 1, At(40));
+  peer.Refused(Index{12}, Index{12}, At(50));
+  peer.Sent(Index{11}, 1, At(60));
+  EXPECT_EQ(peer.awaited_since(), At(30)) << "asking again brings nothing on";
+}
+
 TEST(ProgressTest, RequestsInFlightAreLimited) {
   Progress peer = Replicating();
   for (uint64_t i = 0; i < kRequestsMax; ++i) peer.Sent(Index{11 + i}, 1, At(2));

@@ -36,6 +36,9 @@ absl::Status WhyRefused(ForwardStatus status, const ServerId& leader) {
     case ForwardStatus::kDiskFull:
       return absl::UnavailableError(
           base::StrCat("the disk of the leader, server ", leader.value, ", is full"));
+    case ForwardStatus::kNoMajority:
+      return absl::UnavailableError(base::StrCat(
+          "no majority has written what the leader, server ", leader.value, ", has"));
   }
   return Unknown();
 }

@@ -171,6 +171,12 @@ void Core::SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> ent
   Send(id, hard_state_.term, std::move(request), /*after_persist=*/false);
 }
 
+bool Core::commit_stalled() const {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  return leader != nullptr && commit_ < log_.last_index() &&
+         now_ >= leader->commit_awaited_since + options_.commit_wait_max;
+}
+
 // Only entries of the leader's own term are committed by counting; earlier ones follow with them
 // (figure 8 of the Raft paper). The leader counts itself up to what its disk has.
 void Core::AdvanceCommit() {
@@ -194,8 +200,9 @@ void Core::AdvanceCommit() {
 
 void Core::SetCommit(Index commit) {
   CONSUL_CHECK(commit <= log_.last_index());
-  commit_ = std::max(commit_, commit);
   auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader != nullptr && commit > commit_) leader->commit_awaited_since = now_;
+  commit_ = std::max(commit_, commit);
   if (leader == nullptr) return;
   while (!leader->uncommitted.empty() && leader->uncommitted.front().last <= commit_) {
     leader->uncommitted_bytes -= leader->uncommitted.front().bytes;

@@ -279,7 +279,7 @@ bool Field(Reader* in, uint32_t tag, raft::ProposalsPlaced* placed) {
     case VarintTag(v1::ProposalsPlaced::kCountFieldNumber): return Read(in, &placed->count);
     case VarintTag(v1::ProposalsPlaced::kStatusFieldNumber): {
       uint64_t status = 0;
-      if (!Read(in, &status, v1::FORWARD_STATUS_DISK_FULL) || status == 0) return false;
+      if (!Read(in, &status, v1::FORWARD_STATUS_NO_MAJORITY) || status == 0) return false;
       placed->status = static_cast<raft::ForwardStatus>(status);
       return true;
     }

@@ -242,7 +242,7 @@ TEST(MessageCodecTest, NumbersBeyondTheirRangeAreRefused) {
 }
 
 TEST(MessageCodecTest, UnknownAndAbsentChoicesAreRefused) {
-  for (const int choice : {0, 7, 1000}) {
+  for (const int choice : {0, 8, 1000}) {
     OneMessage placed;
     placed.message->mutable_proposals_placed()->set_status(static_cast<v1::ForwardStatus>(choice));
     ExpectRefused(placed);

@@ -203,6 +203,9 @@ std::optional<raft::ProposeResult> SimCalls::Propose(const std::vector<raft::Buf
     case raft::ProposeStatus::kTooLarge:
       *refused = ForwardStatus::kTooLarge;
       break;
+    case raft::ProposeStatus::kNoMajority:
+      *refused = ForwardStatus::kNoMajority;
+      break;
   }
   return std::nullopt;
 }
