@@ -44,7 +44,8 @@ ReadBarriers::Limits ReadLimits(const Options& options) {
   return {.ask_again = options.heartbeat_interval * options.raft_multiplier * kAskAgainHeartbeats,
           .wait_max = options.election_timeout_max * options.raft_multiplier * kReadWaitElections,
           .apply_max = kReadApplyMax,
-          .reads_max = options.reads_waiting_max};
+          .reads_max = options.reads_waiting_max,
+          .entries_late = options.heartbeat_interval * options.raft_multiplier};
 }
 
 }  // namespace

@@ -133,9 +133,10 @@ struct Applied {
 
 // FAILED_PRECONDITION: no leader is known, or leadership changed in such a way that the command
 // will never be applied: it may be proposed again. RESOURCE_EXHAUSTED: a named limit; UNAVAILABLE:
-// no room on the leader's disk or on this server's; nothing was proposed. INVALID_ARGUMENT: larger
-// than proposal_bytes_max. UNKNOWN: leadership was lost, or the leader did not answer; the command
-// may yet be applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
+// no room on the leader's disk or on this server's, or no majority has written anything for some
+// time; nothing was proposed. INVALID_ARGUMENT: larger than proposal_bytes_max. UNKNOWN: leadership
+// was lost, the leader did not answer, or no majority wrote it in time; the command may yet be
+// applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
 
 // OK: what this server has applied now includes everything that was acknowledged anywhere before
@@ -147,7 +148,7 @@ using ReadCallback = absl::AnyInvocable<void(absl::Status)>;
 // What a change of members came to. FAILED_PRECONDITION: this server does not lead, or an earlier
 // change, or the first entry of this leader's term, is not committed yet (Ongaro 2015).
 // INVALID_ARGUMENT: nothing would change, or the last voter would go; the text says which.
-// UNKNOWN, CANCELLED: as of a proposal.
+// UNAVAILABLE, UNKNOWN, CANCELLED: as of a proposal.
 using ChangeCallback = absl::AnyInvocable<void(absl::Status)>;
 
 class Node {

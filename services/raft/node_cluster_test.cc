@@ -239,61 +239,6 @@ TEST_F(NodeClusterTest, ADiskThatHangsDelaysNoHeartbeat) {
   }
 }
 
-TEST_F(NodeClusterTest, AFullDiskOfALeaderWithoutAnHeirRefusesAndGoesOn) {
-  Add([](NodeOptions* options) { options->bootstrap = true; });
-  WaitUntil([&] { return node(0).status().alone; });
-  Add();
-  ASSERT_TRUE(Change(0, MembershipChange::Kind::kAddLearner, IdOf(1)).ok());
-  WaitUntil([&] { return node(1).leader().id == IdOf(0); });
-  At(0).fs.SetCapacity(At(0).fs.size_total());
-  absl::Status status;
-  for (int i = 0; i < 20 && status.ok(); ++i) {
-    status = Propose(i % 2, std::string(50'000, 'x')).status();
-  }
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
-  status = Propose(1, std::string(300'000, 'x')).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(status.message(), "the disk of the leader, server a, is full");
-  EXPECT_EQ(node(0).status().role, Role::kLeader);
-  At(0).fs.SetCapacity(std::nullopt);
-  EXPECT_TRUE(Propose(1, std::string(300'000, 'x')).ok());
-}
-
-TEST_F(NodeClusterTest, ALeaderWithoutRoomHandsOnToOneThatHasSome) {
-  Form(3);
-  const size_t full = Leader();
-  At(full).fs.SetCapacity(At(full).fs.size_total());
-  absl::Status status;
-  for (int i = 0; i < 20 && status.ok(); ++i) {
-    status = Propose(full, std::string(50'000, 'x')).status();
-  }
-  // In no log: it may be proposed again.
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
-  WaitUntil([&] { return node(full).status().role != Role::kLeader; });
-  const size_t heir = Leader();
-  ASSERT_NE(heir, full);
-  EXPECT_TRUE(Propose(heir, std::string(300'000, 'x')).ok());
-}
-
-TEST_F(NodeClusterTest, AFollowerWithoutRoomTellsItsCallersSo) {
-  Form(3, [](NodeOptions* options) { options->core.in_flight_requests_max = 2; });
-  const size_t leader = Leader();
-  const size_t full = Follower();
-  At(full).fs.SetCapacity(At(full).fs.size_total());
-  absl::Status status;
-  for (int i = 0; i < 100 && status.code() != absl::StatusCode::kUnavailable; ++i) {
-    ASSERT_TRUE(Propose(leader, std::string(50'000, 'x')).ok());
-    status = Barrier(full, ReadMode::kReadIndex);
-  }
-  EXPECT_TRUE(base::ToStd(status.message()).starts_with("this server's disk is full: ")) << status;
-  status = Propose(full, "x").status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
-  EXPECT_TRUE(base::ToStd(status.message()).starts_with("this server's disk is full: ")) << status;
-  At(full).fs.SetCapacity(std::nullopt);
-  WaitUntil([&] { return Propose(full, "later").ok(); });
-  EXPECT_TRUE(Barrier(full, ReadMode::kReadIndex).ok());
-}
-
 TEST_F(NodeClusterTest, MembersComeAsLearnersBecomeVotersAndGo) {
   Add([](NodeOptions* options) { options->bootstrap = true; });
   EXPECT_EQ(Leader(), 0u);

@@ -2,7 +2,8 @@
 //
 // The one Node: what its threads share and what belongs to which. node.cc has what other threads
 // call, node_turn.cc who works on Core and when, node_loop.cc what is done with what Core wants,
-// node_requests.cc what is done for callers of this server and for servers that do not lead.
+// node_requests.cc what is done for callers of this server and for servers that do not lead,
+// node_room.cc what becomes of both while a disk is full.
 //
 // Threads: as services/raft/node.h says.
 #ifndef CONSUL_SERVICES_RAFT_NODE_IMPL_H_
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -41,6 +43,10 @@
 #include "services/raft/waiter.h"
 
 namespace consul::raft {
+
+// A leader whose disk is full hands on again after so long, and each time that it still is, having
+// got the lead back or kept it, after twice as long.
+inline constexpr Duration kHandOnPause = std::chrono::seconds(10);
 
 // Who waits for what this server has proposed while it led in `term`.
 struct OwnWaiter {
@@ -100,6 +106,7 @@ class NodeImpl final : public Node {
   struct PendingChange {
     Index index;
     Term term;
+    Time at;
     ChangeCallback done;
   };
 
@@ -178,7 +185,7 @@ class NodeImpl final : public Node {
   void TakeEvent(LogDisk::Written written);
   void TakeEvent(LogDisk::Full full);
   void TakeEvent(LogDisk::Loaded loaded);
-  void TakeEvent(LogDisk::Dropped dropped) { snapshotter_.Dropped(dropped); }
+  void TakeEvent(LogDisk::Dropped dropped);
   void TakeEvent(LogDisk::Failed failed) { Fail(failed.why); }
   void SendDurable();
   bool IsOnlyMember() const;
@@ -198,8 +205,6 @@ class NodeImpl final : public Node {
   void ForwardProposals();
   void TakeForwarded();
   void ProposeForwarded(ForwardedBatch batch, const absl::Status& room);
-  std::optional<absl::Status> MakeRoom(uint64_t records_bytes);
-  bool HandOnFor(const absl::Status& full);
   void TakeReads(Time now, std::vector<Read> reads);
   void AskCore(Time now, ReadMode mode, ReadOwner owner);
   void AnswerRead(ReadOwner owner, ReadStatus status, Index index);
@@ -210,7 +215,22 @@ class NodeImpl final : public Node {
   void AskLeader(Time now);
   void FlushAnswers();
   void Refuse(std::vector<Proposed>* batch, const absl::Status& why);
+  void DropProposals(const absl::Status& why);
   void DropWaiters(const absl::Status& why);
+
+  // Room on the disk.
+  std::optional<absl::Status> MakeRoom(uint64_t records_bytes);
+  bool MakesRoom() const { return disk_.reserving() || snapshotter_.giving_back(); }
+  bool HandOnFor(const absl::Status& full);
+  uint64_t NewBytesOf(const AppendRequest& request) const;
+  bool Admits(Message* message);
+  void TakeHeld(Time now);
+  void SayFull(const absl::Status& why);
+  void HasRoomAgain();
+  void RetryFullDisk(Time now);
+  Time RetryFullDiskAt() const;
+  std::string WordNoMajority() const;
+  void GiveUpStalled(Time now);
 
   const NodeOptions options_;
   const std::unique_ptr<base::Metrics> unseen_metrics_;  // where the options name none
@@ -240,9 +260,17 @@ class NodeImpl final : public Node {
   std::deque<DurableMessage> after_persist_;
   PersistId persisted_;
   bool failed_ = false;  // of the disk: nothing more may be promised
-  std::optional<Time> disk_full_retry_;
-  absl::Status disk_full_;  // why, while it is; of a leader that does not hand on as well
-  Time hand_on_at_;         // a full leader tries again to hand on then
+  // Why this server takes no commands of its leader, or its disk nothing at all. OK: it does.
+  absl::Status disk_full_;
+  bool blocked_ = false;          // the disk takes nothing
+  std::optional<Time> write_at_;  // then it is tried again
+  uint64_t refused_bytes_ = 0;    // of a leader's commands that found no room; 0: none
+  Time room_at_;                  // when there is looked for room for as many
+  uint64_t admitted_bytes_ = 0;   // found room, and are not in an output yet
+  std::deque<Message> held_;      // requests of a leader, while room is made for the first
+  Time hand_on_at_;               // from then on a leader that is full may hand on again
+  Duration hand_on_pause_ = kHandOnPause;
+  bool said_stalled_ = false;
   std::optional<Time> settle_at_;
   RoleChange role_;
   std::string said_role_;

@@ -16,8 +16,10 @@ using base::StrCat;
 // A log that was not written for so long gets its mark synced: until then, a bit that the disk
 // flips in the very last group after a power cut could be taken for a torn write.
 constexpr Duration kSettleAfter = std::chrono::seconds(1);
-// How long after a full disk kept the core's own records from being written it is tried again.
-constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
+// Messages that wait for the disk, more than a leader can make come of what it sends ahead of the
+// acks: above it the oldest are dropped. Any message may be lost; of acks and answers to heartbeats
+// the last says all, and a vote, or a question for one, that is so old has long been given up.
+constexpr size_t kAfterPersistMax = 1024;
 // How often a leader measures how long ago it heard its peers.
 constexpr Duration kContactInterval = std::chrono::milliseconds(100);
 
@@ -65,6 +67,7 @@ void NodeImpl::AnswerAll(Inbox inbox) {
 void NodeImpl::Pump() {
   for (;;) {
     Output output = core_.TakeOutput();
+    admitted_bytes_ = 0;  // all of it is in there
     const bool nothing = output.empty();
     if (!nothing) Handle(&output);
     Publish();
@@ -84,6 +87,7 @@ void NodeImpl::Handle(Output* output) {
   for (Message& message : output->messages_after_persist) {
     after_persist_.push_back({output->messages_wait_for, std::move(message)});
   }
+  while (after_persist_.size() > kAfterPersistMax) after_persist_.pop_front();
   SendDurable();
   // What was committed before leadership ended is answered before the rest is given up.
   if (!output->committed.empty()) HandCommitted(std::move(output->committed));
@@ -237,8 +241,9 @@ bool NodeImpl::TakeDisk() {
 
 void NodeImpl::TakeEvent(LogDisk::Written written) {
   const Time now = BootNow();
-  disk_full_retry_.reset();
-  disk_full_ = absl::OkStatus();
+  write_at_.reset();
+  blocked_ = false;
+  HasRoomAgain();
   settle_at_ = now + kSettleAfter;
   persisted_ = written.id;
   metrics_.Wrote(core_.role() == Role::kLeader, written.ms);
@@ -247,13 +252,6 @@ void NodeImpl::TakeEvent(LogDisk::Written written) {
     for (ChangeCallback& done : std::exchange(bootstraps_, {})) done(absl::OkStatus());
   }
   SendDurable();
-}
-
-void NodeImpl::TakeEvent(LogDisk::Full full) {
-  Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(full.why.message())));
-  disk_full_retry_ = BootNow() + kFullDiskRetry;
-  disk_full_ = absl::UnavailableError(
-      StrCat("this server's disk is full: ", base::ToStd(full.why.message())));
 }
 
 void NodeImpl::TakeEvent(LogDisk::Loaded loaded) {
@@ -283,10 +281,7 @@ void NodeImpl::SendDurable() {
 }
 
 void NodeImpl::KeepDisk(Time now) {
-  if (disk_full_retry_.has_value() && now >= *disk_full_retry_) {
-    disk_full_retry_.reset();
-    disk_.RetryWrite();
-  }
+  RetryFullDisk(now);
   if (settle_at_.has_value() && now >= *settle_at_) {
     settle_at_.reset();
     disk_.Settle();

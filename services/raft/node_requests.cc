@@ -1,6 +1,5 @@
 // What a turn does for others: proposals and reads of callers here, those that servers
 // which do not lead pass on, and what operators want of the cluster.
-#include <chrono>
 #include <utility>
 
 #include "services/base/strings.h"
@@ -12,12 +11,6 @@ namespace consul::raft {
 namespace {
 
 using base::StrCat;
-
-// Proposals leave this much of a segment, so that votes still find room on a full disk.
-constexpr uint64_t kReservedForVotesBytes = 1024;
-
-// A leader whose disk is full and that could not hand on tries again after so long.
-constexpr Duration kHandOnPause = std::chrono::seconds(10);
 
 absl::Status NoLeader() { return absl::FailedPreconditionError("no leader is known"); }
 absl::Status NotLeader() { return absl::FailedPreconditionError("this server does not lead"); }
@@ -84,8 +77,8 @@ void NodeImpl::Deliver(Time now, Message message) {
   } else if (const auto* request = std::get_if<ReadIndexRequest>(&message.body)) {
     AskCore(now, request->mode, RemoteRead{message.from, request->id});
   } else if (const auto* reply = std::get_if<ReadIndexReply>(&message.body)) {
-    barriers_.Answered(message.from, *reply);
-  } else {
+    barriers_.Answered(now, message.from, *reply);
+  } else if (Admits(&message)) {
     metrics_.Received(now, message);
     base::MetricSeries* const handling = metrics_.HandlingOf(message.body);
     const base::MetricTimer took;
@@ -124,31 +117,6 @@ void NodeImpl::TakeProposals() {
   ProposeBatch(std::move(batch));
 }
 
-// A leader without room keeps everybody from writing, though others may have some: it hands the
-// lead to the one that is furthest on. Returns whether it does; then what it refuses may be
-// proposed again.
-bool NodeImpl::HandOnFor(const absl::Status& full) {
-  if (full.code() != absl::StatusCode::kUnavailable) return false;
-  if (core_.transferring()) return true;
-  const Time now = BootNow();
-  if (now < hand_on_at_) return false;
-  hand_on_at_ = now + kHandOnPause;
-  if (core_.TransferLeadership(now, ServerId{}) != TransferStatus::kStarted) return false;
-  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ",
-                               base::ToStd(full.message())));
-  return true;
-}
-
-// Room on the disk comes first: once the core has an entry, it can no longer be refused. Nothing:
-// it is being made.
-std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes) {
-  std::optional<absl::Status> room = disk_.Reserve(records_bytes + kReservedForVotesBytes);
-  if (room.has_value() && room->code() == absl::StatusCode::kResourceExhausted) {
-    room = absl::UnavailableError(room->message());
-  }
-  return room;
-}
-
 void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
   std::vector<Proposal> proposals;
   proposals.reserve(batch.size());
@@ -177,7 +145,7 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
                                 StrCat("a command exceeds the limit of ",
                                        options_.core.append_bytes_max, " bytes")));
     case ProposeStatus::kNoMajority:
-      return Refuse(&batch, absl::UnavailableError("no majority has written what came before"));
+      return Refuse(&batch, absl::UnavailableError(WordNoMajority()));
   }
 }
 
@@ -273,11 +241,15 @@ void NodeImpl::Refuse(std::vector<Proposed>* batch, const absl::Status& why) {
   }
 }
 
-void NodeImpl::DropWaiters(const absl::Status& why) {
+void NodeImpl::DropProposals(const absl::Status& why) {
   for (OwnWaiter& own : std::exchange(waiters_, {})) {
     pending_bytes_.fetch_sub(own.waiter.bytes, std::memory_order_relaxed);
     own.waiter.callback(why);
   }
+}
+
+void NodeImpl::DropWaiters(const absl::Status& why) {
+  DropProposals(why);
   for (PendingChange& change : std::exchange(changes_, {})) change.done(why);
 }
 
@@ -332,7 +304,7 @@ void NodeImpl::AskLeader(Time now) {
     const ServerId leader = core_.leader();
     barriers_.LeaderIs(core_.term(), leader);
     barriers_.Applied(apply_.applied());
-    if (!disk_full_.ok()) barriers_.RefuseBeyond(core_.last_index(), disk_full_);
+    if (!disk_full_.ok()) barriers_.RefuseBeyond(now, core_.last_index(), disk_full_);
     barriers_.Expire(now);
     // Who has come to lead has nobody to ask: its readers begin anew.
     const ServerId asked = leader == options_.core.self ? ServerId{} : leader;
@@ -381,14 +353,16 @@ bool NodeImpl::ChangeMembers(Time now, const MembershipChange& change, ChangeCal
   const MembershipResult result =
       room->ok() ? core_.ChangeMembership(now, change) : MembershipResult{};
   if (!room->ok() || result.status != MembershipStatus::kAccepted) {
-    (*done)(room->ok() ? WhyNotChanged(result.status) : *room);
+    (*done)(room->ok()         ? WhyNotChanged(result.status)
+            : HandOnFor(*room) ? Transferring()
+                               : *room);
     return true;
   }
   const LogLine line =
       WordChange(change, core_.configuration().configuration,
                  [this](const ServerId& id) { return AddressOf(id); });
   Log(line.level, line.text);
-  changes_.push_back({result.index, result.term, std::move(*done)});
+  changes_.push_back({result.index, result.term, now, std::move(*done)});
   return true;
 }
 

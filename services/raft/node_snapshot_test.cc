@@ -91,6 +91,32 @@ TEST_F(NodeSnapshotTest, ASnapshotShortensTheLogAndARestartReplaysOnlyWhatIsBehi
   EXPECT_EQ(machine_->commands(), written_);
 }
 
+// They would be kept for followers that are a little behind.
+TEST_F(NodeSnapshotTest, OnAFullDiskTheEntriesBeforeTheSnapshotGo) {
+  NodeOptions options = Often();
+  options.snapshots.trailing_entries = 10'000;
+  options.snapshots.entries_min = 200;
+  ASSERT_TRUE(Open(options).ok());
+  WaitUntilReady();
+  Write(250, 500);
+  WaitForLine(kComplete);
+  Write(1, 500);
+  const auto first_is_there = [this] {
+    return !fs_.Contents("data/raft/0000000000000001.log").empty();
+  };
+  EXPECT_TRUE(first_is_there());
+  fs_.SetCapacity(fs_.size_total());
+  // What is left of the last segment, and one that is ready perhaps, are used first.
+  while (first_is_there() && written_.size() < 1000) Write(1, 500);
+  EXPECT_FALSE(first_is_there());
+  // When nothing more goes, it refuses.
+  absl::Status status;
+  while (status.ok()) status = ProposeAndWait(std::string(500, 'x')).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(ProposeAndWait(std::string(20'000, 'x')).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
 TEST_F(NodeSnapshotTest, WithNothingBehindItARestartStandsWhereItStood) {
   OpenOften();
   Write(30, 500);

@@ -65,11 +65,13 @@ void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
   const Time now = BootNow();
   TakeDisk();
   if (on_raft_thread) disk_.SetThreaded(!IsOnlyMember());
+  TakeHeld(now);
   TakeInbox(now, inbox);
   TakeOrders(now);
   TakeProposals();
   TakeForwarded();
   Pump();
+  GiveUpStalled(now);
   if (on_raft_thread) StepTransfers(now);
   AskLeader(now);
   if (on_raft_thread) {
@@ -84,8 +86,8 @@ void NodeImpl::EndTurn() {
   due.at = WakeAt();
   due.when_applied = WantsProgress();
   // More than one group's worth, unless room for it is being made: then the disk speaks.
-  due.at_once = !disk_.reserving() &&
-                (!proposals_.empty() || !forwarded_.empty() || !orders_.empty());
+  due.at_once = !MakesRoom() && (!proposals_.empty() || !forwarded_.empty() ||
+                                 !orders_.empty() || !held_.empty());
   // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
   due.anybody = disk_.threaded() && !transfers_.busy();
   for (const ReadMode mode : {ReadMode::kLease, ReadMode::kReadIndex}) {
@@ -102,8 +104,7 @@ void NodeImpl::EndTurn() {
 Time NodeImpl::WakeAt() const {
   Time at = std::min({core_.NextDeadline(), snapshotter_.NextDeadline(),
                       transfers_.NextDeadline(), forwarder_.NextDeadline(),
-                      barriers_.NextDeadline()});
-  if (disk_full_retry_.has_value()) at = std::min(at, *disk_full_retry_);
+                      barriers_.NextDeadline(), RetryFullDiskAt()});
   if (settle_at_.has_value()) at = std::min(at, *settle_at_);
   return at;
 }

@@ -52,6 +52,7 @@ std::vector<ReadIndexRequest> ReadBarriers::Ask(Time now, const ServerId& leader
                        .leader = leader,
                        .term = term,
                        .asked_at = now,
+                       .granted_at = {},
                        .deadline = of.waiting_deadline,
                        .reads = std::exchange(of.waiting, {})};
     } else if (!again) {
@@ -64,13 +65,14 @@ std::vector<ReadIndexRequest> ReadBarriers::Ask(Time now, const ServerId& leader
   return requests;
 }
 
-void ReadBarriers::Answered(const ServerId& from, const ReadIndexReply& reply) {
+void ReadBarriers::Answered(Time now, const ServerId& from, const ReadIndexReply& reply) {
   for (Mode& of : modes_) {
     if (!of.asked.has_value() || of.asked->id != reply.id || of.asked->leader != from) continue;
     Batch batch = std::move(*of.asked);
     of.asked.reset();
     if (reply.granted) {
       batch.deadline += limits_.apply_max;
+      batch.granted_at = now;
       granted_.emplace(reply.index, std::move(batch));
     } else {
       Answer(std::move(batch.reads), LeaderLost());
@@ -85,9 +87,14 @@ void ReadBarriers::Applied(Index index) {
   }
 }
 
-void ReadBarriers::RefuseBeyond(Index last, const absl::Status& why) {
-  for (auto at = granted_.upper_bound(last); at != granted_.end(); at = granted_.erase(at)) {
+void ReadBarriers::RefuseBeyond(Time now, Index last, const absl::Status& why) {
+  for (auto at = granted_.upper_bound(last); at != granted_.end();) {
+    if (now < at->second.granted_at + limits_.entries_late) {
+      ++at;
+      continue;
+    }
     Answer(std::move(at->second.reads), why);
+    at = granted_.erase(at);
   }
 }
 

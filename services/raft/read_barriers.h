@@ -38,6 +38,7 @@ class ReadBarriers {
     // another question would only be answered with a higher one.
     Duration apply_max{0};
     uint64_t reads_max = 0;     // that wait; above it they are refused
+    Duration entries_late{0};   // how much later than the answer the entries may come
   };
   // Numbers begin behind `id_seed`, which no other life of this server used: an answer to that one
   // would be too old for a read of this one.
@@ -50,12 +51,13 @@ class ReadBarriers {
   // wait to be asked for are refused.
   std::vector<ReadIndexRequest> Ask(Time now, const ServerId& leader, Term term);
 
-  void Answered(const ServerId& from, const ReadIndexReply& reply);
+  void Answered(Time now, const ServerId& from, const ReadIndexReply& reply);
   // The state machine is at `index`.
   void Applied(Index index);
-  // The log ends at `last`, and for now nothing can come behind that: reads that were granted
-  // beyond it wait in vain.
-  void RefuseBeyond(Index last, const absl::Status& why);
+  // The log ends at `last`, and commands that come behind that find no room: reads that were
+  // granted beyond it some time ago wait in vain. Of a newer one the entries may be on their way:
+  // that is not the way of its answer.
+  void RefuseBeyond(Time now, Index last, const absl::Status& why);
   // This server's term and leader are these now; an empty leader is silent, perhaps not lost.
   void LeaderIs(Term term, const ServerId& leader);
 
@@ -80,6 +82,7 @@ class ReadBarriers {
     ServerId leader;
     Term term;
     Time asked_at;
+    Time granted_at;
     Time deadline;
     std::vector<ReadCallback> reads;
   };

@@ -33,7 +33,7 @@ class ReadBarriersTest : public testing::Test {
     return requests;
   }
   void Grant(const ReadIndexRequest& request, Index index) {
-    barriers_.Answered(kLeader, {request.id, true, index});
+    barriers_.Answered(kStart, kLeader, {request.id, true, index});
     Flush();
   }
   void Applied(Index index) {
@@ -52,7 +52,8 @@ class ReadBarriersTest : public testing::Test {
       {.ask_again = milliseconds(120),
        .wait_max = milliseconds(1800),
        .apply_max = milliseconds(10'000),
-       .reads_max = 3},
+       .reads_max = 3,
+       .entries_late = milliseconds(30)},
       0};
   std::map<std::string, absl::Status> answers_;
 };
@@ -135,10 +136,10 @@ TEST_F(ReadBarriersTest, AnotherLeaderOrTermRefusesThem) {
 TEST_F(ReadBarriersTest, ARefusalRefusesThem) {
   Add("a");
   const auto asked = Ask();
-  barriers_.Answered(kOther, {asked[0].id, false, Index{}});
+  barriers_.Answered(kStart, kOther, {asked[0].id, false, Index{}});
   Flush();
   EXPECT_TRUE(answers_.empty()) << "that was a stranger's";
-  barriers_.Answered(kLeader, {asked[0].id, false, Index{}});
+  barriers_.Answered(kStart, kLeader, {asked[0].id, false, Index{}});
   Flush();
   EXPECT_EQ(CodeOf("a"), absl::StatusCode::kFailedPrecondition);
 }
@@ -187,7 +188,11 @@ TEST_F(ReadBarriersTest, WhatTheLogCannotHoldForNowIsRefused) {
   Grant(Ask()[0], Index{8});
   Add("beyond");
   Grant(Ask()[0], Index{9});
-  barriers_.RefuseBeyond(Index{8}, absl::UnavailableError("full"));
+  // Its entries may come behind the answer.
+  barriers_.RefuseBeyond(kStart + milliseconds(29), Index{8}, absl::UnavailableError("full"));
+  Flush();
+  EXPECT_FALSE(answers_.contains("beyond"));
+  barriers_.RefuseBeyond(kStart + milliseconds(30), Index{8}, absl::UnavailableError("full"));
   Flush();
   EXPECT_EQ(CodeOf("beyond"), absl::StatusCode::kUnavailable);
   EXPECT_FALSE(answers_.contains("here"));

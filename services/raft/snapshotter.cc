@@ -56,7 +56,16 @@ void Snapshotter::KeepBehind(std::optional<Index> index) {
   if (sent_ == index) return;
   sent_ = index;
   // What it held back may go now.
+  gave_back_ = Index{0};
   if (!index.has_value() && phase_ == Phase::kWaiting) phase_ = Phase::kDropping;
+}
+
+bool Snapshotter::GiveBack() {
+  if (gave_back_ == core_->snapshot().index) return false;
+  gives_back_ = true;
+  if (busy()) return false;  // then when that one is written
+  phase_ = Phase::kDropping;
+  return true;
 }
 
 Time Snapshotter::NextDeadline() const {
@@ -160,14 +169,18 @@ void Snapshotter::DropSegment() {
                            ? next.value - options_.trailing_entries
                            : 1};
   dropping_ = true;
-  disk_->DropSegment(sent_.has_value() ? std::min(next, sent_->Next()) : next, by_count,
-                     options_.trailing_bytes_max);
+  gives_segment_ = gives_back_;
+  disk_->DropSegment(sent_.has_value() ? std::min(next, sent_->Next()) : next,
+                     gives_back_ ? next : by_count,
+                     gives_back_ ? 0 : options_.trailing_bytes_max);
 }
 
 void Snapshotter::Dropped(const LogDisk::Dropped& dropped) {
   dropping_ = false;
   if (!dropped.dropped) {
-    if (phase_ == Phase::kDropping) phase_ = Phase::kWaiting;
+    if (phase_ != Phase::kDropping || gives_segment_ != gives_back_) return;
+    phase_ = Phase::kWaiting;
+    if (std::exchange(gives_back_, false)) gave_back_ = core_->snapshot().index;
     return;
   }
   const SnapshotMeta newest = core_->snapshot();

@@ -69,6 +69,11 @@ class Snapshotter {
   // and wants those next.
   void KeepBehind(std::optional<Index> index);
 
+  // The disk is full: what the log keeps for servers that are a little behind goes as well. Returns
+  // whether there may be something that goes; then it does while giving_back().
+  bool GiveBack();
+  bool giving_back() const { return gives_back_ && phase_ == Phase::kDropping; }
+
   SnapshotFiles* files() const { return files_.get(); }
 
   // Does what is due. An error is fatal: the disk can no longer be trusted.
@@ -105,6 +110,9 @@ class Snapshotter {
   SnapshotMeta at_;            // of the one under way
   Time begun_at_;
   bool dropping_ = false;      // a segment is on its way out
+  bool gives_back_ = false;    // all that the snapshot covers is to go
+  bool gives_segment_ = false; // so was the one on its way out chosen
+  Index gave_back_;            // the snapshot of which all that it covers is gone
   std::thread thread_;
   std::atomic<bool> cancelled_{false};
 

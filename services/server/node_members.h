@@ -17,8 +17,8 @@ namespace consul::server {
 
 class NodeMembers : public RaftMembers {
  public:
-  // `changed` is told of each change that was made by this, on a thread of consensus; it must be
-  // short.
+  // `changed` is told of each change that was made by this, in a turn of consensus, on whatever
+  // thread has it; it must be short.
   explicit NodeMembers(raft::ServerId self, std::function<void()> changed = [] {})
       : self_(std::move(self)), changed_(std::move(changed)) {}
 

@@ -105,7 +105,7 @@ bool SimCalls::Receive(const raft::Message& message) {
   } else if (const auto* request = std::get_if<raft::ReadIndexRequest>(&message.body)) {
     OnReadIndexRequest(message, *request);
   } else if (const auto* reply = std::get_if<raft::ReadIndexReply>(&message.body)) {
-    barriers_.Answered(message.from, *reply);
+    barriers_.Answered(server_.now(), message.from, *reply);
   } else {
     return false;
   }

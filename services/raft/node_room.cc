@@ -1,0 +1,203 @@
+// What becomes of things while there is no room on the disk, or while a majority of the servers
+// does not write: what is let in, what waits, what is refused, and who hears of it.
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "services/base/strings.h"
+#include "services/raft/log_format.h"
+#include "services/raft/node_impl.h"
+
+namespace consul::raft {
+namespace {
+
+using base::StrCat;
+
+// Commands leave this much of a segment, so that votes and a leader's first entry still find room
+// on a full disk. An election takes 136 bytes of it on each server that votes.
+constexpr uint64_t kReservedForVotesBytes = 4096;
+// To hand on costs an election, of choice: so much is left to those that are not.
+constexpr uint64_t kReservedForElectionsBytes = kReservedForVotesBytes / 2;
+
+constexpr Duration kHandOnPauseMax = std::chrono::minutes(10);
+// How long after a full disk kept something from being written it is tried again.
+constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
+// Requests of a leader that wait while room is made; above it they are dropped, and come again. As
+// many as a leader sends ahead of the acks.
+constexpr size_t kHeldRequestsMax = 256;
+
+}  // namespace
+
+// ---- What comes into the log.
+
+// Room on the disk comes first: once the core has an entry, it can no longer be refused. Nothing:
+// it is being made.
+std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes) {
+  std::optional<absl::Status> room =
+      disk_.Reserve(admitted_bytes_ + records_bytes + kReservedForVotesBytes);
+  if (!room.has_value()) return room;
+  if (room->ok()) {
+    admitted_bytes_ += records_bytes;
+    hand_on_pause_ = kHandOnPause;
+  } else if (room->code() == absl::StatusCode::kResourceExhausted) {
+    if (snapshotter_.GiveBack()) return std::nullopt;
+    // With the place, where the disk said it before.
+    room = blocked_ ? disk_full_ : absl::UnavailableError(room->message());
+  }
+  return room;
+}
+
+// A leader without room keeps everybody from writing, though others may have some: it hands the
+// lead to one of them, unless they need this server's word as well. Returns whether it does; then
+// what it refuses may be proposed again.
+bool NodeImpl::HandOnFor(const absl::Status& full) {
+  if (full.code() != absl::StatusCode::kUnavailable) return false;
+  if (core_.transferring()) return true;
+  const Time now = BootNow();
+  if (now < hand_on_at_ || !core_.OthersCanCommit()) return false;
+  if (!disk_.HasRoom(kReservedForElectionsBytes)) return false;
+  if (core_.TransferLeadership(now, ServerId{}) != TransferStatus::kStarted) return false;
+  hand_on_at_ = now + hand_on_pause_;
+  hand_on_pause_ = std::min(2 * hand_on_pause_, kHandOnPauseMax);
+  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ",
+                               base::ToStd(full.message())));
+  return true;
+}
+
+// What is to be written of it: what this server does not have yet.
+uint64_t NodeImpl::NewBytesOf(const AppendRequest& request) const {
+  uint64_t bytes = 0;
+  bool commands = false;
+  for (const Entry& entry : request.entries) {
+    if (entry.index <= core_.commit_index()) continue;
+    if (core_.log().TermAt(entry.index) == entry.term) continue;
+    if (bytes == 0) bytes = RecordBytes(0);  // of the cut before them
+    bytes += RecordBytes(entry.payload_bytes());
+    commands |= entry.kind == EntryKind::kCommand;
+  }
+  // What leaders and operators write is what the reserve is for.
+  return commands ? bytes : 0;
+}
+
+// Commands of a leader that find no room are dropped as if they had been lost, and come again: in
+// the log's queue they would stand before a vote. False: the core is not to have the message now.
+bool NodeImpl::Admits(Message* message) {
+  const auto* const request = std::get_if<AppendRequest>(&message->body);
+  if (request == nullptr) return true;
+  if (!held_.empty()) {
+    if (held_.size() < kHeldRequestsMax) held_.push_back(std::move(*message));
+    return false;
+  }
+  const uint64_t bytes = NewBytesOf(*request);
+  if (bytes == 0) return true;
+  if (refused_bytes_ > 0) {
+    if (!disk_.HasRoom(admitted_bytes_ + bytes + kReservedForVotesBytes)) return false;
+    admitted_bytes_ += bytes;
+    return true;
+  }
+  const std::optional<absl::Status> room = MakeRoom(bytes);
+  if (!room.has_value()) {
+    held_.push_back(std::move(*message));
+    return false;
+  }
+  if (room->code() != absl::StatusCode::kUnavailable) return true;  // or of no use any more
+  refused_bytes_ = bytes;
+  room_at_ = BootNow() + kFullDiskRetry;
+  SayFull(*room);
+  return false;
+}
+
+// Those that still have to wait are held again.
+void NodeImpl::TakeHeld(Time now) {
+  for (Message& message : std::exchange(held_, {})) Deliver(now, std::move(message));
+}
+
+// ---- The disk.
+
+void NodeImpl::TakeEvent(LogDisk::Full full) {
+  blocked_ = true;
+  write_at_ = BootNow() + kFullDiskRetry;
+  snapshotter_.GiveBack();
+  SayFull(full.why);
+}
+
+void NodeImpl::TakeEvent(LogDisk::Dropped dropped) {
+  snapshotter_.Dropped(dropped);
+  if (dropped.dropped && write_at_.has_value()) write_at_ = BootNow();
+}
+
+void NodeImpl::SayFull(const absl::Status& why) {
+  const bool news = disk_full_.ok();
+  disk_full_ = absl::UnavailableError(
+      StrCat("this server's disk is full: ", base::ToStd(why.message())));
+  if (news) Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(why.message())));
+}
+
+void NodeImpl::HasRoomAgain() {
+  if (blocked_ || refused_bytes_ > 0 || disk_full_.ok()) return;
+  disk_full_ = absl::OkStatus();
+  Log(LogLevel::kInfo, "raft: disk has room again");
+}
+
+void NodeImpl::RetryFullDisk(Time now) {
+  if (write_at_.has_value() && now >= *write_at_) {
+    write_at_.reset();
+    disk_.RetryWrite();
+  }
+  if (refused_bytes_ == 0 || now < room_at_) return;
+  room_at_ = now + kFullDiskRetry;
+  if (blocked_) return;
+  const std::optional<absl::Status> room = MakeRoom(refused_bytes_);
+  if (!room.has_value()) room_at_ = now;  // its answer is taken in the turn that it brings about
+  if (room != absl::OkStatus()) return;
+  refused_bytes_ = 0;
+  HasRoomAgain();
+}
+
+Time NodeImpl::RetryFullDiskAt() const {
+  Time at = write_at_.value_or(Time::max());
+  if (refused_bytes_ > 0 && !MakesRoom()) at = std::min(at, room_at_);
+  return at;
+}
+
+// ---- Nobody writes.
+
+std::string NodeImpl::WordNoMajority() const {
+  const Index awaited = core_.commit_index().Next();
+  std::string who;
+  const auto add = [&who](std::string_view text) {
+    base::StrAppend(&who, who.empty() ? ": " : ", ", text);
+  };
+  if (core_.durable_index() < awaited) add("this server has not");
+  const Duration patience =
+      options_.core.election_timeout_max * options_.core.raft_multiplier;
+  const Configuration& members = core_.configuration().configuration;
+  for (const MemberProgress& member : core_.Members()) {
+    if (!members.IsVoter(member.id) || member.match >= awaited) continue;
+    const bool heard = BootNow() < member.heard_at + patience;
+    add(StrCat("server ", member.id.value, heard ? " has not" : " is not heard"));
+  }
+  return StrCat("no majority has written entry ", awaited.value, " for ",
+                std::chrono::duration_cast<std::chrono::seconds>(options_.core.commit_wait_max)
+                    .count(), " s", who);
+}
+
+// Nobody waits without a limit for servers that answer and do not write. If they do later, what
+// comes of it goes nowhere.
+void NodeImpl::GiveUpStalled(Time now) {
+  const bool stalled = core_.commit_stalled();
+  if (stalled) {
+    const std::string text = WordNoMajority();
+    if (!said_stalled_) Log(LogLevel::kError, StrCat("raft: ", text));
+    const absl::Status unknown =
+        absl::UnknownError(StrCat(text, "; the command may yet be applied, or not"));
+    DropProposals(unknown);
+    while (!changes_.empty() && now >= changes_.front().at + options_.core.commit_wait_max) {
+      changes_.front().done(unknown);
+      changes_.pop_front();
+    }
+  }
+  said_stalled_ = stalled;
+}
+
+}  // namespace consul::raft
