@@ -1,10 +1,11 @@
 """Goal: a server whose disk is full stops nothing that does not need it, says so, loses nothing,
 and goes on when there is room.
-Method: three servers, the data of one or of all of which is on a file system of a few megabytes
+Method: three servers, the data of one, two or all of which is on a file system of a few megabytes
 that is written full and made larger.
 """
 
 import base64
+import time
 
 from tests.e2e.cluster_story import ClusterStory, SteadyWriter
 
@@ -18,7 +19,10 @@ class DiskStory(ClusterStory):
     # Of a write that was on its way to a leader in the moment in which it lost the lead.
     IN_DOUBT = "may yet be applied"
     OWN_DISK = "this server's disk is full: "
-    ALL_SMALL = False
+    NO_MAJORITY = "no majority has written entry "
+    # From when on that is known it is said at once.
+    AT_ONCE_S = 5
+    SMALL_COUNT = 1
     # The smallest segment of a log has a megabyte; each is twice the one before, and a log of eight
     # megabytes has room for one of four.
     LEFT_BYTES_MAX = 4 << 20
@@ -26,9 +30,9 @@ class DiskStory(ClusterStory):
     def setUp(self):
         super().setUp()
         self.small = self.servers[0]
-        for server in self.servers if self.ALL_SMALL else [self.small]:
+        for server in self.servers[: self.SMALL_COUNT]:
             server.use_small_disk(self.SMALL)
-        self.large = self.others(self.small)
+        self.large = self.servers[self.SMALL_COUNT :] or self.others(self.small)
         self.start_all()
         self.settle()
         self.accepted = []
@@ -92,6 +96,30 @@ class DiskStory(ClusterStory):
         """No more than what the smallest piece of a log takes is left."""
         self.assertLess(self.small.disk.bytes_free(), self.LEFT_BYTES_MAX)
 
+    def refused_by_all_that_is_sent(self, leader):
+        """Through a leader that hears the others, which do not write."""
+        self.eventually(
+            lambda: self.NO_MAJORITY in self.write(leader, f"much/{time.monotonic()}").body.decode()
+            and self.refused,
+            "the reason",
+        )
+        began = time.monotonic()
+        answer = self.write(leader, "much/refused")
+        self.assertLess(time.monotonic() - began, self.AT_ONCE_S)
+        self.assertEqual(answer.status, 500)
+        self.assertIn(self.NO_MAJORITY, answer.body.decode())
+        self.assertEqual(self.in_doubt[1:], [])
+        # Reads need nobody's disk.
+        for how in ("raw", "raw&consistent", "raw&stale"):
+            read = leader.get(f"/v1/kv/{self.accepted[0]}?{how}")
+            self.assertEqual((read.status, read.body.decode()), (200, self.value(self.accepted[0])))
+
+    def goes_on_with(self, server):
+        self.eventually(
+            lambda: self.write(server, f"much/later/{time.monotonic()}").body == b"true",
+            "writes go on",
+        )
+
     def has_all(self):
         """All have what was accepted, as it was written, and nothing that was refused."""
         self.agree()
@@ -145,18 +173,34 @@ class FullFollowerTest(DiskStory):
         self.small.disk.resize(self.LARGE)
         self.has_all()
 
-    def test_with_the_leader_gone_too_nothing_is_lost(self):
+    def test_with_the_leader_gone_too_it_votes_and_nothing_is_lost(self):
         self.fill_it()
         leader = self.agree()
         (left,) = [server for server in self.large if server is not leader]
         leader.kill()
-        # It is needed now, and cannot make a vote durable. The first may have been on its way.
+        # The full one's vote has room, what it lacks has none: nothing can be committed. The first
+        # write may have been on its way.
         self.write(left, "much/in-the-moment")
+        self.assertEqual(self.agree([left, self.small]), left)
         self.assertEqual(self.write(left, "much/refused").body, b"No cluster leader")
+        self.assertIn(self.OWN_DISK, self.write(self.small, "much/refused").body.decode())
+        read = left.get(f"/v1/kv/{self.accepted[-1]}?raw&stale")
+        self.assertEqual((read.status, read.body.decode()), (200, self.value(self.accepted[-1])))
         self.small.disk.resize(self.LARGE)
-        self.agree([left, self.small])
         self.take_part([left, self.small])
         self.restart(leader)
+        self.has_all()
+
+    def test_with_the_other_follower_gone_too_writes_are_refused_until_there_is_room(self):
+        self.fill_it()
+        leader = self.agree()
+        (gone,) = [server for server in self.large if server is not leader]
+        gone.kill()
+        self.refused_by_all_that_is_sent(leader)
+        self.assertIn("is not heard", self.write(leader, "much/refused").body.decode())
+        self.small.disk.resize(self.LARGE)
+        self.goes_on_with(leader)
+        self.restart(gone)
         self.has_all()
 
 
@@ -181,10 +225,29 @@ class FullLeaderTest(DiskStory):
         self.has_all()
 
 
+class TwoFullTest(DiskStory):
+    """A majority answers and does not write."""
+
+    SMALL_COUNT = 2
+
+    def test_writes_are_refused_with_the_reason_and_go_on_when_one_has_room(self):
+        (large,) = self.large
+        self.lead_by(large)
+        self.fill(lambda: self.in_doubt)
+        self.assertEqual(self.refused, [])
+        self.refused_by_all_that_is_sent(large)
+        for server in self.servers[: self.SMALL_COUNT]:
+            self.assertIn(self.OWN_DISK, server.put("/v1/kv/through-it", "x").body.decode())
+        self.small.disk.resize(self.LARGE)
+        self.goes_on_with(large)
+        self.servers[1].disk.resize(self.LARGE)
+        self.has_all()
+
+
 class AllFullTest(DiskStory):
     """Nothing comes into the log, whoever leads."""
 
-    ALL_SMALL = True
+    SMALL_COUNT = 3
 
     def test_writes_are_refused_with_the_reason_and_go_on_when_there_is_room(self):
         self.fill(lambda: self.refused)
