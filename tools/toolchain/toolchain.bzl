@@ -141,7 +141,8 @@ def _precompiled_headers_impl(ctx):
     ctx.actions.run_shell(
         inputs = [ctx.file.src],
         outputs = [out],
-        command = "\"$@\" <" + ctx.file.src.path,
+        # The compiler writes down where it is, which would be one sandbox of many.
+        command = "PWD=/proc/self/cwd \"$@\" <" + ctx.file.src.path,
         arguments = [_COMPILER] + _FLAGS + _OPT_FLAGS + [
             "-Xclang",
             "-fpch-instantiate-templates",
