@@ -63,17 +63,15 @@ class GrpcCall : private Messages, public Call {
     }
     for_leader = metadata.find("x-consul-for-leader") != metadata.end();
     bytes_ = &bytes;
-    // A list may be long, and raft's messages come on the same thread.
-    if (method().reply_is_list || !strand_->Enter([this] { DecodeAndStart(); })) {
-      return strand_->Post(&start_);
-    }
+    if (posted_ || !strand_->Enter([this] { DecodeAndStart(); })) return strand_->Post(&start_);
     // A thread of gRPC's may not come by again for long: it keeps no version of the state.
     context_->backend->Idle();
   }
 
  protected:
   GrpcCall(GrpcCallContext* context, const Method& method)
-      : GrpcCall(context, method, context->strands.OfThisThread()) {}
+      : GrpcCall(context, method,
+                 method.reply_is_list && !context->backend->TakesBytes(method)) {}
 
   // Fills `bytes` from the response, or the status where that is impossible.
   bool EncodeResponse(grpc::ByteBuffer* bytes) {
@@ -123,10 +121,15 @@ class GrpcCall : private Messages, public Call {
     GrpcCall* const call;
   };
 
-  GrpcCall(GrpcCallContext* context, const Method& method, Strand* strand)
+  // Posted is what may be long: raft's messages come on the same thread.
+  GrpcCall(GrpcCallContext* context, const Method& method, bool posted)
+      : GrpcCall(context, method, posted,
+                 posted ? context->strands.ForPosted() : context->strands.OfThisThread()) {}
+  GrpcCall(GrpcCallContext* context, const Method& method, bool posted, Strand* strand)
       : Messages(method),
         Call(method, strand, own_request(), own_response()),
         context_(context),
+        posted_(posted),
         strand_(strand) {}
 
   void DecodeAndStart() {
@@ -142,6 +145,7 @@ class GrpcCall : private Messages, public Call {
   }
 
   GrpcCallContext* const context_;
+  const bool posted_;
   Strand* const strand_;
   const grpc::ByteBuffer* bytes_ = nullptr;  // until the call has started
   Wire wire_;

@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -30,8 +30,8 @@ size_t ThreadsExpected() { return std::clamp<size_t>(gpr_cpu_num_cores() / 2, 2,
 // More than one is worth its changes of thread only where cores are idle.
 size_t PollersWanted() { return std::max<size_t>(1, gpr_cpu_num_cores() / 8); }
 
-// Threads of this process that bear the name. Too few rather than too many: one is given its name
-// when it begins to run.
+// gRPC's threads that wait for events, so far as they have begun to run. A thread that one of them
+// has started bears the same name for a moment, so no more are counted than there can be.
 size_t CountThreads() {
   size_t count = 0;
   std::error_code error;
@@ -40,8 +40,12 @@ size_t CountThreads() {
     std::string name;
     count += std::getline(file, name) && name == kThreadName;
   }
-  return count;
+  return std::min(count, ThreadsExpected());
 }
+
+// A thread that has waited for a second without an event sleeps for 100 ms, deaf, before it waits
+// again (completion_queue_cc.cc). So that it never does, it is given an event in time.
+constexpr std::chrono::milliseconds kEventInterval{500};
 
 }  // namespace
 
@@ -88,16 +92,18 @@ class GrpcPollers::Impl {
 
   // `then` runs on a thread of gRPC's.
   void StartCall(std::function<void()> then) {
-    Call& call = calls_.emplace_back();
+    auto* const call = new Call;
     const grpc::Slice empty;
-    call.request = grpc::ByteBuffer(&empty, 1);
+    call->request = grpc::ByteBuffer(&empty, 1);
     {
       base::MutexLock lock(&mutex_);
       ++under_way_;
     }
-    stub_.UnaryCall(&call.context, "/refused", grpc::StubOptions(), &call.request, &call.reply,
-                    [this, then = std::move(then)](const grpc::Status&) {
+    stub_.UnaryCall(&call->context, "/refused", grpc::StubOptions(), &call->request, &call->reply,
+                    [this, call, then = std::move(then)](const grpc::Status&) {
                       then();
+                      // Before it counts as over: it must not be the last to hold the channel.
+                      delete call;
                       base::MutexLock lock(&mutex_);
                       --under_way_;
                       changed_.SignalAll();
@@ -105,11 +111,26 @@ class GrpcPollers::Impl {
   }
 
   void Park() {
+    {
+      base::MutexLock lock(&mutex_);
+      ++parked_;
+      changed_.SignalAll();
+    }
+    while (!WaitForRelease()) StartCall([] {});
     base::MutexLock lock(&mutex_);
-    ++parked_;
-    changed_.SignalAll();
-    while (!released_) changed_.Wait(&mutex_);
     --parked_;
+  }
+
+  // False: not yet, and an event is due.
+  bool WaitForRelease() {
+    const auto due = std::chrono::steady_clock::now() + kEventInterval;
+    base::MutexLock lock(&mutex_);
+    while (!released_) {
+      const auto left = due - std::chrono::steady_clock::now();
+      if (left <= left.zero()) return false;
+      changed_.WaitFor(&mutex_, left);
+    }
+    return true;
   }
 
   void WaitForCalls() {
@@ -120,7 +141,6 @@ class GrpcPollers::Impl {
   // Keeps the callback interface's threads: they would end with its last user.
   const std::shared_ptr<grpc::Channel> channel_;
   grpc::GenericStub stub_;
-  std::deque<Call> calls_;
 
   mutable base::Mutex mutex_;
   base::CondVar changed_;

@@ -3,7 +3,7 @@
 // How many threads of gRPC's take events. Its callback interface starts two at least, and whoever
 // takes an event has another one woken to wait for the next before it works on its own: on a small
 // machine that change of thread costs more than most events. While this object lives, as many of
-// them as are not wanted stand still inside a callback.
+// them as are not wanted stand still inside a callback, and see to it that the others stay awake.
 //
 // Threads: any, but none of gRPC's.
 // Source: gRPC 1.51.1, src/core/lib/iomgr/ev_epoll1_linux.cc (pollset_work, end_worker),
@@ -18,7 +18,7 @@ namespace consul::rpc {
 
 class GrpcPollers {
  public:
-  // That of the process, which everything holds that lets gRPC call it.
+  // That of the process. Each face that is on gRPC holds it.
   static std::shared_ptr<GrpcPollers> Get();
 
   // Lets all threads back to their work.

@@ -71,13 +71,18 @@ void Strand::Run() {
 }
 
 Strands::Strands(std::function<void()> idle) : thread_(std::move(idle)) {
-  for (Strand& strand : strands_) strand.set_thread(&thread_);
+  for (Strand& strand : of_threads_) strand.set_thread(&thread_);
+  for (Strand& strand : for_posted_) strand.set_thread(&thread_);
 }
 
 Strand* Strands::OfThisThread() {
   static std::atomic<size_t> threads{0};
   thread_local const size_t number = threads.fetch_add(1, std::memory_order_relaxed);
-  return &strands_[number % kStrands];
+  return &of_threads_[number % kOfThreads];
+}
+
+Strand* Strands::ForPosted() {
+  return &for_posted_[posted_.fetch_add(1, std::memory_order_relaxed) % kForPosted];
 }
 
 }  // namespace consul::rpc

@@ -11,6 +11,7 @@
 #define CONSUL_SERVICES_RPC_GRPC_STRAND_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <thread>
@@ -80,12 +81,17 @@ class Strands {
   explicit Strands(std::function<void()> idle);
 
   Strand* OfThisThread();
+  // For a call that is posted: none of any thread's, so that what is long keeps nobody out.
+  Strand* ForPosted();
 
  private:
-  // More than gRPC has threads on any machine that we know: those are about one a core.
-  static constexpr size_t kStrands = 32;
+  // As many as gRPC has threads.
+  static constexpr size_t kOfThreads = 16;
+  static constexpr size_t kForPosted = 16;
 
-  std::array<Strand, kStrands> strands_;
+  std::array<Strand, kOfThreads> of_threads_;
+  std::array<Strand, kForPosted> for_posted_;
+  std::atomic<size_t> posted_{0};
   EventThread thread_;
 };
 

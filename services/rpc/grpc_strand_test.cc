@@ -66,5 +66,12 @@ TEST(StrandTest, ABusyOneIsNotWaitedFor) {
   }));
 }
 
+TEST(StrandTest, WhatIsPostedIsInNoThreadsStrand) {
+  Strands strands([] {});
+  Strand* const first = strands.ForPosted();
+  EXPECT_NE(first, strands.OfThisThread());
+  EXPECT_NE(first, strands.ForPosted());
+}
+
 }  // namespace
 }  // namespace consul::rpc

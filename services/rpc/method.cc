@@ -31,9 +31,14 @@ const FieldDescriptor* DatacenterField(const Descriptor* type) {
   return type->FindFieldByName("datacenter");
 }
 
+// In the message or in one that it has, but for what every reply has.
 bool HasRepeatedField(const Descriptor* type) {
   for (int i = 0; i < type->field_count(); ++i) {
-    if (type->field(i)->is_repeated()) return true;
+    const FieldDescriptor* const field = type->field(i);
+    if (field->is_repeated()) return true;
+    const Descriptor* const inner = field->message_type();
+    if (inner == nullptr || inner->full_name() == "consul.query.v1.QueryMeta") continue;
+    if (HasRepeatedField(inner)) return true;
   }
   return false;
 }

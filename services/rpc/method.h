@@ -33,7 +33,7 @@ struct Method {
   // Dense over the tables of a process, in the order of the services and their methods.
   size_t id = 0;
   bool server_streaming = false;
-  // The response has a repeated field: how much work it is has no bound.
+  // The response has a repeated field somewhere: how much work it is has no bound.
   bool reply_is_list = false;
   const google::protobuf::Message* request_prototype = nullptr;
   const google::protobuf::Message* response_prototype = nullptr;

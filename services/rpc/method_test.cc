@@ -32,6 +32,7 @@ TEST(MethodTest, EveryPublicMethodHasAKindAndItsMessages) {
 TEST(MethodTest, RepliesWithARepeatedFieldAreLists) {
   EXPECT_TRUE(Kv("List").reply_is_list);
   EXPECT_TRUE(Kv("ListKeys").reply_is_list);
+  EXPECT_TRUE(PublicApi().Get("/consul.catalog.v1.CatalogService/GetNode").reply_is_list);
   EXPECT_FALSE(Kv("Get").reply_is_list);
   EXPECT_FALSE(Kv("Put").reply_is_list);
 }
