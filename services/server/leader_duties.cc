@@ -10,6 +10,7 @@
 
 #include "consul/internal/raft/v1/command.pb.h"
 #include "services/base/strings.h"
+#include "services/rpc/errors.h"
 #include "services/server/reconcile.h"
 #include "services/state/command.h"
 #include "services/state/version.h"
@@ -21,6 +22,12 @@ using internal::raft::v1::Command;
 
 uint64_t WallNs() {
   return std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+VoterVersions::Outcome OutcomeOf(const absl::Status& raised) {
+  return rpc::Detail(raised).reason() == errors::v1::REASON_OUTCOME_UNKNOWN
+             ? VoterVersions::Outcome::kInDoubt
+             : VoterVersions::Outcome::kKnown;
 }
 
 }  // namespace
@@ -204,7 +211,7 @@ bool LeaderDuties::NameCluster() {
   if (raise.kind != VoterVersions::Raise::Kind::kNow) return Write(&command, "the cluster id").ok();
   command.mutable_set_cluster_id()->set_version(raise.version);
   const absl::Status named = Write(&command, "the cluster id", raise.term.value);
-  versions_->EndRaise();
+  versions_->EndRaise(OutcomeOf(named));
   return named.ok();
 }
 
@@ -227,7 +234,7 @@ void LeaderDuties::RaiseVersion() {
   Command command;
   command.mutable_set_cluster_version()->set_version(raise.version);
   const absl::Status raised = Write(&command, "the cluster's version", raise.term.value);
-  versions_->EndRaise();
+  versions_->EndRaise(OutcomeOf(raised));
   if (!raised.ok()) {
     raise_at_ = soon;
     return;

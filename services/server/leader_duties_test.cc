@@ -241,6 +241,19 @@ TEST_F(ClusterVersionDutyTest, ItLooksFromTimeToTimeWithoutNews) {
   EXPECT_EQ(consensus_.AwaitProposals(3).back(), "cluster-version 4");
 }
 
+// It may be in the log.
+TEST_F(ClusterVersionDutyTest, ARaiseInDoubtIsNotTriedAgainAndLetsNobodyVote) {
+  Lead();
+  consensus_.Fail(1, rpc::Error(errors::v1::REASON_OUTCOME_UNKNOWN, "who knows"));
+  Know(4);
+  ASSERT_TRUE(log_.Await("failed to reconcile the cluster's version: who knows"));
+  Disturb();
+  duties_->MembersChanged();
+  EXPECT_EQ(consensus_.AwaitProposals(4), (Proposals{"cluster-id", "register self",
+                                                     "cluster-version 4", "register self"}));
+  EXPECT_FALSE(versions_->BeginPromotion(raft::ServerId{"id-c"}));
+}
+
 TEST_F(ClusterVersionDutyTest, ARaiseThatFailsIsTriedAgainSoon) {
   Lead();
   consensus_.Fail(1, rpc::Error(errors::v1::REASON_OVERLOADED, "busy"));

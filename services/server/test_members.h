@@ -78,6 +78,10 @@ class TestMembers : public RaftMembers {
     view_.leads = leads;
     view_.leader = leads ? view_.self : raft::ServerId{};
   }
+  void SetTerm(uint64_t term) {
+    base::MutexLock lock(&mutex_);
+    view_.term = raft::Term{term};
+  }
   // Of the clock that heard_at is on.
   void SetNow(raft::Time now) {
     base::MutexLock lock(&mutex_);

@@ -64,9 +64,11 @@ void VoterVersions::LookLocked(Clock::time_point now, const RaftMembers::View& v
 
 VoterVersions::Raise VoterVersions::BeginRaise(Clock::time_point now, Hold hold) {
   base::MutexLock lock(&mutex_);
-  CONSUL_CHECK(raising_to_ == 0);
   const RaftMembers::View view = members_->view();
   LookLocked(now, view);
+  SettleLocked(view);
+  CONSUL_CHECK(raising_to_ == 0 || in_doubt_);
+  if (in_doubt_) return {.kind = Raise::Kind::kLater, .at = now};
   if (!common_.has_value() || *common_ <= options_.cluster_version()) return {};
   if (promoting_) return {.kind = Raise::Kind::kLater, .at = now};
   const Clock::duration stable_for = options_.stable_for();
@@ -74,18 +76,29 @@ VoterVersions::Raise VoterVersions::BeginRaise(Clock::time_point now, Hold hold)
     return {.kind = Raise::Kind::kLater, .at = common_since_ + std::min(stable_for, kLaterMax)};
   }
   raising_to_ = *common_;
+  raising_term_ = view.term;
   return {.kind = Raise::Kind::kNow, .at = now, .version = *common_, .term = view.term};
 }
 
-void VoterVersions::EndRaise() {
+void VoterVersions::EndRaise(Outcome outcome) {
   base::MutexLock lock(&mutex_);
-  CONSUL_CHECK(raising_to_ != 0);
+  CONSUL_CHECK(raising_to_ != 0 && !in_doubt_);
+  in_doubt_ = outcome == Outcome::kInDoubt;
+  if (!in_doubt_) raising_to_ = 0;
+}
+
+void VoterVersions::SettleLocked(const RaftMembers::View& view) {
+  if (!in_doubt_) return;
+  const bool later = view.leads && view.term != raising_term_;
+  if (!later && options_.cluster_version() < raising_to_) return;
+  in_doubt_ = false;
   raising_to_ = 0;
 }
 
 bool VoterVersions::BeginPromotion(const raft::ServerId& id) {
   base::MutexLock lock(&mutex_);
   CONSUL_CHECK(!promoting_);
+  SettleLocked(members_->view());
   const uint32_t known = Of(id).value_or(state::kBaselineVersion);
   promoting_ = known >= std::max(raising_to_, options_.cluster_version());
   return promoting_;

@@ -41,6 +41,8 @@ class VoterVersions {
   };
   // A cluster that is not named yet has nothing to go back to.
   enum class Hold { kUntilStable, kNone };
+  // What is known of a raise that was proposed.
+  enum class Outcome { kKnown, kInDoubt };
   // What is to be done about the cluster's version.
   struct Raise {
     enum class Kind {
@@ -71,9 +73,11 @@ class VoterVersions {
   // for which all were heard. Whoever calls BeginRaise has noticed by then.
   void Changed(Clock::time_point now);
   // With kNow nobody is promoted who does not know the version until EndRaise is called: once the
-  // proposal is applied, or it is known that it never will be, or this server no longer leads.
+  // proposal is applied, or it is known that it never will be, or nobody can say. One in doubt may
+  // be in the log: the ban holds, and nothing else is raised, until the version is applied or this
+  // server leads a later term, by which all that its log held of an earlier one is applied.
   Raise BeginRaise(Clock::time_point now, Hold hold);
-  void EndRaise();
+  void EndRaise(Outcome outcome);
   // Whether the server may become a voter now: it knows the cluster's version, and what that is
   // being raised to. Then nothing is raised until EndPromotion is called.
   bool BeginPromotion(const raft::ServerId& id);
@@ -82,6 +86,8 @@ class VoterVersions {
  private:
   std::optional<uint32_t> CommonOf(const RaftMembers::View& view) const;
   void LookLocked(Clock::time_point now, const RaftMembers::View& view) REQUIRES_LOCK(mutex_);
+  // Ends a raise in doubt that is so no more.
+  void SettleLocked(const RaftMembers::View& view) REQUIRES_LOCK(mutex_);
 
   const Options options_;
   const RaftMembers* const members_;
@@ -93,6 +99,8 @@ class VoterVersions {
   raft::Term common_term_ GUARDED_BY(mutex_);
   Clock::time_point common_since_ GUARDED_BY(mutex_);
   uint32_t raising_to_ GUARDED_BY(mutex_) = 0;  // 0: it is not
+  raft::Term raising_term_ GUARDED_BY(mutex_);
+  bool in_doubt_ GUARDED_BY(mutex_) = false;  // proposed, and nobody can say what became of it
   bool promoting_ GUARDED_BY(mutex_) = false;
 };
 

@@ -11,6 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Clock = VoterVersions::Clock;
+using Outcome = VoterVersions::Outcome;
 using Raise = VoterVersions::Raise;
 
 constexpr Clock::duration kStable = 10s;
@@ -119,7 +120,7 @@ TEST_F(VoterVersionsTest, ARaiseWaitsUntilAllHaveBeenHeardWithItForLong) {
   EXPECT_EQ(raise.version, 4u);
   EXPECT_EQ(raise.term, raft::Term{2});
   cluster_version_ = 4;
-  versions_->EndRaise();
+  versions_->EndRaise(Outcome::kKnown);
   EXPECT_EQ(KindAfter(1h), Raise::Kind::kNone);
 }
 
@@ -137,7 +138,7 @@ TEST_F(VoterVersionsTest, ABreakBeginsTheWaitAnew) {
   Say(4);
   EXPECT_EQ(BeginRaise(20s).at, start_ + 30s);
   EXPECT_EQ(KindAfter(30s), Raise::Kind::kNow);
-  versions_->EndRaise();
+  versions_->EndRaise(Outcome::kKnown);
 }
 
 TEST_F(VoterVersionsTest, ALaterLeadHearsAllAnew) {
@@ -152,7 +153,7 @@ TEST_F(VoterVersionsTest, ALaterLeadHearsAllAnew) {
 TEST_F(VoterVersionsTest, AClusterWithoutANameHasNothingToWaitFor) {
   Say(4);
   EXPECT_EQ(versions_->BeginRaise(start_, VoterVersions::Hold::kNone).kind, Raise::Kind::kNow);
-  versions_->EndRaise();
+  versions_->EndRaise(Outcome::kKnown);
 }
 
 TEST_F(VoterVersionsTest, NobodyIsPromotedWhoDoesNotKnowWhatIsRaised) {
@@ -167,7 +168,7 @@ TEST_F(VoterVersionsTest, NobodyIsPromotedWhoDoesNotKnowWhatIsRaised) {
   EXPECT_FALSE(MayPromote("id-never-heard"));
   EXPECT_TRUE(MayPromote("id-d"));
   cluster_version_ = 4;
-  versions_->EndRaise();
+  versions_->EndRaise(Outcome::kKnown);
   EXPECT_FALSE(MayPromote("id-c"));
 }
 
@@ -176,9 +177,42 @@ TEST_F(VoterVersionsTest, ARaiseThatFailedKeepsNobodyFromVoting) {
   said_["id-c"] = 3;
   EXPECT_EQ(KindAfter(0s), Raise::Kind::kLater);
   EXPECT_EQ(KindAfter(10s), Raise::Kind::kNow);
-  versions_->EndRaise();
+  versions_->EndRaise(Outcome::kKnown);
   EXPECT_TRUE(MayPromote("id-c"));
   EXPECT_TRUE(MayPromote("id-never-heard")) << "everybody knows the baseline";
+}
+
+TEST_F(VoterVersionsTest, ARaiseInDoubtLetsNobodyVoteUntilItIsApplied) {
+  Say(4);
+  said_["id-c"] = 3;
+  EXPECT_EQ(KindAfter(0s), Raise::Kind::kLater);
+  EXPECT_EQ(KindAfter(10s), Raise::Kind::kNow);
+  versions_->EndRaise(Outcome::kInDoubt);
+  EXPECT_FALSE(MayPromote("id-c"));
+  const Raise again = BeginRaise(1h);
+  EXPECT_EQ(again.kind, Raise::Kind::kLater) << "it may be in the log";
+  EXPECT_EQ(again.at, start_ + 1h);
+  members_.SetLeads(false);
+  EXPECT_FALSE(MayPromote("id-c")) << "as it may be after the lead";
+  members_.SetLeads(true);
+  EXPECT_FALSE(MayPromote("id-c")) << "the same term";
+  cluster_version_ = 4;
+  EXPECT_EQ(KindAfter(2h), Raise::Kind::kNone);
+  cluster_version_ = 3;
+  EXPECT_TRUE(MayPromote("id-c")) << "nothing is being raised";
+}
+
+TEST_F(VoterVersionsTest, ARaiseInDoubtIsOverInALaterTerm) {
+  Say(4);
+  said_["id-c"] = 3;
+  EXPECT_EQ(KindAfter(0s), Raise::Kind::kLater);
+  EXPECT_EQ(KindAfter(10s), Raise::Kind::kNow);
+  versions_->EndRaise(Outcome::kInDoubt);
+  members_.SetTerm(3);
+  EXPECT_TRUE(MayPromote("id-c"));
+  EXPECT_EQ(BeginRaise(11s).at, start_ + 21s);
+  EXPECT_EQ(KindAfter(21s), Raise::Kind::kNow);
+  versions_->EndRaise(Outcome::kKnown);
 }
 
 TEST_F(VoterVersionsTest, NothingIsRaisedDuringAPromotion) {
