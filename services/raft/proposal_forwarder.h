@@ -32,9 +32,9 @@ namespace consul::raft {
 // callers hold a call through an election, so that they hear the truth and not a timeout.
 inline constexpr Duration kForwardedWaitMax = std::chrono::seconds(5);
 // The same where the leader has said where it stands, as long as this server's log goes on towards
-// that place at least once in kForwardedWaitMax: it only lags. Shorter than a client agent's wait
-// for a server (services/rpc/forward_backend.h).
-inline constexpr Duration kPlacedWaitMax = std::chrono::seconds(30);
+// that place at least once in kForwardedWaitMax: it only lags. Shorter, even with those 7 s before
+// it, than the 30 s that a client agent gives a server (services/rpc/forward_backend.h).
+inline constexpr Duration kPlacedWaitMax = std::chrono::seconds(20);
 static_assert(kForwardedWaitMax < kPlacedWaitMax);
 
 class ProposalForwarder {
