@@ -145,7 +145,7 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
                                 StrCat("a command exceeds the limit of ",
                                        options_.core.append_bytes_max, " bytes")));
     case ProposeStatus::kNoMajority:
-      return Refuse(&batch, absl::UnavailableError(WordNoMajority()));
+      return Refuse(&batch, absl::AbortedError(WordNoMajority()));
   }
 }
 

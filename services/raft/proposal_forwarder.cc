@@ -37,7 +37,7 @@ absl::Status WhyRefused(ForwardStatus status, const ServerId& leader) {
       return absl::UnavailableError(
           base::StrCat("the disk of the leader, server ", leader.value, ", is full"));
     case ForwardStatus::kNoMajority:
-      return absl::UnavailableError(base::StrCat(
+      return absl::AbortedError(base::StrCat(
           "no majority has written what the leader, server ", leader.value, ", has"));
   }
   return Unknown();

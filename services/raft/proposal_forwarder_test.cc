@@ -110,7 +110,7 @@ TEST_F(ProposalForwarderTest, RefusalsHaveTheCodesOfTheLeaderItself) {
       {ForwardStatus::kBusy, absl::StatusCode::kResourceExhausted},
       {ForwardStatus::kTooLarge, absl::StatusCode::kInvalidArgument},
       {ForwardStatus::kDiskFull, absl::StatusCode::kUnavailable},
-      {ForwardStatus::kNoMajority, absl::StatusCode::kUnavailable},
+      {ForwardStatus::kNoMajority, absl::StatusCode::kAborted},
   };
   for (const auto& [status, code] : cases) {
     answers_.clear();

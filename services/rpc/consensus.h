@@ -57,8 +57,9 @@ class Consensus {
   // Puts a command into the log, through the leader where this server is not it. `done` runs once
   // it is applied on this server, or earlier with an error: REASON_NO_LEADER (it is not in the
   // log), REASON_CLUSTER_TOO_OLD (nor is what needs a later version than the cluster's),
-  // REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, or the state machine's own
-  // refusal. On any thread; it must be short.
+  // REASON_OUTCOME_UNKNOWN, REASON_OVERLOADED, REASON_DISK_FULL, ABORTED without a reason (the
+  // leader's majority does not write, and nothing was done), or the state machine's own refusal. On
+  // any thread; it must be short.
   virtual void Propose(state::SealedCommand command,
                        std::function<void(absl::StatusOr<Applied>)> done) = 0;
 

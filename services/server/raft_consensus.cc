@@ -28,6 +28,9 @@ absl::Status FromRaft(const absl::Status& status) {
       return rpc::Error(errors::v1::REASON_OVERLOADED, text);
     case absl::StatusCode::kUnavailable:
       return rpc::Error(errors::v1::REASON_DISK_FULL, text);
+    case absl::StatusCode::kAborted:
+      // No majority writes. Somebody leads, and no disk need be full: no reason fits.
+      return status;
     case absl::StatusCode::kInvalidArgument:
       return rpc::Error(errors::v1::REASON_TOO_LARGE, text);
     case absl::StatusCode::kCancelled:

@@ -211,6 +211,15 @@ TEST_F(RaftConsensusTest, AFullDiskIsNoOverload) {
   EXPECT_EQ(ReasonOfProposal(absl::UnavailableError("x")), errors::v1::REASON_DISK_FULL);
 }
 
+// It comes back as it is: "no leader" would be tried again elsewhere, and "unavailable" be taken
+// for a server that broke off.
+TEST_F(RaftConsensusTest, WithoutAMajorityAWriteIsRefusedAndNoDiskIsBlamed) {
+  EXPECT_EQ(ReasonOfProposal(absl::AbortedError("no majority has written entry 7")),
+            errors::v1::REASON_UNSPECIFIED);
+  EXPECT_EQ(Propose().status(), absl::AbortedError("no majority has written entry 7"));
+  EXPECT_EQ(rpc::HttpStatus(Propose().status()), 500);
+}
+
 TEST_F(RaftConsensusTest, ACommandThatIsTooLargeSaysSoWithItsNumbers) {
   EXPECT_EQ(ReasonOfProposal(absl::InvalidArgumentError("a command of 9 bytes exceeds 8")),
             errors::v1::REASON_TOO_LARGE);
