@@ -24,7 +24,7 @@ bool ServerLink::IsWell() {
 
 bool ServerLink::Add(Waking* call, Clock::time_point now, Clock::duration patience) {
   base::MutexLock lock(&mutex_);
-  if (given_up_) return false;
+  if (given_up_ != Fate::kServes) return false;
   const bool added = calls_.emplace(call, Call{now, patience}).second;
   CONSUL_CHECK(added);
   return true;
@@ -44,8 +44,13 @@ void ServerLink::Remove(Waking* call, Clock::time_point now, bool answered) {
 void ServerLink::GiveUp(Fate fate) {
   CONSUL_CHECK(fate == Fate::kLeft || fate == Fate::kFailed);
   base::MutexLock lock(&mutex_);
-  given_up_ = true;
+  given_up_ = fate;
   TellAllLocked(fate);
+}
+
+bool ServerLink::HasLeft() const {
+  base::MutexLock lock(&mutex_);
+  return given_up_ == Fate::kLeft;
 }
 
 void ServerLink::FellSilent() {

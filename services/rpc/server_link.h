@@ -59,6 +59,8 @@ class ServerLink {
 
   // For good: nobody is added any more. REQUIRES: `fate` is kLeft or kFailed.
   void GiveUp(Fate fate);
+  // Whether it was given up because it left.
+  bool HasLeft() const;
   // Those who wait now need not; others may be added.
   void FellSilent();
   // When kForLong: the caller asks for the sign of life, and says when the answer is there. Until
@@ -82,7 +84,7 @@ class ServerLink {
   grpc::GenericStub stub_;
   std::atomic<bool> failing_{false};
   mutable base::Mutex mutex_;
-  bool given_up_ GUARDED_BY(mutex_) = false;
+  Fate given_up_ GUARDED_BY(mutex_) = Fate::kServes;  // kServes: it was not
   bool looking_ GUARDED_BY(mutex_) = false;
   Clock::time_point heard_at_ GUARDED_BY(mutex_);
   std::unordered_map<Waking*, Call> calls_ GUARDED_BY(mutex_);

@@ -98,6 +98,8 @@ void ServerLinks::CannotDo(const ServerLink& link) {
 
 void ServerLinks::Failed(ServerLink* link, const absl::Status& why) {
   CannotDo(*link);
+  // Nobody needs to look after one that left.
+  if (link->HasLeft()) return;
   // Once for all calls that fail there, until it answers again.
   if (link->SetFailing(true)) return;
   logger_->Warn("consul", base::StrCat(link->Name(), " does not answer: ",
