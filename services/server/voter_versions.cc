@@ -73,7 +73,8 @@ VoterVersions::Raise VoterVersions::BeginRaise(Clock::time_point now, Hold hold)
   if (promoting_) return {.kind = Raise::Kind::kLater, .at = now};
   const Clock::duration stable_for = options_.stable_for();
   if (hold == Hold::kUntilStable && now - common_since_ < stable_for) {
-    return {.kind = Raise::Kind::kLater, .at = common_since_ + std::min(stable_for, kLaterMax)};
+    const Clock::time_point at = std::min(common_since_ + stable_for, now + kLaterMax);
+    return {.kind = Raise::Kind::kLater, .at = at};
   }
   raising_to_ = *common_;
   raising_term_ = view.term;

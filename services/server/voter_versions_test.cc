@@ -14,8 +14,6 @@ using Clock = VoterVersions::Clock;
 using Outcome = VoterVersions::Outcome;
 using Raise = VoterVersions::Raise;
 
-constexpr Clock::duration kStable = 10s;
-
 class VoterVersionsTest : public testing::Test {
  protected:
   VoterVersionsTest() {
@@ -31,7 +29,7 @@ class VoterVersionsTest : public testing::Test {
       return id.value == "id-unknown" ? std::string() : id.value.substr(3);
     };
     options.cluster_version = [this] { return cluster_version_; };
-    options.stable_for = [] { return kStable; };
+    options.stable_for = [this] { return stable_for_; };
     versions_ = std::make_unique<VoterVersions>(std::move(options), &members_);
   }
 
@@ -53,6 +51,7 @@ class VoterVersionsTest : public testing::Test {
 
   const Clock::time_point start_ = Clock::now();
   uint32_t cluster_version_ = 3;
+  Clock::duration stable_for_ = 10s;
   std::map<std::string, uint32_t> said_;
   std::unique_ptr<VoterVersions> versions_;
 };
@@ -122,6 +121,17 @@ TEST_F(VoterVersionsTest, ARaiseWaitsUntilAllHaveBeenHeardWithItForLong) {
   cluster_version_ = 4;
   versions_->EndRaise(Outcome::kKnown);
   EXPECT_EQ(KindAfter(1h), Raise::Kind::kNone);
+}
+
+TEST_F(VoterVersionsTest, ALongWaitIsAskedForOnceAnHour) {
+  Say(4);
+  stable_for_ = 72h;
+  EXPECT_EQ(BeginRaise(0h).at, start_ + 1h);
+  EXPECT_EQ(BeginRaise(1h).at, start_ + 2h);
+  EXPECT_EQ(BeginRaise(50h).at, start_ + 51h);
+  EXPECT_EQ(BeginRaise(71h + 30min).at, start_ + 72h);
+  EXPECT_EQ(KindAfter(72h), Raise::Kind::kNow);
+  versions_->EndRaise(Outcome::kKnown);
 }
 
 TEST_F(VoterVersionsTest, ABreakBeginsTheWaitAnew) {
