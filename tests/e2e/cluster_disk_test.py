@@ -39,6 +39,7 @@ class DiskStory(ClusterStory):
         self.in_doubt = []
         self.refused = []
         self.refusals = set()
+        self.elections_before = 0
 
     def value(self, key):
         return key.ljust(self.VALUE_BYTES, ".")
@@ -55,8 +56,17 @@ class DiskStory(ClusterStory):
             self.refusals.add(answer.body.decode())
         return answer
 
+    def elections(self):
+        return self.logs().count("raft: Election won. ")
+
+    def few_are_in_doubt(self, as_designed, of_each_election):
+        """More than those by design only where a busy machine made leaders lose the lead."""
+        elections = self.elections() - self.elections_before
+        self.assertLessEqual(len(self.in_doubt), as_designed + elections * of_each_election)
+
     def fill(self, until):
         """Writes through one that has room until the small disk is full."""
+        self.elections_before = self.elections()
         for number in range(self.WRITES_MAX):
             self.write(self.large[0], f"much/{number}")
             if until():
@@ -108,7 +118,8 @@ class DiskStory(ClusterStory):
         self.assertLess(time.monotonic() - began, self.AT_ONCE_S)
         self.assertEqual(answer.status, 500)
         self.assertIn(self.NO_MAJORITY, answer.body.decode())
-        self.assertEqual(self.in_doubt[1:], [])
+        # The first that waited; where a lead is lost the one under way, and the next lead's first.
+        self.few_are_in_doubt(1, 2)
         # Reads need nobody's disk.
         for how in ("raw", "raw&consistent", "raw&stale"):
             read = leader.get(f"/v1/kv/{self.accepted[0]}?{how}")
@@ -215,7 +226,8 @@ class FullLeaderTest(DiskStory):
         for number in range(10):
             self.write(self.large[number % 2], f"much/after/{number}")
         self.assertEqual(self.refusals, set())
-        self.assertLess(len(self.in_doubt), 2)
+        # What was under way when a lead ended, the small one's first of all.
+        self.few_are_in_doubt(0, 1)
         self.assertIsNot(self.agree(), self.small)
         for server in self.large:
             for key in self.accepted:
