@@ -32,7 +32,8 @@ void Progress::Sent(Index last, uint64_t bytes, Time now) {
     return;
   }
   CONSUL_CHECK(last >= next_);
-  if (match_.Next() == next_) awaited_since_ = now;
+  if (!owes()) awaited_since_ = now;
+  sent_ = std::max(sent_, last);
   in_flight_.push_back(Request{last, bytes});
   in_flight_bytes_ += bytes;
   next_ = last.Next();
@@ -40,6 +41,7 @@ void Progress::Sent(Index last, uint64_t bytes, Time now) {
 
 bool Progress::Accepted(Index match, Time now) {
   bool changed = match > match_;
+  if (changed) awaited_since_ = now;
   match_ = std::max(match_, match);
   while (!in_flight_.empty() && in_flight_.front().last <= match_) {
     in_flight_bytes_ -= in_flight_.front().bytes;
@@ -56,7 +58,7 @@ bool Progress::Accepted(Index match, Time now) {
   } else if (mode_ == Mode::kReplicate) {
     next_ = std::max(next_, match.Next());
   }
-  if (changed) moved_at_ = awaited_since_ = now;
+  if (changed) moved_at_ = now;
   return changed;
 }
 

@@ -43,7 +43,10 @@ class Progress {
   bool probe_sent() const { return probe_sent_; }
   Time moved_at() const { return moved_at_; }  // when something was last sent anew or acknowledged
 
-  // Of what it was sent and has not acknowledged: since when it has acknowledged nothing more.
+  // Was sent entries that it has not acknowledged.
+  bool owes() const { return match_ < sent_; }
+  // Of those: since when it has acknowledged nothing more. An accepted probe is no such word: who
+  // writes nothing accepts empty ones for ever.
   Time awaited_since() const { return awaited_since_; }
 
   Round acked_round() const { return acked_round_; }
@@ -95,6 +98,7 @@ class Progress {
   Mode mode_ = Mode::kProbe;
   Index match_;
   Index next_;
+  Index sent_;  // the last entry that it was ever sent in a stream
   bool probe_sent_ = false;
   bool loading_ = false;
   std::deque<Request> in_flight_;  // ascending

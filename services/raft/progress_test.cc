@@ -60,6 +60,24 @@ TEST(ProgressTest, AnAckIsAwaitedSinceTheFirstOfWhatIsNotAcknowledged) {
   EXPECT_EQ(peer.awaited_since(), At(30)) << "asking again brings nothing on";
 }
 
+TEST(ProgressTest, AProbeThatIsAcceptedWhereNothingWasWrittenIsNoAck) {
+  Progress peer = Replicating();
+  EXPECT_FALSE(peer.owes());
+  peer.Sent(Index{12}, 1, At(10));
+  EXPECT_TRUE(peer.owes());
+  for (int ms = 20; ms < 100; ms += 20) {
+    peer.Refused(Index{12}, Index{11}, At(ms));
+    peer.Sent(Index{10}, 0, At(ms));
+    EXPECT_TRUE(peer.Accepted(Index{10}, At(ms + 5)));
+    peer.Sent(Index{12}, 1, At(ms + 5));
+    EXPECT_EQ(peer.awaited_since(), At(10));
+  }
+  peer.Accepted(Index{12}, At(100));
+  EXPECT_FALSE(peer.owes());
+  peer.Sent(Index{13}, 1, At(200));
+  EXPECT_EQ(peer.awaited_since(), At(200)) << "until then nothing was awaited";
+}
+
 TEST(ProgressTest, RequestsInFlightAreLimited) {
   Progress peer = Replicating();
   for (uint64_t i = 0; i < kRequestsMax; ++i) peer.Sent(Index{11 + i}, 1, At(2));
