@@ -19,8 +19,11 @@ constexpr size_t kReadRoundsMax = 1;
 // has not answered for so long, all are: long beside an answer within a datacenter, short beside a
 // heartbeat.
 constexpr Duration kRoundPatience = std::chrono::milliseconds(5);
-// An ack this many heartbeats overdue is asked for again.
+// An ack this many heartbeats overdue is asked for again. Who has acknowledged nothing for longer
+// is asked after a share of that, up to a limit; from there on entries come one at a time.
 constexpr int kOverdueHeartbeats = 4;
+constexpr int kOverdueShare = 4;
+constexpr Duration kOverdueMax = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -100,6 +103,7 @@ std::vector<ServerId> Core::QuickestQuorum() const {
 void Core::Heard(const ServerId& from, Round round) {
   Progress* peer = FindPeer(from);
   if (peer == nullptr || round > std::get<LeaderState>(state_).round) return;
+  if (!IsHeard(*peer)) peer->TryAgain();
   peer->Heard(round, now_);
   CountRounds();
 }
@@ -129,11 +133,24 @@ void Core::CountRounds() {
   }
 }
 
+// How long its ack may be overdue.
+Duration Core::PatienceWith(const Progress& peer) const {
+  const Duration least = Scaled(options_.heartbeat_interval) * kOverdueHeartbeats;
+  if (!peer.owes() || !peer.tried_at().has_value()) return least;
+  return std::clamp((now_ - peer.awaited_since()) / kOverdueShare, least,
+                    std::max(least, Scaled(kOverdueMax)));
+}
+
+// It is asked as seldom as anybody is: whole windows of entries would come to nothing again.
+bool Core::IsStuck(const Progress& peer) const {
+  return peer.owes() && now_ >= peer.awaited_since() + Scaled(kOverdueMax) * kOverdueShare;
+}
+
 void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   Heard(message.from, reply.round);
-  const Duration overdue = Scaled(options_.heartbeat_interval) * kOverdueHeartbeats;
+  const Duration overdue = PatienceWith(*peer);
   const Duration silence = now_ - peer->moved_at();
   switch (peer->mode()) {
     case Progress::Mode::kProbe:

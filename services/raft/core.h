@@ -288,6 +288,8 @@ class Core {
   void PumpTransfer();
   void StepDownIfRemoved();
   Progress* FindPeer(const ServerId& id);
+  Duration PatienceWith(const Progress& peer) const;
+  bool IsStuck(const Progress& peer) const;
   bool IsHeard(const Progress& peer) const {
     return now_ < peer.heard_at() + Scaled(options_.election_timeout_max);
   }

@@ -264,6 +264,63 @@ TEST_F(CoreTest, OthersCanCommitWhileAMajorityOfThemIsHeardAndTakesWhatItIsSent)
   EXPECT_FALSE(core("a").OthersCanCommit());
 }
 
+// Whose disk is full: it answers all but entries, which it drops.
+TEST_F(CoreTest, WhoTakesNoEntriesIsSentFewUntilItDoes) {
+  Options options = TestCluster::TellsAtOnce();
+  options.tail_bytes_max = 1000;
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  size_t dropped = 0;
+  const auto deliver = [&] {
+    while (!cluster().wire().empty()) {
+      const Message& message = cluster().wire().front();
+      const auto* request = std::get_if<AppendRequest>(&message.body);
+      const bool drops = message.to == Id("c") && request != nullptr && !request->entries.empty();
+      if (drops) dropped += request->entries.size();
+      if (drops) {
+        cluster().Lose(0);
+      } else {
+        cluster().Deliver(0);
+      }
+    }
+  };
+  const auto run = [&](Duration duration) {
+    for (Duration ran{0}; ran < duration; ran += Ms(5)) {
+      cluster().Advance(Ms(5));
+      deliver();
+    }
+  };
+  for (int i = 0; i < 200; ++i) {
+    cluster().Propose("a", std::string(100, 'x'));
+    deliver();
+  }
+  run(Ms(5000));
+  EXPECT_FALSE(core("a").OthersCanCommit()) << "it accepts empty requests, and writes nothing";
+  dropped = 0;
+  run(Ms(5000));
+  EXPECT_GE(dropped, 4u);
+  EXPECT_LE(dropped, 6u);
+  cluster().Run(Ms(1300));
+  EXPECT_EQ(core("c").last_index(), core("a").last_index()) << "one that is taken brings the rest";
+  EXPECT_TRUE(core("a").OthersCanCommit());
+}
+
+// It may take now what it did not before.
+TEST_F(CoreTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  cluster().CutOff("c");
+  for (int i = 0; i < 100; ++i) {
+    cluster().Propose("a", "x");
+    cluster().Run(Ms(100));
+  }
+  cluster().Heal();
+  cluster().Run(Ms(250));
+  EXPECT_EQ(core("c").last_index(), core("a").last_index());
+}
+
 TEST_F(CoreTest, TheOthersOfTwoAreNoMajority) {
   Start({{"a", "b"}});
   cluster().Elect("a");

@@ -77,6 +77,12 @@ class Progress {
   // `refused` is the request's prev_index, `retry` where to look next. Returns false when it is old
   // news.
   bool Refused(Index refused, Index retry, Time now);
+  // When entries were last sent; nothing: not since it was last silent.
+  std::optional<Time> tried_at() const { return tried_at_; }
+  void Tried(Time now) { tried_at_ = now; }
+  // It may have been away, and take now what it did not before.
+  void TryAgain() { tried_at_.reset(); }
+
   // The answer to a probe is overdue: send it again.
   void ProbeAgain() { probe_sent_ = false; }
   void touch(Time now) { moved_at_ = now; }
@@ -107,6 +113,7 @@ class Progress {
   Time heard_at_;
   Time moved_at_;
   Time awaited_since_;
+  std::optional<Time> tried_at_;
   Index commit_told_;
   Index commit_wanted_;
   std::optional<Index> leaving_;

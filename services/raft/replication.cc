@@ -132,20 +132,26 @@ void Core::WantsCommit(const ServerId& id, Index index) {
 // Sends the next request if there is anything to say; returns whether it did.
 bool Core::SendEntries(const ServerId& id, Progress& peer) {
   const bool probing = peer.mode() == Progress::Mode::kProbe;
-  if (peer.next() > log_.last_index() || peer.next() < log_.memory_first()) {
+  const bool stuck = IsStuck(peer);
+  // The first entry that it lacks, now and then, shows whether it takes any.
+  const uint64_t bytes_max = stuck ? 1 : options_.append_bytes_max;
+  const bool is_time =
+      !peer.tried_at().has_value() || now_ >= *peer.tried_at() + PatienceWith(peer);
+  const bool may_try = !stuck || (is_time && peer.in_flight_requests() == 0);
+  if (!may_try || peer.next() > log_.last_index() || peer.next() < log_.memory_first()) {
     if (probing) {
       SendAppend(id, peer, {});
       return true;
     }
-    if (peer.next() <= log_.last_index() && !peer.loading()) {
+    if (may_try && peer.next() <= log_.last_index() && !peer.loading()) {
       peer.set_loading(true);
-      output_.loads.push_back(LoadRequest{id, peer.next(), log_.memory_first().Previous(),
-                                          options_.append_bytes_max});
+      output_.loads.push_back(
+          LoadRequest{id, peer.next(), log_.memory_first().Previous(), bytes_max});
     }
     return false;
   }
   std::vector<Entry> entries;
-  log_.Copy(peer.next(), log_.last_index(), options_.append_bytes_max, &entries);
+  log_.Copy(peer.next(), log_.last_index(), bytes_max, &entries);
   SendAppend(id, peer, std::move(entries));
   return true;
 }
@@ -160,6 +166,7 @@ void Core::SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> ent
   request.commit = commit_;
   request.round = leader.round;
   request.entries = std::move(entries);
+  if (!request.entries.empty()) peer.Tried(now_);
   if (!request.entries.empty() || peer.mode() == Progress::Mode::kProbe) {
     uint64_t bytes = 0;
     for (const Entry& entry : request.entries) bytes += entry.bytes();
