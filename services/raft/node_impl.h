@@ -226,6 +226,7 @@ class NodeImpl final : public Node {
   bool Admits(Message* message);
   void TakeHeld(Time now);
   void SayFull(const absl::Status& why);
+  bool IsRefusalOver() const;
   void HasRoomAgain();
   void RetryFullDisk(Time now);
   Time RetryFullDiskAt() const;
@@ -265,6 +266,8 @@ class NodeImpl final : public Node {
   bool blocked_ = false;          // the disk takes nothing
   std::optional<Time> write_at_;  // then it is tried again
   uint64_t refused_bytes_ = 0;    // of a leader's commands that found no room; 0: none
+  Term refused_term_;             // of their leader
+  Index refused_last_;            // the last of them
   Time room_at_;                  // when there is looked for room for as many
   uint64_t admitted_bytes_ = 0;   // found room, and are not in an output yet
   std::deque<Message> held_;      // requests of a leader, while room is made for the first

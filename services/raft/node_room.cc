@@ -102,6 +102,8 @@ bool NodeImpl::Admits(Message* message) {
   }
   if (room->code() != absl::StatusCode::kUnavailable) return true;  // or of no use any more
   refused_bytes_ = bytes;
+  refused_term_ = message->term;
+  refused_last_ = request->entries.back().index;
   room_at_ = BootNow() + kFullDiskRetry;
   SayFull(*room);
   return false;
@@ -139,10 +141,20 @@ void NodeImpl::HasRoomAgain() {
   Log(LogLevel::kInfo, "raft: disk has room again");
 }
 
+// The log has come past what was refused: it found room later, or a later leader has replaced it,
+// whose entries have all before them in the log.
+bool NodeImpl::IsRefusalOver() const {
+  return core_.last_index() >= refused_last_ || core_.last_term() > refused_term_;
+}
+
 void NodeImpl::RetryFullDisk(Time now) {
   if (write_at_.has_value() && now >= *write_at_) {
     write_at_.reset();
     disk_.RetryWrite();
+  }
+  if (refused_bytes_ > 0 && IsRefusalOver()) {
+    refused_bytes_ = 0;
+    HasRoomAgain();
   }
   if (refused_bytes_ == 0 || now < room_at_) return;
   room_at_ = now + kFullDiskRetry;
