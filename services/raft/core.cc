@@ -181,6 +181,7 @@ void Core::Persisted(Time now, PersistId id) {
   CONSUL_CHECK(id <= persist_last_);
   if (id <= persisted_) return;
   persisted_ = id;
+  const Index durable_before = durable_;
   while (!persisting_.empty() && persisting_.front().id <= id) {
     durable_ = std::max(durable_, persisting_.front().last);
     persisting_.pop_front();
@@ -190,6 +191,7 @@ void Core::Persisted(Time now, PersistId id) {
     candidate->granted.emplace(options_.self, now_);
     CountVotes();
   }
+  CameNearer(options_.self, durable_before, durable_);
   AdvanceCommit();
 }
 

@@ -197,7 +197,8 @@ class Core {
   bool OthersCanCommit() const;
 
   // Leads, and nothing has been committed for Options::commit_wait_max though something waits for
-  // it: proposals are refused, but no change of members, which may be what is missing.
+  // it, nor has any voter come nearer to it: proposals are refused, but no change of members, which
+  // may be what is missing.
   bool commit_stalled() const;
 
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.
@@ -288,6 +289,7 @@ class Core {
   void PumpTransfer();
   void StepDownIfRemoved();
   Progress* FindPeer(const ServerId& id);
+  void CameNearer(const ServerId& id, Index before, Index now);
   Duration PatienceWith(const Progress& peer) const;
   bool IsStuck(const Progress& peer) const;
   bool IsHeard(const Progress& peer) const {

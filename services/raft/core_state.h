@@ -68,7 +68,8 @@ struct LeaderState {
   std::deque<WaitingRead> confirmed;  // it is; only Applied is awaited
   std::deque<UncommittedBatch> uncommitted;
   uint64_t uncommitted_bytes = 0;
-  Time commit_awaited_since;  // the first entry that is not committed, while there is one
+  // While there is an entry that is not committed: when a voter last came nearer to the first.
+  Time commit_awaited_since;
 
   bool lease_ended = false;  // a TimeoutNow may be under way in this term
   bool timeout_now_sent = false;

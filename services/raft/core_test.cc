@@ -352,6 +352,26 @@ TEST_F(CoreTest, WhereNoMajorityWritesProposalsAreRefusedUntilOneDoes) {
   EXPECT_EQ(cluster().Propose("a", "z").status, ProposeStatus::kAccepted);
 }
 
+TEST_F(CoreTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const Duration max = core("a").options().commit_wait_max;
+  cluster().at("b").hold_writes = true;
+  for (int i = 0; i < 2; ++i) {
+    cluster().Propose("a", "x");
+    cluster().Settle();
+  }
+  cluster().at("c").hold_writes = true;
+  cluster().Propose("a", "y");
+  cluster().Run(max - Ms(60));
+  cluster().FinishWrite(cluster().at("b"));
+  cluster().Run(Ms(120));
+  EXPECT_FALSE(core("a").commit_stalled()) << "one before it was written";
+  cluster().Run(max);
+  EXPECT_TRUE(core("a").commit_stalled());
+}
+
 // It would have to see the first entry of the leader's term.
 TEST_F(CoreTest, WhereNoMajorityWritesTheFirstEntryReadsAreGivenUp) {
   StartThree();

@@ -207,6 +207,19 @@ TEST_F(NodeDiskTest, WithTwoOfThreeFullCallersHearOfItAndItGoesOnWithRoom) {
   EXPECT_FALSE(Has(two, "later"));
 }
 
+TEST_F(NodeDiskTest, WhereNobodyWritesEachCallerWaitsForAsLong) {
+  static constexpr Duration kMax = std::chrono::seconds(2);
+  Form(3, [](NodeOptions* options) { options->core.commit_wait_max = kMax; });
+  const size_t leader = Leader();
+  Fill(leader, (leader + 1) % 3);
+  Fill(leader, (leader + 2) % 3);
+  const Time later = BootNow() + kMax / 4;
+  WaitUntil([&] { return BootNow() >= later; });
+  const Time begun = BootNow();
+  EXPECT_EQ(Much(leader).code(), absl::StatusCode::kUnknown);
+  EXPECT_GE(BootNow(), begun + kMax);
+}
+
 TEST_F(NodeDiskTest, WithOneFullAndOneDeadCallersHearOfItAndItGoesOnWithRoom) {
   Form(3, [](NodeOptions* options) { options->core.commit_wait_max = std::chrono::seconds(1); });
   const size_t leader = Leader();

@@ -51,6 +51,7 @@ inline constexpr Duration kHandOnPause = std::chrono::seconds(10);
 // Who waits for what this server has proposed while it led in `term`.
 struct OwnWaiter {
   Term term;
+  Time at;  // when it was proposed
   Waiter waiter;
 };
 
@@ -215,7 +216,7 @@ class NodeImpl final : public Node {
   void AskLeader(Time now);
   void FlushAnswers();
   void Refuse(std::vector<Proposed>* batch, const absl::Status& why);
-  void DropProposals(const absl::Status& why);
+  void DropProposal(const absl::Status& why);
   void DropWaiters(const absl::Status& why);
 
   // Room on the disk.

@@ -123,13 +123,14 @@ void NodeImpl::ProposeBatch(std::vector<Proposed> batch) {
   for (Proposed& proposed : batch) {
     proposals.push_back({EntryKind::kCommand, std::move(proposed.command)});
   }
-  const ProposeResult result = core_.Propose(BootNow(), std::move(proposals));
+  const Time now = BootNow();
+  const ProposeResult result = core_.Propose(now, std::move(proposals));
   switch (result.status) {
     case ProposeStatus::kAccepted:
-      metrics_.Proposed(BootNow(), Index{result.first.value + batch.size() - 1}, batch.size());
+      metrics_.Proposed(now, Index{result.first.value + batch.size() - 1}, batch.size());
       for (size_t i = 0; i < batch.size(); ++i) {
         waiters_.push_back(
-            {result.term, {result.first + i, batch[i].bytes, std::move(batch[i].callback)}});
+            {result.term, now, {result.first + i, batch[i].bytes, std::move(batch[i].callback)}});
       }
       return;
     case ProposeStatus::kNotLeader:
@@ -241,15 +242,16 @@ void NodeImpl::Refuse(std::vector<Proposed>* batch, const absl::Status& why) {
   }
 }
 
-void NodeImpl::DropProposals(const absl::Status& why) {
-  for (OwnWaiter& own : std::exchange(waiters_, {})) {
-    pending_bytes_.fetch_sub(own.waiter.bytes, std::memory_order_relaxed);
-    own.waiter.callback(why);
-  }
+// The oldest. REQUIRES: there is one.
+void NodeImpl::DropProposal(const absl::Status& why) {
+  OwnWaiter own = std::move(waiters_.front());
+  waiters_.pop_front();
+  pending_bytes_.fetch_sub(own.waiter.bytes, std::memory_order_relaxed);
+  own.waiter.callback(why);
 }
 
 void NodeImpl::DropWaiters(const absl::Status& why) {
-  DropProposals(why);
+  while (!waiters_.empty()) DropProposal(why);
   for (PendingChange& change : std::exchange(changes_, {})) change.done(why);
 }
 

@@ -203,8 +203,9 @@ void NodeImpl::GiveUpStalled(Time now) {
     if (!said_stalled_) Log(LogLevel::kError, StrCat("raft: ", text));
     const absl::Status unknown =
         absl::UnknownError(StrCat(text, "; the command may yet be applied, or not"));
-    DropProposals(unknown);
-    while (!changes_.empty() && now >= changes_.front().at + options_.core.commit_wait_max) {
+    const Duration max = options_.core.commit_wait_max;
+    while (!waiters_.empty() && now >= waiters_.front().at + max) DropProposal(unknown);
+    while (!changes_.empty() && now >= changes_.front().at + max) {
       changes_.front().done(unknown);
       changes_.pop_front();
     }

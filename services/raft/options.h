@@ -24,7 +24,8 @@ struct Options {
   ServerId self;
   uint64_t seed = 1;  // of every random choice; two servers with one seed would tie for ever
 
-  // Multiplies every time below (performance.raft_multiplier, 1 to 10).
+  // Multiplies the election timeouts, the heartbeat interval, and what is reckoned by them
+  // (performance.raft_multiplier, 1 to 10). No disk is slower where it is larger.
   int raft_multiplier = 1;
   // A silent leader is given up after a random time in [min, max). Half of min is the least gap a
   // dead leader can leave, so at multiplier 1 it stays well under half a second.
@@ -49,8 +50,9 @@ struct Options {
   // Proposed and not yet committed; Propose answers kBusy above it.
   uint64_t uncommitted_bytes_max = 64 << 20;
   // So long nothing is committed of what waits for it, and Propose answers kNoMajority: the others
-  // answer, but do not write. Twice what a disk that is well may stand still.
-  Duration commit_wait_max = std::chrono::seconds(10);
+  // answer, but do not write. Four times what a disk that is well may stand still. One that comes
+  // nearer to the first entry that is not committed counts as well as a commit.
+  Duration commit_wait_max = std::chrono::seconds(20);
   // Handed out in Output::committed and not yet reported by Applied.
   uint64_t applying_bytes_max = 16 << 20;
   // Reads that wait for their round or for Applied; ReadRequest answers kBusy above it.

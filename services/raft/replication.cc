@@ -80,7 +80,10 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
   Heard(message.from, reply.round);
   if (reply.accepted) {
     if (reply.match > log_.last_index()) return;
-    if (peer->Accepted(reply.match, now_)) AdvanceCommit();
+    const Index before = peer->match();
+    if (!peer->Accepted(reply.match, now_)) return;
+    CameNearer(message.from, before, peer->match());
+    AdvanceCommit();
     return;
   }
   const Index retry = reply.hint_index < log_.base().index
@@ -176,6 +179,13 @@ void Core::SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> ent
   }
   peer.set_commit_told(commit_);
   Send(id, hard_state_.term, std::move(request), /*after_persist=*/false);
+}
+
+// A voter that catches up will have the first entry that is not committed before long.
+void Core::CameNearer(const ServerId& id, Index before, Index now) {
+  auto* leader = std::get_if<LeaderState>(&state_);
+  if (leader == nullptr || now <= before || before > commit_) return;
+  if (configuration().configuration.IsVoter(id)) leader->commit_awaited_since = now_;
 }
 
 bool Core::commit_stalled() const {

@@ -64,8 +64,10 @@ void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& repl
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   if (reply.installed) {
-    if (reply.match <= log_.last_index() && peer->Accepted(reply.match, now_)) AdvanceCommit();
-    return;
+    const Index before = peer->match();
+    if (reply.match > log_.last_index() || !peer->Accepted(reply.match, now_)) return;
+    CameNearer(message.from, before, peer->match());
+    return AdvanceCommit();
   }
   if (peer->mode() != Progress::Mode::kSnapshot) return;
   Progress::SnapshotTransfer& transfer = peer->snapshot();
