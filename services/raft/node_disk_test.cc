@@ -161,6 +161,23 @@ TEST_F(NodeDiskTest, ALeaderWithoutRoomKeepsTheLeadWhereAnotherIsDead) {
   ExpectRefusesAndGoesOn(leader);
 }
 
+// The reserve is for that as well.
+TEST_F(NodeDiskTest, ALeaderWithoutRoomForCommandsChangesMembers) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t dead = (leader + 1) % 3;
+  Stop(&At(dead));
+  WaitUntilSilent(leader, dead);
+  Limit(leader);
+  for (const size_t bytes : {kMuchBytes, size_t{500}, size_t{1}}) {
+    absl::Status status;
+    while (status.ok()) status = Propose(leader, std::string(bytes, 'x')).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  }
+  EXPECT_TRUE(Change(leader, Kind::kRemove, IdOf(dead)).ok());
+  EXPECT_EQ(node(leader).status().role, Role::kLeader);
+}
+
 TEST_F(NodeDiskTest, ALeaderWithoutRoomKeepsTheLeadWhereAnotherIsFull) {
   Form(3);
   const size_t leader = Leader();

@@ -220,7 +220,13 @@ class NodeImpl final : public Node {
   void DropWaiters(const absl::Status& why);
 
   // Room on the disk.
-  std::optional<absl::Status> MakeRoom(uint64_t records_bytes);
+  // Commands leave this much of a segment, so that votes and a leader's first entry still find room
+  // on a full disk. An election takes 136 bytes of it on each server that votes.
+  static constexpr uint64_t kReservedForVotesBytes = 4096;
+  // So much is left to elections that nobody chose: to hand on costs one, and changes of members,
+  // which may be what helps, take of the rest.
+  static constexpr uint64_t kReservedForElectionsBytes = kReservedForVotesBytes / 2;
+  std::optional<absl::Status> MakeRoom(uint64_t records_bytes, uint64_t reserve);
   bool MakesRoom() const { return disk_.reserving() || snapshotter_.giving_back(); }
   bool HandOnFor(const absl::Status& full);
   uint64_t NewBytesOf(const AppendRequest& request) const;

@@ -100,7 +100,7 @@ void NodeImpl::TakeProposals() {
     records_bytes += bytes;
   }
   if (count == 0) return;
-  const std::optional<absl::Status> room = MakeRoom(records_bytes);
+  const std::optional<absl::Status> room = MakeRoom(records_bytes, kReservedForVotesBytes);
   if (!room.has_value()) return;
   std::vector<Proposed> batch;
   std::vector<Proposed> of_other_terms;
@@ -202,7 +202,8 @@ void NodeImpl::Accept(const ServerId& from, ForwardedProposals body) {
 void NodeImpl::TakeForwarded() {
   uint64_t records_bytes = 0;
   while (!forwarded_.empty() && records_bytes < options_.group_bytes_max) {
-    const std::optional<absl::Status> room = MakeRoom(forwarded_.front().records_bytes);
+    const std::optional<absl::Status> room =
+        MakeRoom(forwarded_.front().records_bytes, kReservedForVotesBytes);
     if (!room.has_value()) return;
     ForwardedBatch batch = std::move(forwarded_.front());
     forwarded_.pop_front();
@@ -350,7 +351,8 @@ bool NodeImpl::TakeOrder(Time now, Order* order) {
 bool NodeImpl::ChangeMembers(Time now, const MembershipChange& change, ChangeCallback* done) {
   const std::string encoded = core_.configuration().configuration.Encode();
   const std::optional<absl::Status> room =
-      MakeRoom(RecordBytes(encoded.size() + Configuration::kIdBytesMax + 2));
+      MakeRoom(RecordBytes(encoded.size() + Configuration::kIdBytesMax + 2),
+               kReservedForElectionsBytes);
   if (!room.has_value()) return false;
   const MembershipResult result =
       room->ok() ? core_.ChangeMembership(now, change) : MembershipResult{};

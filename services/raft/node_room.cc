@@ -13,12 +13,6 @@ namespace {
 
 using base::StrCat;
 
-// Commands leave this much of a segment, so that votes and a leader's first entry still find room
-// on a full disk. An election takes 136 bytes of it on each server that votes.
-constexpr uint64_t kReservedForVotesBytes = 4096;
-// To hand on costs an election, of choice: so much is left to those that are not.
-constexpr uint64_t kReservedForElectionsBytes = kReservedForVotesBytes / 2;
-
 constexpr Duration kHandOnPauseMax = std::chrono::minutes(10);
 // How long after a full disk kept something from being written it is tried again.
 constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
@@ -32,9 +26,8 @@ constexpr size_t kHeldRequestsMax = 256;
 
 // Room on the disk comes first: once the core has an entry, it can no longer be refused. Nothing:
 // it is being made.
-std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes) {
-  std::optional<absl::Status> room =
-      disk_.Reserve(admitted_bytes_ + records_bytes + kReservedForVotesBytes);
+std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t reserve) {
+  std::optional<absl::Status> room = disk_.Reserve(admitted_bytes_ + records_bytes + reserve);
   if (!room.has_value()) return room;
   if (room->ok()) {
     admitted_bytes_ += records_bytes;
@@ -95,7 +88,7 @@ bool NodeImpl::Admits(Message* message) {
     admitted_bytes_ += bytes;
     return true;
   }
-  const std::optional<absl::Status> room = MakeRoom(bytes);
+  const std::optional<absl::Status> room = MakeRoom(bytes, kReservedForVotesBytes);
   if (!room.has_value()) {
     held_.push_back(std::move(*message));
     return false;
@@ -159,7 +152,7 @@ void NodeImpl::RetryFullDisk(Time now) {
   if (refused_bytes_ == 0 || now < room_at_) return;
   room_at_ = now + kFullDiskRetry;
   if (blocked_) return;
-  const std::optional<absl::Status> room = MakeRoom(refused_bytes_);
+  const std::optional<absl::Status> room = MakeRoom(refused_bytes_, kReservedForVotesBytes);
   if (!room.has_value()) room_at_ = now;  // its answer is taken in the turn that it brings about
   if (room != absl::OkStatus()) return;
   refused_bytes_ = 0;
