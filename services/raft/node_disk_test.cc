@@ -310,6 +310,35 @@ TEST_F(NodeDiskTest, WhatWaitsForTheDiskHasALimit) {
   EXPECT_LE(answers, 1024u);
 }
 
+// What another server passed on may be proposed again, whatever became of the room.
+TEST_F(NodeDiskTest, WhoLosesTheLeadWhileRoomIsMadeSaysThatItDoesNotLead) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t other = Follower();
+  const Term later{node(leader).status().term.value + 100};
+  wire_.LoseIf([](const Message&) { return true; });
+  std::atomic<bool> answered{false};
+  std::atomic<ForwardStatus> status{ForwardStatus::kPlaced};
+  wire_.Watch([&](const Message& message) {
+    const auto* placed = std::get_if<ProposalsPlaced>(&message.body);
+    if (placed == nullptr || message.from != IdOf(leader)) return;
+    status = placed->status;
+    answered = true;
+  });
+  Limit(leader);
+  const auto held = std::make_shared<Countdown>(1);
+  At(leader).fs.SetSyncHook([held] { held->Wait(); });
+  node(leader).Propose(MakeBuffer("x"), std::nullopt, [](absl::StatusOr<Applied>) {});
+  ForwardedProposals commands{.first_id = 1, .commands = {}};
+  commands.commands.push_back(MakeBuffer(std::string(300'000, 'x')));
+  node(leader).Receive({IdOf(other), IdOf(leader), node(leader).status().term, commands});
+  node(leader).Receive({IdOf(other), IdOf(leader), later, Heartbeat{Index{0}, Round{1}}});
+  WaitUntil([&] { return answered.load(); });
+  EXPECT_EQ(status, ForwardStatus::kNotLeader);
+  held->Down();
+  wire_.Watch(nullptr);
+}
+
 // A leader's requests wait while room is made for the first, as many as it sends ahead of acks.
 TEST_F(NodeDiskTest, WhatWaitsForRoomHasALimit) {
   Form(3);

@@ -198,8 +198,16 @@ void NodeImpl::Accept(const ServerId& from, ForwardedProposals body) {
   Send(from, answer);
 }
 
-// As of proposals: one group's worth.
+// As of proposals: one group's worth. Who leads no more has nothing to make room for.
 void NodeImpl::TakeForwarded() {
+  while (!forwarded_.empty() && core_.role() != Role::kLeader) {
+    const ForwardedBatch batch = std::move(forwarded_.front());
+    forwarded_.pop_front();
+    forwarded_bytes_ -= batch.records_bytes;
+    Send(batch.from, ProposalsPlaced{.first_id = batch.body.first_id,
+                                     .count = batch.body.commands.size(),
+                                     .status = ForwardStatus::kNotLeader});
+  }
   uint64_t records_bytes = 0;
   while (!forwarded_.empty() && records_bytes < options_.group_bytes_max) {
     const std::optional<absl::Status> room =
