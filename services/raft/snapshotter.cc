@@ -138,6 +138,8 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   phase_ = Phase::kWaiting;
   check_at_ = now + options_.interval;
   cancelled_ = false;
+  // What the one before it covers is asked for again, if it is wanted still.
+  if (!written.ok()) gives_back_ = false;
   if (written.status().code() == absl::StatusCode::kCancelled) {
     hooks_.log(LogLevel::kInfo,
                StrCat("raft: gave up snapshot, another server's is newer: index=",
