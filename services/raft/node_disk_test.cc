@@ -211,7 +211,7 @@ TEST_F(NodeDiskTest, WithTwoOfThreeFullCallersHearOfItAndItGoesOnWithRoom) {
             words + "; the command may yet be applied, or not");
   EXPECT_TRUE(HasLine(base::StrCat(IdOf(leader).value, ": raft: ", words)));
   status = Much(leader);
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
   EXPECT_EQ(base::ToStd(status.message()), words);
   EXPECT_EQ(node(leader).status().role, Role::kLeader);
   EXPECT_TRUE(Barrier(leader, ReadMode::kReadIndex).ok());
@@ -251,7 +251,7 @@ TEST_F(NodeDiskTest, WithOneFullAndOneDeadCallersHearOfItAndItGoesOnWithRoom) {
   EXPECT_NE(text.find(base::StrCat("server ", IdOf(full).value, " has not")), text.npos) << text;
   EXPECT_NE(text.find(base::StrCat("server ", IdOf(dead).value, " is not heard")), text.npos)
       << text;
-  EXPECT_EQ(Much(leader).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Much(leader).code(), absl::StatusCode::kAborted);
   Unlimit(full);
   WaitUntil([&] { return Propose(leader, "later").ok(); });
 }
