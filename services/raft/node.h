@@ -134,9 +134,9 @@ struct Applied {
 // FAILED_PRECONDITION: no leader is known, or leadership changed in such a way that the command
 // will never be applied: it may be proposed again. RESOURCE_EXHAUSTED: a named limit; UNAVAILABLE:
 // no room on the leader's disk or on this server's; ABORTED: no majority has written anything for
-// some time; of all three nothing was proposed. INVALID_ARGUMENT: larger than proposal_bytes_max. UNKNOWN: leadership
-// was lost, the leader did not answer, or no majority wrote it in time; the command may yet be
-// applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
+// some time; of all three nothing was proposed. INVALID_ARGUMENT: larger than proposal_bytes_max.
+// UNKNOWN: leadership was lost, the leader did not answer, or no majority wrote it in time; the
+// command may yet be applied, or not. CANCELLED: the Node stopped; as UNKNOWN.
 using ProposeCallback = absl::AnyInvocable<void(absl::StatusOr<Applied>)>;
 
 // OK: what this server has applied now includes everything that was acknowledged anywhere before
