@@ -85,6 +85,10 @@ struct SnapshotOptions {
   // After one that a leader sent could not be taken, how long until it may begin again: it would at
   // once.
   Duration refused_pause = std::chrono::seconds(5);
+  // How long after the last chunk a file stays open; and how long the log behind what a follower
+  // was sent is kept for it without its coming on: it takes its time to install, and then wants the
+  // entries.
+  Duration sent_kept = std::chrono::seconds(60);
 };
 
 struct NodeOptions {

@@ -34,6 +34,7 @@ using base::Unsynced;
 constexpr char kDirectory[] = "data/raft";
 constexpr uint64_t kChunkBytes = 4 << 10;
 constexpr int kWaitsMax = 20'000;  // of a millisecond and more
+constexpr size_t kWritesMax = 20'000;
 constexpr char kInstalled[] = "[INFO] raft: Installed remote snapshot: index=";
 constexpr char kRefused[] = "[ERR] raft: failed to install snapshot: index=";
 
@@ -81,7 +82,8 @@ class Server {
                          .interval = Duration{0},
                          .trailing_entries = 5,
                          .trailing_bytes_max = uint64_t{1} << 40,
-                         .refused_pause = std::chrono::milliseconds(10)};
+                         .refused_pause = std::chrono::milliseconds(10),
+                         .sent_kept = sent_kept_};
     options.log = [this](LogLevel level, std::string_view text) {
       base::MutexLock lock(&mutex_);
       log_.push_back(StrCat(level == LogLevel::kError ? "[ERR] " : "[INFO] ", text));
@@ -102,7 +104,9 @@ class Server {
     node_.reset();
   }
 
+  // From the next start on.
   void DisableSnapshots() { snapshots_ = false; }
+  void set_sent_kept(Duration duration) { sent_kept_ = duration; }
 
   bool HasLine(std::string_view begin) { return CountLines(begin) > 0; }
   int CountLines(std::string_view begin) {
@@ -156,6 +160,7 @@ class Server {
   const ServerId id_;
   Wire* const wire_;
   bool snapshots_ = true;
+  Duration sent_kept_ = SnapshotOptions{}.sent_kept;
   std::unique_ptr<FaultyFileSystem> fs_;
   base::Mutex mutex_;
   base::CondVar changed_;
@@ -204,16 +209,23 @@ class SnapshotInstallTest : public ::testing::Test {
   // So many that the leader's log begins behind what it has now.
   void WriteUntilTheLogIsCut() {
     const uint64_t behind = leader_.node()->status().last_index.value;
-    while (leader_.CutTo() < behind) Write(10);
+    while (leader_.CutTo() < behind) {
+      ASSERT_LT(written_.size(), kWritesMax) << "the log is kept\n" << leader_.Lines();
+      Write(10);
+    }
   }
 
-  // One that takes no snapshots, and so keeps the one that it has.
   void RestartLeader() {
     leader_.Stop();
-    leader_.DisableSnapshots();
     const absl::Status status = leader_.Start();
     ASSERT_TRUE(status.ok()) << status;
     Until([this] { return leader_.node()->status().leader_ready; });
+  }
+
+  // Whoever was sent a snapshot and is cut off keeps the leader's log for a moment alone.
+  void LetTheLogGoSoon(Duration sent_kept = std::chrono::milliseconds(20)) {
+    leader_.set_sent_kept(sent_kept);
+    RestartLeader();
   }
 
   void StartFollower() {
@@ -277,6 +289,7 @@ TEST_F(SnapshotInstallTest, ARunningStateIsReplaced) {
 }
 
 TEST_F(SnapshotInstallTest, TheLogsRemainsGiveTheirSpaceBack) {
+  LetTheLogGoSoon();
   Write(200);
   StartFollower();
   Until([this] { return follower_.node()->status().last_index >= Index{150}; });
@@ -367,8 +380,44 @@ TEST_F(SnapshotInstallTest, TheOneThatIsSentMayBeReplacedMeanwhile) {
   wire_.SetFilter(nullptr);
 }
 
+// It answers, and what it was sent it does not write: the same chunk comes again and again.
+TEST_F(SnapshotInstallTest, WhoDoesNotComeOnKeepsTheLogForAWhileOnly) {
+  LetTheLogGoSoon(std::chrono::milliseconds(200));  // in which it comes several times
+  WriteUntilTheLogIsCut();
+  std::atomic<int> sent{0};
+  wire_.SetFilter([&](Message* message) {
+    const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
+    if (chunk == nullptr || chunk->offset != kChunkBytes) return true;
+    ++sent;
+    return false;
+  });
+  StartFollower();
+  Until([&] { return sent > 1; });
+  WriteUntilTheLogIsCut();
+  wire_.SetFilter(nullptr);
+  UntilTheFollowerHasAll();
+}
+
+// What it refused was replaced meanwhile: then the newest comes, and the log begins behind that.
+TEST_F(SnapshotInstallTest, WhoRefusesOneIsSentTheNewest) {
+  WriteUntilTheLogIsCut();
+  // Of which 64 KiB are the log's.
+  follower_.fs()->SetCapacity(follower_.fs()->size_total() + (72 << 10));
+  StartFollower();
+  Until([this] { return follower_.HasLine(kRefused); });
+  const std::string first = follower_.LineOf(kRefused);
+  WriteUntilTheLogIsCut();
+  follower_.ForgetLines();
+  Until([this] { return follower_.HasLine(kRefused); });
+  EXPECT_NE(follower_.LineOf(kRefused), first);
+  follower_.fs()->SetCapacity(std::nullopt);
+  UntilTheFollowerHasAll();
+}
+
 TEST_F(SnapshotInstallTest, AReadErrorIsToldAndTriedAgain) {
   WriteUntilTheLogIsCut();
+  // One that takes no snapshots, and so keeps the one that it has.
+  leader_.DisableSnapshots();
   RestartLeader();
   const std::string path = StrCat(kDirectory, "/", SnapshotName(Index{LeadersSnapshot()}));
   leader_.fs()->FlipBit(path, 20, 1);
@@ -404,6 +453,7 @@ TEST_F(SnapshotInstallTest, AStopInTheMiddleEndsAtOnceAndLeavesNothing) {
 
 // An own snapshot that stands still is given up for the one that comes.
 TEST_F(SnapshotInstallTest, AnOwnSnapshotMakesWay) {
+  LetTheLogGoSoon();
   Server other("node-b", &wire_);
   other.WriteFirstEntry();
   ASSERT_TRUE(other.Start().ok());

@@ -34,7 +34,12 @@ SnapshotTransfers::SnapshotTransfers(const SnapshotOptions& options, Core* core,
 // --- Sending. ---
 
 void SnapshotTransfers::Load(const SnapshotLoadRequest& request, Time now) {
-  sending_[request.peer] = {.index = request.meta.index, .at = now, .has_it = false};
+  const auto [found, begun] = sending_.try_emplace(request.peer);
+  Sending& sent = found->second;
+  // One that asks for the same again and again does not come on.
+  if (begun || sent.has_it || sent.index != request.meta.index || sent.offset < request.offset) {
+    sent = {.index = request.meta.index, .offset = request.offset, .at = now};
+  }
   Post([this, request] {
     auto bytes = Read(request);
     Tell([this, request, bytes = std::move(bytes)](Time at) mutable {
@@ -72,7 +77,7 @@ absl::StatusOr<std::string> SnapshotTransfers::Read(const SnapshotLoadRequest& r
 }
 
 void SnapshotTransfers::CloseUnused() {
-  const auto before = std::chrono::steady_clock::now() - kSentKept;
+  const auto before = std::chrono::steady_clock::now() - options_.sent_kept;
   std::erase_if(open_, [before](const auto& open) { return open.second.used < before; });
 }
 
@@ -89,7 +94,7 @@ void SnapshotTransfers::ForgetSent(Time now) {
     const Sending& sent = peer.second;
     // From the newest snapshot on the log is kept anyway.
     const bool caught_up = sent.has_it && sent.index >= core_->snapshot().index;
-    return caught_up || now >= sent.at + kSentKept || core_->role() != Role::kLeader;
+    return caught_up || now >= sent.at + options_.sent_kept || core_->role() != Role::kLeader;
   });
   std::optional<Index> oldest;
   for (const auto& [peer, sent] : sending_) {
@@ -225,7 +230,7 @@ absl::StatusOr<bool> SnapshotTransfers::Step(Time now) {
 
 Time SnapshotTransfers::NextDeadline() const {
   Time at = phase_ == Phase::kRefused ? refused_until_ : Time::max();
-  for (const auto& [peer, sent] : sending_) at = std::min(at, sent.at + kSentKept);
+  for (const auto& [peer, sent] : sending_) at = std::min(at, sent.at + options_.sent_kept);
   return at;
 }
 
@@ -260,7 +265,7 @@ void SnapshotTransfers::Run() {
         if (open_.empty()) {
           wake_.Wait(&mutex_);
         } else {
-          quiet = !wake_.WaitFor(&mutex_, kSentKept);
+          quiet = !wake_.WaitFor(&mutex_, options_.sent_kept);
         }
       }
       if (stopping_) return;

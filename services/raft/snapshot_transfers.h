@@ -49,10 +49,6 @@ class SnapshotTransfers {
   // Files that are open for being sent. A cluster sends one or two at a time; the one that was not
   // read for longest is closed for another.
   static constexpr size_t kOpenMax = 4;
-  // How long after the last chunk a file stays open; and how long the log behind what a follower
-  // has is kept for it without its coming on: it takes its time to install, and then wants the
-  // entries.
-  static constexpr Duration kSentKept = std::chrono::seconds(60);
 
   struct Hooks {
     std::function<void(LogLevel, std::string_view)> log;
@@ -99,8 +95,9 @@ class SnapshotTransfers {
   };
   // A peer that is sent one, or is still catching up with the log behind it.
   struct Sending {
-    Index index;  // what it has, or will have
-    Time at;      // when it last came on
+    Index index;          // what it has, or will have
+    uint64_t offset = 0;  // of the farthest chunk that it came to
+    Time at;              // when it last came on
     bool has_it = false;
   };
   // A file that is open for being sent; the transfer thread's.

@@ -73,6 +73,11 @@ void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& repl
   Progress::SnapshotTransfer& transfer = peer->snapshot();
   if (transfer.meta.id != reply.id || reply.next_offset > transfer.meta.size_bytes) return;
   peer->touch(now_);
+  // One that has nothing of it yet, or no longer, is better served with what is newest; the log
+  // behind the older one need not be kept for it.
+  if (reply.next_offset == 0 && snapshot_.id != transfer.meta.id) {
+    return StartSnapshotTransfer(message.from, *peer);
+  }
   const bool whole = reply.next_offset == transfer.meta.size_bytes && reply.next_offset > 0;
   transfer.offset = reply.next_offset;
   transfer.sent = whole;  // then it is being installed, and nothing more is to be sent
