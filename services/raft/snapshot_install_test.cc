@@ -105,7 +105,7 @@ class Server {
   }
 
   // From the next start on.
-  void DisableSnapshots() { snapshots_ = false; }
+  void set_snapshots(bool taken) { snapshots_ = taken; }
   void set_sent_kept(Duration duration) { sent_kept_ = duration; }
 
   bool HasLine(std::string_view begin) { return CountLines(begin) > 0; }
@@ -174,7 +174,7 @@ class SnapshotInstallTest : public ::testing::Test {
   SnapshotInstallTest() {
     leader_.WriteFirstEntry();
     follower_.WriteFirstEntry();
-    follower_.DisableSnapshots();
+    follower_.set_snapshots(false);
     const absl::Status status = leader_.Start();
     EXPECT_TRUE(status.ok()) << status;
     Until([this] { return leader_.node()->status().leader_ready; });
@@ -215,17 +215,12 @@ class SnapshotInstallTest : public ::testing::Test {
     }
   }
 
-  void RestartLeader() {
+  void RestartLeader(bool snapshots = true) {
     leader_.Stop();
+    leader_.set_snapshots(snapshots);
     const absl::Status status = leader_.Start();
     ASSERT_TRUE(status.ok()) << status;
     Until([this] { return leader_.node()->status().leader_ready; });
-  }
-
-  // Whoever was sent a snapshot and is cut off keeps the leader's log for a moment alone.
-  void LetTheLogGoSoon(Duration sent_kept = std::chrono::milliseconds(20)) {
-    leader_.set_sent_kept(sent_kept);
-    RestartLeader();
   }
 
   void StartFollower() {
@@ -289,11 +284,12 @@ TEST_F(SnapshotInstallTest, ARunningStateIsReplaced) {
 }
 
 TEST_F(SnapshotInstallTest, TheLogsRemainsGiveTheirSpaceBack) {
-  LetTheLogGoSoon();
+  RestartLeader(/*snapshots=*/false);
   Write(200);
   StartFollower();
   Until([this] { return follower_.node()->status().last_index >= Index{150}; });
   wire_.SetFilter([](Message*) { return false; });
+  RestartLeader();
   WriteUntilTheLogIsCut();
   wire_.SetFilter(nullptr);
   UntilTheFollowerHasAll();
@@ -382,7 +378,8 @@ TEST_F(SnapshotInstallTest, TheOneThatIsSentMayBeReplacedMeanwhile) {
 
 // It answers, and what it was sent it does not write: the same chunk comes again and again.
 TEST_F(SnapshotInstallTest, WhoDoesNotComeOnKeepsTheLogForAWhileOnly) {
-  LetTheLogGoSoon(std::chrono::milliseconds(200));  // in which it comes several times
+  leader_.set_sent_kept(std::chrono::milliseconds(200));  // in which it comes several times
+  RestartLeader();
   WriteUntilTheLogIsCut();
   std::atomic<int> sent{0};
   wire_.SetFilter([&](Message* message) {
@@ -417,8 +414,7 @@ TEST_F(SnapshotInstallTest, WhoRefusesOneIsSentTheNewest) {
 TEST_F(SnapshotInstallTest, AReadErrorIsToldAndTriedAgain) {
   WriteUntilTheLogIsCut();
   // One that takes no snapshots, and so keeps the one that it has.
-  leader_.DisableSnapshots();
-  RestartLeader();
+  RestartLeader(/*snapshots=*/false);
   const std::string path = StrCat(kDirectory, "/", SnapshotName(Index{LeadersSnapshot()}));
   leader_.fs()->FlipBit(path, 20, 1);
   StartFollower();
@@ -453,7 +449,7 @@ TEST_F(SnapshotInstallTest, AStopInTheMiddleEndsAtOnceAndLeavesNothing) {
 
 // An own snapshot that stands still is given up for the one that comes.
 TEST_F(SnapshotInstallTest, AnOwnSnapshotMakesWay) {
-  LetTheLogGoSoon();
+  RestartLeader(/*snapshots=*/false);
   Server other("node-b", &wire_);
   other.WriteFirstEntry();
   ASSERT_TRUE(other.Start().ok());
@@ -466,6 +462,7 @@ TEST_F(SnapshotInstallTest, AnOwnSnapshotMakesWay) {
   Write(30);
   begun.Wait();
   wire_.SetFilter([](Message*) { return false; });
+  RestartLeader();
   WriteUntilTheLogIsCut();
   std::atomic<bool> last_came{false};
   wire_.SetFilter([&](Message* message) {
