@@ -1,0 +1,158 @@
+// Servers that answer and write nothing, for their disks are full: what a leader still sends them,
+// whom it trusts to go on without it, and when it waits for them no more.
+#include <string>
+
+#include "gtest/gtest.h"
+#include "services/raft/core.h"
+#include "services/raft/core_fixture.h"
+
+namespace consul::raft {
+namespace {
+
+TEST_F(CoreTest, OthersCanCommitWhileAMajorityOfThemIsHeardAndTakesWhatItIsSent) {
+  StartThree();
+  EXPECT_FALSE(core("a").OthersCanCommit()) << "it does not lead";
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  EXPECT_TRUE(core("a").OthersCanCommit());
+  // Heard, but it writes nothing more. While nothing is sent there is no telling.
+  cluster().at("c").hold_writes = true;
+  cluster().Run(Ms(700));
+  EXPECT_TRUE(core("a").OthersCanCommit());
+  cluster().Propose("a", "x");
+  cluster().Run(Ms(590));
+  EXPECT_TRUE(core("a").OthersCanCommit()) << "its disk may be slow";
+  cluster().Run(Ms(30));
+  EXPECT_FALSE(core("a").OthersCanCommit());
+  cluster().ReleaseWrites("c");
+  cluster().Run(Ms(30));
+  EXPECT_TRUE(core("a").OthersCanCommit());
+  cluster().Crash("b");
+  cluster().Run(Ms(650));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  EXPECT_FALSE(core("a").OthersCanCommit());
+}
+
+// Whose disk is full: it answers all but entries, which it drops.
+TEST_F(CoreTest, WhoTakesNoEntriesIsSentFewUntilItDoes) {
+  Options options = TestCluster::TellsAtOnce();
+  options.tail_bytes_max = 1000;
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  size_t dropped = 0;
+  const auto deliver = [&] {
+    while (!cluster().wire().empty()) {
+      const Message& message = cluster().wire().front();
+      const auto* request = std::get_if<AppendRequest>(&message.body);
+      const bool drops = message.to == Id("c") && request != nullptr && !request->entries.empty();
+      if (drops) dropped += request->entries.size();
+      if (drops) {
+        cluster().Lose(0);
+      } else {
+        cluster().Deliver(0);
+      }
+    }
+  };
+  const auto run = [&](Duration duration) {
+    for (Duration ran{0}; ran < duration; ran += Ms(5)) {
+      cluster().Advance(Ms(5));
+      deliver();
+    }
+  };
+  for (int i = 0; i < 200; ++i) {
+    cluster().Propose("a", std::string(100, 'x'));
+    deliver();
+  }
+  run(Ms(5000));
+  EXPECT_FALSE(core("a").OthersCanCommit()) << "it accepts empty requests, and writes nothing";
+  dropped = 0;
+  run(Ms(5000));
+  EXPECT_GE(dropped, 4u);
+  EXPECT_LE(dropped, 6u);
+  cluster().Run(Ms(1300));
+  EXPECT_EQ(core("c").last_index(), core("a").last_index()) << "one that is taken brings the rest";
+  EXPECT_TRUE(core("a").OthersCanCommit());
+}
+
+// It may take now what it did not before.
+TEST_F(CoreTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  cluster().CutOff("c");
+  for (int i = 0; i < 100; ++i) {
+    cluster().Propose("a", "x");
+    cluster().Run(Ms(100));
+  }
+  cluster().Heal();
+  cluster().Run(Ms(250));
+  EXPECT_EQ(core("c").last_index(), core("a").last_index());
+}
+
+TEST_F(CoreTest, TheOthersOfTwoAreNoMajority) {
+  Start({{"a", "b"}});
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  EXPECT_FALSE(core("a").OthersCanCommit());
+}
+
+TEST_F(CoreTest, WhereNoMajorityWritesProposalsAreRefusedUntilOneDoes) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const Duration max = core("a").options().commit_wait_max;
+  cluster().at("b").hold_writes = cluster().at("c").hold_writes = true;
+  cluster().Run(2 * max);
+  EXPECT_FALSE(core("a").commit_stalled()) << "nothing waits";
+  EXPECT_EQ(cluster().Propose("a", "x").status, ProposeStatus::kAccepted);
+  cluster().Run(max - Ms(60));
+  EXPECT_EQ(cluster().Propose("a", "y").status, ProposeStatus::kAccepted) << "a slow disk is none";
+  cluster().Run(Ms(60));
+  EXPECT_EQ(core("a").role(), Role::kLeader) << "they are heard";
+  EXPECT_TRUE(core("a").commit_stalled());
+  EXPECT_EQ(cluster().Propose("a", "z").status, ProposeStatus::kNoMajority);
+  // Fewer voters may be what is missing.
+  EXPECT_EQ(cluster().Change("a", MembershipChange::Kind::kRemove, "c").status,
+            MembershipStatus::kAccepted);
+  cluster().ReleaseWrites("b");
+  cluster().Settle();
+  EXPECT_FALSE(core("a").commit_stalled());
+  EXPECT_EQ(cluster().Propose("a", "z").status, ProposeStatus::kAccepted);
+}
+
+TEST_F(CoreTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const Duration max = core("a").options().commit_wait_max;
+  cluster().at("b").hold_writes = true;
+  for (int i = 0; i < 2; ++i) {
+    cluster().Propose("a", "x");
+    cluster().Settle();
+  }
+  cluster().at("c").hold_writes = true;
+  cluster().Propose("a", "y");
+  cluster().Run(max - Ms(60));
+  cluster().FinishWrite(cluster().at("b"));
+  cluster().Run(Ms(120));
+  EXPECT_FALSE(core("a").commit_stalled()) << "one before it was written";
+  cluster().Run(max);
+  EXPECT_TRUE(core("a").commit_stalled());
+}
+
+// It would have to see the first entry of the leader's term.
+TEST_F(CoreTest, WhereNoMajorityWritesTheFirstEntryReadsAreGivenUp) {
+  StartThree();
+  cluster().Expire("a");
+  while (core("a").role() != Role::kLeader) cluster().Deliver(0);
+  cluster().at("b").hold_writes = cluster().at("c").hold_writes = true;
+  EXPECT_EQ(cluster().Read("a", 1, ReadMode::kReadIndex), ReadRequestStatus::kWaiting);
+  cluster().Run(core("a").options().commit_wait_max + Ms(60));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  ASSERT_EQ(cluster().at("a").reads.size(), 1u);
+  EXPECT_EQ(cluster().at("a").reads[0].status, ReadStatus::kNotLeader);
+}
+
+}  // namespace
+}  // namespace consul::raft
