@@ -118,6 +118,41 @@ TEST_F(NodeDiskTest, AFollowerWithoutRoomElectsOneThatHasSome) {
   EXPECT_TRUE(Propose(full, "later").ok());
 }
 
+// What it has from a lead that it lost is longer than what it refuses of the next leader.
+TEST_F(NodeDiskTest, ALongerTailOfAnOlderTermIsNotWhatWasRefused) {
+  Form(3);
+  const size_t old = Leader();
+  const Index before = node(old).status().last_index;
+  wire_.LoseIf([&](const Message& message) {
+    return message.from == IdOf(old) && HasEntries(message, message.to);
+  });
+  for (int i = 0; i < 20; ++i) Leave(old, "nobody else has it");
+  WaitUntil([&] { return node(old).status().last_index == before + 20; });
+  LoseAllOf(old);
+  const size_t heir = WaitUntilAnotherLeads(old);
+  ASSERT_TRUE(Propose(heir, std::string(300'000, 'x')).ok());
+  Limit(old);
+  std::atomic<int> tries{0};
+  wire_.Watch([&](const Message& message) { tries += HasEntries(message, IdOf(old)) ? 1 : 0; });
+  wire_.LoseIf(nullptr);
+  WaitUntil([&] { return SaysFull(old); });
+  absl::Status status = ProposeToALeader(old, "x");
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  WaitUntil([&] {
+    status = Barrier(old, ReadMode::kReadIndex);
+    return status.code() != absl::StatusCode::kFailedPrecondition;
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  const int until = tries + 2;
+  WaitUntil([&] { return tries >= until; });
+  wire_.Watch(nullptr);
+  EXPECT_EQ(CountSaysFull(old), 1u);
+  EXPECT_FALSE(SaysRoomAgain(old));
+  Unlimit(old);
+  WaitUntil([&] { return Propose(old, "later").ok(); });
+  EXPECT_TRUE(SaysRoomAgain(old));
+}
+
 // Terms and votes of it stand in what its disk has not written.
 TEST_F(NodeDiskTest, WhatWaitsForTheDiskHasALimit) {
   Form(3);

@@ -104,6 +104,13 @@ class NodeImpl final : public Node {
     ReadId id;
   };
   using ReadOwner = std::variant<ReadCallback, RemoteRead>;
+  // A leader's commands that found no room.
+  struct Refusal {
+    uint64_t bytes = 0;
+    Term term;          // of the leader
+    LogPosition first;  // of the request's entries, that was new
+    LogPosition last;
+  };
   struct PendingChange {
     Index index;
     Term term;
@@ -229,11 +236,14 @@ class NodeImpl final : public Node {
   std::optional<absl::Status> MakeRoom(uint64_t records_bytes, uint64_t reserve);
   bool MakesRoom() const { return disk_.reserving() || snapshotter_.giving_back(); }
   bool HandOnFor(const absl::Status& full);
+  bool IsNew(const Entry& entry) const;
   uint64_t NewBytesOf(const AppendRequest& request) const;
+  Refusal RefusalOf(Term term, const AppendRequest& request) const;
   bool Admits(Message* message);
   void TakeHeld(Time now);
   void SayFull(const absl::Status& why);
   bool IsRefusalOver() const;
+  Index LastTaken() const;
   void HasRoomAgain();
   void RetryFullDisk(Time now);
   Time RetryFullDiskAt() const;
@@ -272,10 +282,8 @@ class NodeImpl final : public Node {
   absl::Status disk_full_;
   bool blocked_ = false;          // the disk takes nothing
   std::optional<Time> write_at_;  // then it is tried again
-  uint64_t refused_bytes_ = 0;    // of a leader's commands that found no room; 0: none
-  Term refused_term_;             // of their leader
-  Index refused_last_;            // the last of them
-  Time room_at_;                  // when there is looked for room for as many
+  std::optional<Refusal> refused_;
+  Time room_at_;                  // when there is looked for room for as many as were refused
   uint64_t admitted_bytes_ = 0;   // found room, and are not in an output yet
   std::deque<Message> held_;      // requests of a leader, while room is made for the first
   Time hand_on_at_;               // from then on a leader that is full may hand on again

@@ -315,7 +315,7 @@ void NodeImpl::AskLeader(Time now) {
     const ServerId leader = core_.leader();
     barriers_.LeaderIs(core_.term(), leader);
     barriers_.Applied(apply_.applied());
-    if (!disk_full_.ok()) barriers_.RefuseBeyond(now, core_.last_index(), disk_full_);
+    if (!disk_full_.ok()) barriers_.RefuseBeyond(now, LastTaken(), disk_full_);
     barriers_.Expire(now);
     // Who has come to lead has nobody to ask: its readers begin anew.
     const ServerId asked = leader == options_.core.self ? ServerId{} : leader;

@@ -57,19 +57,34 @@ bool NodeImpl::HandOnFor(const absl::Status& full) {
   return true;
 }
 
-// What is to be written of it: what this server does not have yet.
+// This server does not have it yet.
+bool NodeImpl::IsNew(const Entry& entry) const {
+  return entry.index > core_.commit_index() && !core_.log().Matches({entry.index, entry.term});
+}
+
+// What is to be written of it.
 uint64_t NodeImpl::NewBytesOf(const AppendRequest& request) const {
   uint64_t bytes = 0;
   bool commands = false;
   for (const Entry& entry : request.entries) {
-    if (entry.index <= core_.commit_index()) continue;
-    if (core_.log().TermAt(entry.index) == entry.term) continue;
+    if (!IsNew(entry)) continue;
     if (bytes == 0) bytes = RecordBytes(0);  // of the cut before them
     bytes += RecordBytes(entry.payload_bytes());
     commands |= entry.kind == EntryKind::kCommand;
   }
   // What leaders and operators write is what the reserve is for.
   return commands ? bytes : 0;
+}
+
+// REQUIRES: something of it is new.
+NodeImpl::Refusal NodeImpl::RefusalOf(Term term, const AppendRequest& request) const {
+  const auto first = std::ranges::find_if(
+      request.entries, [this](const Entry& entry) { return IsNew(entry); });
+  const Entry& last = request.entries.back();
+  return {.bytes = NewBytesOf(request),
+          .term = term,
+          .first = {first->index, first->term},
+          .last = {last.index, last.term}};
 }
 
 // Commands of a leader that find no room are dropped as if they had been lost, and come again: in
@@ -83,7 +98,7 @@ bool NodeImpl::Admits(Message* message) {
   }
   const uint64_t bytes = NewBytesOf(*request);
   if (bytes == 0) return true;
-  if (refused_bytes_ > 0) {
+  if (refused_.has_value()) {
     if (!disk_.HasRoom(admitted_bytes_ + bytes + kReservedForVotesBytes)) return false;
     admitted_bytes_ += bytes;
     return true;
@@ -94,9 +109,7 @@ bool NodeImpl::Admits(Message* message) {
     return false;
   }
   if (room->code() != absl::StatusCode::kUnavailable) return true;  // or of no use any more
-  refused_bytes_ = bytes;
-  refused_term_ = message->term;
-  refused_last_ = request->entries.back().index;
+  refused_ = RefusalOf(message->term, *request);
   room_at_ = BootNow() + kFullDiskRetry;
   SayFull(*room);
   return false;
@@ -129,15 +142,26 @@ void NodeImpl::SayFull(const absl::Status& why) {
 }
 
 void NodeImpl::HasRoomAgain() {
-  if (blocked_ || refused_bytes_ > 0 || disk_full_.ok()) return;
+  if (blocked_ || refused_.has_value() || disk_full_.ok()) return;
   disk_full_ = absl::OkStatus();
   Log(LogLevel::kInfo, "raft: disk has room again");
 }
 
-// The log has come past what was refused: it found room later, or a later leader has replaced it,
-// whose entries have all before them in the log.
+// The log has what was refused: it found room later. Or it has an entry of a later leader, and so
+// all that this one has before it. Entries of an older term may stand beyond both.
+// REQUIRES: something was refused.
 bool NodeImpl::IsRefusalOver() const {
-  return core_.last_index() >= refused_last_ || core_.last_term() > refused_term_;
+  return core_.commit_index() >= refused_->last.index || core_.log().Matches(refused_->last) ||
+         core_.last_term() > refused_->term;
+}
+
+// Up to here the log may be equal to the leader's.
+Index NodeImpl::LastTaken() const {
+  if (!refused_.has_value() || core_.commit_index() >= refused_->first.index ||
+      core_.log().Matches(refused_->first)) {
+    return core_.last_index();
+  }
+  return std::min(core_.last_index(), refused_->first.index.Previous());
 }
 
 void NodeImpl::RetryFullDisk(Time now) {
@@ -145,23 +169,23 @@ void NodeImpl::RetryFullDisk(Time now) {
     write_at_.reset();
     disk_.RetryWrite();
   }
-  if (refused_bytes_ > 0 && IsRefusalOver()) {
-    refused_bytes_ = 0;
+  if (refused_.has_value() && IsRefusalOver()) {
+    refused_.reset();
     HasRoomAgain();
   }
-  if (refused_bytes_ == 0 || now < room_at_) return;
+  if (!refused_.has_value() || now < room_at_) return;
   room_at_ = now + kFullDiskRetry;
   if (blocked_) return;
-  const std::optional<absl::Status> room = MakeRoom(refused_bytes_, kReservedForVotesBytes);
+  const std::optional<absl::Status> room = MakeRoom(refused_->bytes, kReservedForVotesBytes);
   if (!room.has_value()) room_at_ = now;  // its answer is taken in the turn that it brings about
   if (room != absl::OkStatus()) return;
-  refused_bytes_ = 0;
+  refused_.reset();
   HasRoomAgain();
 }
 
 Time NodeImpl::RetryFullDiskAt() const {
   Time at = write_at_.value_or(Time::max());
-  if (refused_bytes_ > 0 && !MakesRoom()) at = std::min(at, room_at_);
+  if (refused_.has_value() && !MakesRoom()) at = std::min(at, room_at_);
   return at;
 }
 

@@ -54,7 +54,7 @@ class ReadBarriers {
   void Answered(Time now, const ServerId& from, const ReadIndexReply& reply);
   // The state machine is at `index`.
   void Applied(Index index);
-  // The log ends at `last`, and commands that come behind that find no room: reads that were
+  // The log has what the leader has up to `last`, and what follows finds no room: reads that were
   // granted beyond it some time ago wait in vain. Of a newer one the entries may be on their way:
   // that is not the way of its answer.
   void RefuseBeyond(Time now, Index last, const absl::Status& why);
