@@ -1,6 +1,8 @@
 // Servers that answer and write nothing, for their disks are full: what a leader still sends them,
 // whom it trusts to go on without it, and when it waits for them no more.
+#include <algorithm>
 #include <string>
+#include <variant>
 
 #include "gtest/gtest.h"
 #include "services/raft/core.h"
@@ -9,7 +11,43 @@
 namespace consul::raft {
 namespace {
 
-TEST_F(CoreTest, OthersCanCommitWhileAMajorityOfThemIsHeardAndTakesWhatItIsSent) {
+class CoreStuckTest : public CoreTest {
+ protected:
+  // `full` answers all but commands, which it drops.
+  void DeliverToAFullOne(const std::string& full) {
+    while (!cluster().wire().empty()) {
+      const Message& message = cluster().wire().front();
+      const auto* request = std::get_if<AppendRequest>(&message.body);
+      const bool drops = message.to == Id(full) && request != nullptr &&
+                         std::ranges::any_of(request->entries, [](const Entry& entry) {
+                           return entry.kind == EntryKind::kCommand;
+                         });
+      if (drops) {
+        dropped_ += request->entries.size();
+        cluster().Lose(0);
+      } else {
+        cluster().Deliver(0);
+      }
+    }
+  }
+  void RunWithAFullOne(const std::string& full, Duration duration) {
+    for (Duration ran{0}; ran < duration; ran += Ms(5)) {
+      cluster().Advance(Ms(5));
+      DeliverToAFullOne(full);
+    }
+  }
+  // Commands that it lacks then.
+  void ProposeWithAFullOne(const std::string& full) {
+    for (int i = 0; i < 200; ++i) {
+      cluster().Propose("a", std::string(100, 'x'));
+      DeliverToAFullOne(full);
+    }
+  }
+
+  size_t dropped_ = 0;  // entries
+};
+
+TEST_F(CoreStuckTest, OthersCanCommitWhileAMajorityOfThemIsHeardAndTakesWhatItIsSent) {
   StartThree();
   EXPECT_FALSE(core("a").OthersCanCommit()) << "it does not lead";
   cluster().Elect("a");
@@ -33,50 +71,43 @@ TEST_F(CoreTest, OthersCanCommitWhileAMajorityOfThemIsHeardAndTakesWhatItIsSent)
   EXPECT_FALSE(core("a").OthersCanCommit());
 }
 
-// Whose disk is full: it answers all but entries, which it drops.
-TEST_F(CoreTest, WhoTakesNoEntriesIsSentFewUntilItDoes) {
+TEST_F(CoreStuckTest, WhoTakesNoEntriesIsSentFewUntilItDoes) {
   Options options = TestCluster::TellsAtOnce();
   options.tail_bytes_max = 1000;
   Start({{"a", "b", "c"}}, options);
   cluster().Elect("a");
   cluster().Run(Ms(60));
-  size_t dropped = 0;
-  const auto deliver = [&] {
-    while (!cluster().wire().empty()) {
-      const Message& message = cluster().wire().front();
-      const auto* request = std::get_if<AppendRequest>(&message.body);
-      const bool drops = message.to == Id("c") && request != nullptr && !request->entries.empty();
-      if (drops) dropped += request->entries.size();
-      if (drops) {
-        cluster().Lose(0);
-      } else {
-        cluster().Deliver(0);
-      }
-    }
-  };
-  const auto run = [&](Duration duration) {
-    for (Duration ran{0}; ran < duration; ran += Ms(5)) {
-      cluster().Advance(Ms(5));
-      deliver();
-    }
-  };
-  for (int i = 0; i < 200; ++i) {
-    cluster().Propose("a", std::string(100, 'x'));
-    deliver();
-  }
-  run(Ms(5000));
+  ProposeWithAFullOne("c");
+  RunWithAFullOne("c", Ms(5000));
   EXPECT_FALSE(core("a").OthersCanCommit()) << "it accepts empty requests, and writes nothing";
-  dropped = 0;
-  run(Ms(5000));
-  EXPECT_GE(dropped, 4u);
-  EXPECT_LE(dropped, 6u);
+  dropped_ = 0;
+  RunWithAFullOne("c", Ms(5000));
+  EXPECT_GE(dropped_, 4u);
+  EXPECT_LE(dropped_, 6u);
   cluster().Run(Ms(1300));
   EXPECT_EQ(core("c").last_index(), core("a").last_index()) << "one that is taken brings the rest";
   EXPECT_TRUE(core("a").OthersCanCommit());
 }
 
+// All that it has sent it were probes.
+TEST_F(CoreStuckTest, WhoTakesNoEntriesIsSentFewByALaterLeaderAsWell) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  ProposeWithAFullOne("c");
+  cluster().Crash("a");
+  RunWithAFullOne("c", Ms(8000));
+  ASSERT_EQ(cluster().leader(), "b");
+  dropped_ = 0;
+  RunWithAFullOne("c", Ms(5000));
+  EXPECT_GE(dropped_, 4u);
+  EXPECT_LE(dropped_, 6u);
+  cluster().Run(Ms(1300));
+  EXPECT_EQ(core("c").last_index(), core("b").last_index());
+}
+
 // It may take now what it did not before.
-TEST_F(CoreTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
+TEST_F(CoreStuckTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
   StartThree();
   cluster().Elect("a");
   cluster().Run(Ms(60));
@@ -90,14 +121,14 @@ TEST_F(CoreTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
   EXPECT_EQ(core("c").last_index(), core("a").last_index());
 }
 
-TEST_F(CoreTest, TheOthersOfTwoAreNoMajority) {
+TEST_F(CoreStuckTest, TheOthersOfTwoAreNoMajority) {
   Start({{"a", "b"}});
   cluster().Elect("a");
   cluster().Run(Ms(60));
   EXPECT_FALSE(core("a").OthersCanCommit());
 }
 
-TEST_F(CoreTest, WhereNoMajorityWritesProposalsAreRefusedUntilOneDoes) {
+TEST_F(CoreStuckTest, WhereNoMajorityWritesProposalsAreRefusedUntilOneDoes) {
   StartThree();
   cluster().Elect("a");
   cluster().Run(Ms(60));
@@ -121,7 +152,7 @@ TEST_F(CoreTest, WhereNoMajorityWritesProposalsAreRefusedUntilOneDoes) {
   EXPECT_EQ(cluster().Propose("a", "z").status, ProposeStatus::kAccepted);
 }
 
-TEST_F(CoreTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
+TEST_F(CoreStuckTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
   StartThree();
   cluster().Elect("a");
   cluster().Run(Ms(60));
@@ -142,7 +173,7 @@ TEST_F(CoreTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
 }
 
 // It would have to see the first entry of the leader's term.
-TEST_F(CoreTest, WhereNoMajorityWritesTheFirstEntryReadsAreGivenUp) {
+TEST_F(CoreStuckTest, WhereNoMajorityWritesTheFirstEntryReadsAreGivenUp) {
   StartThree();
   cluster().Expire("a");
   while (core("a").role() != Role::kLeader) cluster().Deliver(0);

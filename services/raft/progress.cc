@@ -27,13 +27,15 @@ bool Progress::HasRoom(uint64_t bytes_max, uint64_t requests_max) const {
 void Progress::Sent(Index last, uint64_t bytes, Time now) {
   CONSUL_CHECK(mode_ != Mode::kSnapshot);
   moved_at_ = now;
+  if (last >= next_) {
+    if (!owes()) awaited_since_ = now;
+    sent_ = std::max(sent_, last);
+  }
   if (mode_ == Mode::kProbe) {
     probe_sent_ = true;
     return;
   }
   CONSUL_CHECK(last >= next_);
-  if (!owes()) awaited_since_ = now;
-  sent_ = std::max(sent_, last);
   in_flight_.push_back(Request{last, bytes});
   in_flight_bytes_ += bytes;
   next_ = last.Next();

@@ -104,7 +104,7 @@ class Progress {
   Mode mode_ = Mode::kProbe;
   Index match_;
   Index next_;
-  Index sent_;  // the last entry that it was ever sent in a stream
+  Index sent_;  // the last entry that it was ever sent
   bool probe_sent_ = false;
   bool loading_ = false;
   std::deque<Request> in_flight_;  // ascending

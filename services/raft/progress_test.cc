@@ -78,6 +78,21 @@ TEST(ProgressTest, AProbeThatIsAcceptedWhereNothingWasWrittenIsNoAck) {
   EXPECT_EQ(peer.awaited_since(), At(200)) << "until then nothing was awaited";
 }
 
+TEST(ProgressTest, WhatAProbeCarriesIsOwedAsWell) {
+  Progress peer(Index{11}, At(0));
+  peer.Sent(Index{10}, 0, At(10));
+  EXPECT_FALSE(peer.owes()) << "it carried nothing";
+  peer.Refused(Index{10}, Index{6}, At(20));
+  for (int ms = 30; ms < 100; ms += 20) {
+    peer.Sent(Index{10}, 5, At(ms));
+    EXPECT_TRUE(peer.owes());
+    EXPECT_EQ(peer.awaited_since(), At(30));
+    peer.ProbeAgain();
+  }
+  peer.Accepted(Index{10}, At(100));
+  EXPECT_FALSE(peer.owes());
+}
+
 TEST(ProgressTest, RequestsInFlightAreLimited) {
   Progress peer = Replicating();
   for (uint64_t i = 0; i < kRequestsMax; ++i) peer.Sent(Index{11 + i}, 1, At(2));
