@@ -94,9 +94,11 @@ std::optional<absl::Status> LogDisk::Reserve(uint64_t bytes) {
   if (!threaded()) return ReserveNow(bytes);
   if (HasRoom(bytes)) return absl::OkStatus();
   const std::optional<absl::Status> answer = std::exchange(reserve_answer_, std::nullopt);
-  if (answer.has_value() && !answer->ok()) return answer;
+  // Where there was no room for more there may be for this.
+  if (answer.has_value() && !answer->ok() && bytes >= reserve_bytes_) return answer;
   if (!reserving_) {
     reserving_ = true;
+    reserve_bytes_ = bytes;
     Give(ReserveJob{RoomFor(bytes)});
   }
   return std::nullopt;

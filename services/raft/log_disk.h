@@ -83,6 +83,8 @@ class LogDisk {
   std::optional<absl::Status> Reserve(uint64_t bytes);
   // The same without more disk space, now.
   bool HasRoom(uint64_t bytes) const;
+  // Whoever called it asks no more: an answer that has come is not for who comes next.
+  void ForgetAnswer() { reserve_answer_.reset(); }
   // Reserve is to be called again once there are events.
   bool reserving() const { return reserving_; }
 
@@ -148,6 +150,7 @@ class LogDisk {
   Index first_;
   bool full_told_ = false;
   bool reserving_ = false;
+  uint64_t reserve_bytes_ = 0;  // that are looked for, or that reserve_answer_ is about
   std::optional<absl::Status> reserve_answer_;
   uint64_t jobs_given_ = 0;
   uint64_t jobs_seen_ = 0;  // done, as of the last Take

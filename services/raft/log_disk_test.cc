@@ -194,6 +194,28 @@ TEST_F(LogDiskTest, RoomIsThereOrNotWithoutMoreSpace) {
   EXPECT_FALSE(disk_->HasRoom(10'000));
 }
 
+TEST_F(LogDiskTest, WhereThereIsNoRoomForMuchThereMayBeForLittle) {
+  Open(true);
+  Write(15'000);
+  TakeAll();
+  fs_.SetCapacity(fs_.size_total() + (10 << 10));
+  EXPECT_EQ(disk_->Reserve(12'000), std::nullopt);
+  TakeUntil([this] { return !disk_->reserving(); });
+  // Who wanted so much asks no more.
+  EXPECT_TRUE(Reserve(2'000).ok());
+  EXPECT_EQ(Reserve(12'000).code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(LogDiskTest, AnAnswerThatIsForgottenIsLookedForAnew) {
+  Open(true);
+  fs_.SetCapacity(fs_.size_total());
+  EXPECT_EQ(disk_->Reserve(20'000), std::nullopt);
+  TakeUntil([this] { return !disk_->reserving(); });
+  disk_->ForgetAnswer();
+  fs_.SetCapacity(std::nullopt);
+  EXPECT_TRUE(Reserve(20'000).ok());
+}
+
 TEST_F(LogDiskTest, EntriesAreLoadedAndSegmentsGo) {
   Open(true);
   // Each in a group of its own: one group is one segment's.

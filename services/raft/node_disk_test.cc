@@ -189,6 +189,59 @@ TEST_F(NodeDiskTest, WhatWaitsForTheDiskHasALimit) {
   EXPECT_LE(answers, 1024u);
 }
 
+// Nobody waits for room any more then: what the disk says of it counts for nobody later.
+TEST_F(NodeDiskTest, WhatComesLaterIsNotToldOfARoomThatWasMissedBefore) {
+  Form(3);
+  const size_t at = Leader();
+  const ServerId other = IdOf(Follower());
+  const NodeStatus before = node(at).status();
+  const Term later{before.term.value + 100};
+  wire_.LoseIf([](const Message&) { return true; });
+  std::atomic<uint64_t> acknowledged{0};
+  wire_.Watch([&](const Message& message) {
+    const auto* ack = std::get_if<AppendReply>(&message.body);
+    if (ack == nullptr || message.from != IdOf(at)) return;
+    if (message.term == later && ack->accepted) acknowledged = ack->match.value;
+  });
+  // Behind the write that stands still the disk looks for room.
+  const auto entered = std::make_shared<Countdown>(1), held = std::make_shared<Countdown>(1);
+  At(at).fs.SetSyncHook([entered, held] {
+    entered->Down();
+    held->Wait();
+  });
+  Leave(at, "x");
+  entered->Wait();
+  ForwardedProposals commands{.first_id = 1, .commands = {}};
+  commands.commands.push_back(MakeBuffer(std::string(300'000, 'x')));
+  node(at).Receive({other, IdOf(at), before.term, commands});
+  Limit(at);
+  Index last = before.last_index;
+  Term term = before.term;
+  const auto append = [&](size_t bytes) {
+    AppendRequest request{.prev_index = last,
+                          .prev_term = std::exchange(term, later),
+                          .commit = Index{0},
+                          .round = Round{1},
+                          .entries = {}};
+    last = last.Next();
+    request.entries.push_back({later, last, EntryKind::kCommand,
+                               MakeBuffer(std::string(bytes, 'x'))});
+    node(at).Receive({other, IdOf(at), later, std::move(request)});
+  };
+  node(at).Receive({other, IdOf(at), later, Heartbeat{Index{0}, Round{1}}});
+  held->Down();
+  // Written behind that.
+  for (int i = 0; i < 2; ++i) {
+    append(1);
+    WaitUntil([&] { return acknowledged == last.value; });
+  }
+  Unlimit(at);
+  append(400'000);
+  WaitUntil([&] { return acknowledged == last.value || SaysFull(at); });
+  wire_.Watch(nullptr);
+  EXPECT_FALSE(SaysFull(at));
+}
+
 // A leader's requests wait while room is made for the first, as many as it sends ahead of acks.
 TEST_F(NodeDiskTest, WhatWaitsForRoomHasALimit) {
   Form(3);

@@ -85,9 +85,11 @@ void NodeImpl::EndTurn() {
   Due due;
   due.at = WakeAt();
   due.when_applied = WantsProgress();
+  const bool waits =
+      !proposals_.empty() || !forwarded_.empty() || !orders_.empty() || !held_.empty();
   // More than one group's worth, unless room for it is being made: then the disk speaks.
-  due.at_once = !MakesRoom() && (!proposals_.empty() || !forwarded_.empty() ||
-                                 !orders_.empty() || !held_.empty());
+  due.at_once = !MakesRoom() && waits;
+  if (!waits && !refused_.has_value()) disk_.ForgetAnswer();
   // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
   due.anybody = disk_.threaded() && !transfers_.busy();
   for (const ReadMode mode : {ReadMode::kLease, ReadMode::kReadIndex}) {
