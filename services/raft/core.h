@@ -167,6 +167,9 @@ class Core {
   bool hard_state_durable() const { return hard_state_persist_ <= persisted_; }
   ServerId leader() const;  // this server itself when it leads; empty: none known
   Index commit_index() const { return commit_; }
+  // The next entry to be committed, and those before it with it: of a leader, none before the first
+  // one of its term.
+  Index awaited_index() const;
   Index applied_index() const { return applied_; }
   Index last_index() const { return log_.last_index(); }
   Term last_term() const { return log_.last_term(); }
@@ -197,8 +200,8 @@ class Core {
   bool OthersCanCommit() const;
 
   // Leads, and nothing has been committed for Options::commit_wait_max though something waits for
-  // it, nor has any voter come nearer to it: proposals are refused, but no change of members, which
-  // may be what is missing.
+  // it, nor has any voter come nearer to awaited_index(): proposals are refused, but no change of
+  // members, which may be what is missing.
   bool commit_stalled() const;
 
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.

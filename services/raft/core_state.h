@@ -68,7 +68,8 @@ struct LeaderState {
   std::deque<WaitingRead> confirmed;  // it is; only Applied is awaited
   std::deque<UncommittedBatch> uncommitted;
   uint64_t uncommitted_bytes = 0;
-  // While there is an entry that is not committed: when a voter last came nearer to the first.
+  // While there is an entry that is not committed: when a voter last came nearer to the one that is
+  // awaited (Core::awaited_index).
   Time commit_awaited_since;
 
   bool lease_ended = false;  // a TimeoutNow may be under way in this term

@@ -172,6 +172,39 @@ TEST_F(CoreStuckTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
   EXPECT_TRUE(core("a").commit_stalled());
 }
 
+// Nothing before that one is committed by counting.
+TEST_F(CoreStuckTest, AVoterThatComesNearerToTheFirstEntryOfTheTermIsWaitedFor) {
+  Options options = TestCluster::TellsAtOnce();
+  options.append_bytes_max = 100;  // one entry
+  options.in_flight_requests_max = 1;
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  cluster().CutOff("b");
+  for (int i = 0; i < 30; ++i) {
+    cluster().Propose("a", std::string(50, 'x'));
+    cluster().Settle();
+  }
+  for (const char* name : {"a", "c"}) cluster().Crash(name);
+  cluster().Heal();
+  cluster().Restart("a");
+  const Index first = core("a").last_index().Next();
+  cluster().Expire("a");
+  while (core("a").role() != Role::kLeader) cluster().Deliver(0);
+  ASSERT_EQ(core("a").commit_index(), Index{0}) << "it knows of no more";
+  EXPECT_EQ(core("a").awaited_index(), first);
+  cluster().at("b").hold_writes = true;
+  const Duration max = core("a").options().commit_wait_max;
+  for (int i = 0; i < 20; ++i) {
+    cluster().Run(max / 10);
+    ASSERT_FALSE(cluster().at("b").writes.empty());
+    cluster().FinishWrite(cluster().at("b"));
+    EXPECT_FALSE(core("a").commit_stalled()) << "after " << i << " entries";
+  }
+  cluster().Run(max + Ms(60));
+  EXPECT_TRUE(core("a").commit_stalled());
+}
+
 // It would have to see the first entry of the leader's term.
 TEST_F(CoreStuckTest, WhereNoMajorityWritesTheFirstEntryReadsAreGivenUp) {
   StartThree();

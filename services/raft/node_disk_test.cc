@@ -68,6 +68,31 @@ TEST_F(NodeDiskTest, WithTwoOfThreeFullCallersHearOfItAndItGoesOnWithRoom) {
   EXPECT_FALSE(Has(two, "later"));
 }
 
+// No entry of an earlier term is: they are committed with the first of this one.
+TEST_F(NodeDiskTest, ANewLeaderSaysThatTheFirstEntryOfItsTermIsNotWritten) {
+  const auto soon = [](NodeOptions* options) {
+    options->core.commit_wait_max = std::chrono::seconds(1);
+  };
+  Form(3, soon);
+  const size_t leader = Leader();
+  const size_t full = (leader + 1) % 3;
+  const size_t dead = (leader + 2) % 3;
+  LoseEntriesTo(full);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Much(leader).ok());
+  const Index last = node(leader).status().last_index;
+  for (size_t i = 0; i < 3; ++i) Stop(&At(i));
+  wire_.LoseIf(nullptr);
+  Limit(full);
+  for (const size_t at : {leader, full}) Start(&At(at), soon);
+  const std::string begin = base::StrCat(IdOf(leader).value, ": raft: no majority ");
+  WaitUntil([&] { return HasLineThatBegins(begin); });
+  const std::string behind = base::StrCat("server ", IdOf(full).value, " has not");
+  const std::string gone = base::StrCat("server ", IdOf(dead).value, " is not heard");
+  EXPECT_TRUE(HasLine(base::StrCat(begin, "has written entry ", last.value + 1, " for 1 s: ",
+                                   full < dead ? behind : gone, ", ",
+                                   full < dead ? gone : behind)));
+}
+
 TEST_F(NodeDiskTest, WhereNobodyWritesEachCallerWaitsForAsLong) {
   static constexpr Duration kMax = std::chrono::seconds(2);
   Form(3, [](NodeOptions* options) { options->core.commit_wait_max = kMax; });

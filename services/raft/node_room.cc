@@ -192,7 +192,7 @@ Time NodeImpl::RetryFullDiskAt() const {
 // ---- Nobody writes.
 
 std::string NodeImpl::WordNoMajority() const {
-  const Index awaited = core_.commit_index().Next();
+  const Index awaited = core_.awaited_index();
   std::string who;
   const auto add = [&who](std::string_view text) {
     base::StrAppend(&who, who.empty() ? ": " : ", ", text);

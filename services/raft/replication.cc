@@ -181,10 +181,15 @@ void Core::SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> ent
   Send(id, hard_state_.term, std::move(request), /*after_persist=*/false);
 }
 
-// A voter that catches up will have the first entry that is not committed before long.
+Index Core::awaited_index() const {
+  const auto* leader = std::get_if<LeaderState>(&state_);
+  return leader == nullptr ? commit_.Next() : std::max(commit_.Next(), leader->first_index);
+}
+
+// A voter that catches up will have what is awaited before long.
 void Core::CameNearer(const ServerId& id, Index before, Index now) {
   auto* leader = std::get_if<LeaderState>(&state_);
-  if (leader == nullptr || now <= before || before > commit_) return;
+  if (leader == nullptr || now <= before || before >= awaited_index()) return;
   if (configuration().configuration.IsVoter(id)) leader->commit_awaited_since = now_;
 }
 
