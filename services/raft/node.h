@@ -122,6 +122,10 @@ struct NodeOptions {
   // Of one group that shares a sync: so long a write that later proposals would notice it.
   uint64_t group_bytes_max = 1 << 20;
 
+  // A leader whose disk is full hands on again after so long, and each time that it still is,
+  // having got the lead back or kept it, after twice as long.
+  Duration hand_on_pause = std::chrono::seconds(10);
+
   // Of the log's files: the first is small, so that a fresh server takes little disk and starts at
   // once; each is twice the one before up to the greatest.
   uint64_t segment_bytes_min = 1 << 20;

@@ -68,6 +68,34 @@ TEST_F(NodeDiskTest, ALeaderWithoutRoomHandsOnForAChangeOfMembersAsWell) {
   WaitUntil([&] { return node(full).status().role != Role::kLeader; });
 }
 
+// Room for a change of members is none for commands.
+TEST_F(NodeDiskTest, AChangeOfMembersDoesNotHastenTheNextHandOver) {
+  static constexpr Duration kPause = std::chrono::milliseconds(200);
+  Form(3, [](NodeOptions* options) { options->hand_on_pause = kPause; });
+  const size_t full = Leader();
+  Limit(full);
+  // Until it has handed on so often. Returns a time before it did.
+  const auto hand_on = [&](size_t times) {
+    Time before;
+    while (CountSaysThatItHandsOn(full) < times) {
+      Lead(full);
+      before = BootNow();
+      Propose(full, std::string(kMuchBytes, 'x'), node(full).status().term).IgnoreError();
+    }
+    return before;
+  };
+  hand_on(1);
+  hand_on(2);
+  WaitUntil([&] {
+    Lead(full);
+    return Change(full, Kind::kAddLearner, IdOf(3)).ok();
+  });
+  // This one comes two pauses after the second, and the next one twice as many after this.
+  const Time third = hand_on(3);
+  hand_on(4);
+  EXPECT_GE(BootNow(), third + 4 * kPause);
+}
+
 TEST_F(NodeDiskTest, ALeaderWithoutRoomKeepsTheLeadWhereAnotherIsDead) {
   Form(3);
   const size_t leader = Leader();

@@ -44,10 +44,6 @@
 
 namespace consul::raft {
 
-// A leader whose disk is full hands on again after so long, and each time that it still is, having
-// got the lead back or kept it, after twice as long.
-inline constexpr Duration kHandOnPause = std::chrono::seconds(10);
-
 // Who waits for what this server has proposed while it led in `term`.
 struct OwnWaiter {
   Term term;
@@ -287,7 +283,7 @@ class NodeImpl final : public Node {
   uint64_t admitted_bytes_ = 0;   // found room, and are not in an output yet
   std::deque<Message> held_;      // requests of a leader, while room is made for the first
   Time hand_on_at_;               // from then on a leader that is full may hand on again
-  Duration hand_on_pause_ = kHandOnPause;
+  Duration hand_on_pause_ = options_.hand_on_pause;
   bool said_stalled_ = false;
   std::optional<Time> settle_at_;
   RoleChange role_;

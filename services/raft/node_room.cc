@@ -31,7 +31,8 @@ std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t 
   if (!room.has_value()) return room;
   if (room->ok()) {
     admitted_bytes_ += records_bytes;
-    hand_on_pause_ = kHandOnPause;
+    // A change of members finds room where commands find none.
+    if (reserve == kReservedForVotesBytes) hand_on_pause_ = options_.hand_on_pause;
   } else if (room->code() == absl::StatusCode::kResourceExhausted) {
     if (snapshotter_.GiveBack()) return std::nullopt;
     // With the place, where the disk said it before.
