@@ -246,7 +246,9 @@ bool Core::OthersCanCommit() const {
   const size_t count = std::ranges::count_if(leader->peers, [&](const auto& item) {
     const auto& [id, peer] = item;
     if (!members.IsVoter(id) || peer.match() == Index{0} || !IsHeard(peer)) return false;
-    return peer.match() == log_.last_index() || now_ < peer.awaited_since() + patience;
+    // It may lack what was appended a moment ago, but nothing that only the disk has.
+    const bool is_near = !peer.owes() && peer.next() >= log_.memory_first();
+    return is_near || now_ < peer.awaited_since() + patience;
   });
   return count >= members.quorum();
 }

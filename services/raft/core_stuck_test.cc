@@ -121,6 +121,35 @@ TEST_F(CoreStuckTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
   EXPECT_EQ(core("c").last_index(), core("a").last_index());
 }
 
+TEST_F(CoreStuckTest, OthersCanCommitWhatTheyWereNotSentYet) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(700));
+  core("a").Propose(cluster().now(), {{EntryKind::kCommand, MakeBuffer("x")}});
+  EXPECT_TRUE(core("a").OthersCanCommit());
+}
+
+// It owes nothing while that is loaded.
+TEST_F(CoreStuckTest, WhoLacksWhatOnlyTheDiskHasIsNotTrustedToCommit) {
+  Options options = TestCluster::TellsAtOnce();
+  options.tail_bytes_max = 100;
+  options.in_flight_requests_max = 1;
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  cluster().at("c").hold_writes = true;
+  for (int i = 0; i < 10; ++i) {
+    cluster().Propose("a", std::string(100, 'x'));
+    cluster().Settle();
+  }
+  cluster().ReleaseWrites("c");
+  for (const Message& ack : cluster().wire()) core("a").Receive(cluster().now(), ack);
+  Forget();
+  EXPECT_EQ(core("a").TakeOutput().loads.size(), 1u);  // which take their time
+  cluster().Run(Ms(700));
+  EXPECT_FALSE(core("a").OthersCanCommit());
+}
+
 TEST_F(CoreStuckTest, TheOthersOfTwoAreNoMajority) {
   Start({{"a", "b"}});
   cluster().Elect("a");
