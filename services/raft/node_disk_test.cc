@@ -178,6 +178,27 @@ TEST_F(NodeDiskTest, ALongerTailOfAnOlderTermIsNotWhatWasRefused) {
   EXPECT_TRUE(SaysRoomAgain(old));
 }
 
+TEST_F(NodeDiskTest, WhatALaterLeaderDoesNotHaveIsRefusedNoMore) {
+  Form(3);
+  const size_t dead = Leader();
+  const size_t full = (dead + 1) % 3;
+  const size_t heir = (dead + 2) % 3;
+  LoseEntriesTo(heir);
+  Limit(full);
+  // In one request, which reaches beyond what the next leader writes here.
+  ForwardedProposals commands{.first_id = 1, .commands = {}};
+  for (int i = 0; i < 10; ++i) {
+    commands.commands.push_back(MakeBuffer(std::string(kMuchBytes, 'x')));
+  }
+  node(dead).Receive({IdOf(heir), IdOf(dead), node(dead).status().term, commands});
+  WaitUntil([&] { return SaysFull(full); });
+  EXPECT_EQ(ProposeToALeader(full, "x").code(), absl::StatusCode::kUnavailable);
+  LoseAllOf(dead);
+  // Its disk is as full as it was: there is room for little.
+  WaitUntil([&] { return Propose(full, "later").ok(); });
+  EXPECT_TRUE(SaysRoomAgain(full));
+}
+
 // Terms and votes of it stand in what its disk has not written.
 TEST_F(NodeDiskTest, WhatWaitsForTheDiskHasALimit) {
   Form(3);
