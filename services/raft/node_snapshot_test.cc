@@ -117,6 +117,37 @@ TEST_F(NodeSnapshotTest, OnAFullDiskTheEntriesBeforeTheSnapshotGo) {
             absl::StatusCode::kUnavailable);
 }
 
+// It was the one under way that would have made the room.
+TEST_F(NodeSnapshotTest, AfterASnapshotThatFoundNoRoomTheNextOneKeepsWhatIsKeptForFollowers) {
+  NodeOptions options = Often();
+  options.snapshots.trailing_entries = 10'000;
+  options.snapshots.interval = std::chrono::milliseconds(1);
+  ASSERT_TRUE(Open(options).ok());
+  WaitUntilReady();
+  Write(30, 500);
+  WaitForLine(kComplete);
+  Countdown begun(1);
+  Countdown released(1);
+  machine_->SetBeforeWrite([&] {
+    begun.Down();
+    released.Wait();
+  });
+  Write(100, 500);
+  begun.Wait();
+  fs_.SetCapacity(fs_.size_total());
+  absl::Status status;
+  while (status.ok()) status = ProposeAndWait(std::string(500, 'x')).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  machine_->SetBeforeWrite(nullptr);
+  released.Down();
+  WaitForLine("[ERR] raft: failed to take snapshot: ");
+  fs_.SetCapacity(std::nullopt);
+  const uint64_t index = SnapshotIndex();
+  while (SnapshotIndex() == index) Write(1, 500);
+  Write(50, 10);  // each in a turn, and a turn lets go of a segment
+  EXPECT_FALSE(fs_.Contents("data/raft/0000000000000001.log").empty());
+}
+
 TEST_F(NodeSnapshotTest, WithNothingBehindItARestartStandsWhereItStood) {
   OpenOften();
   Write(30, 500);
