@@ -71,7 +71,7 @@ class GrpcPollers::Impl {
     {
       base::MutexLock lock(&mutex_);
       released_ = true;
-      changed_.SignalAll();
+      release_.SignalAll();
     }
     WaitForCalls();
   }
@@ -110,14 +110,18 @@ class GrpcPollers::Impl {
                     });
   }
 
+  // The first to stand still gives the events: one of them is enough.
   void Park() {
+    bool first = false;
     {
       base::MutexLock lock(&mutex_);
+      first = parked_ == 0;
       ++parked_;
       changed_.SignalAll();
     }
-    while (!WaitForRelease()) StartCall([] {});
+    while (first && !WaitForRelease()) StartCall([] {});
     base::MutexLock lock(&mutex_);
+    while (!released_) release_.Wait(&mutex_);
     --parked_;
   }
 
@@ -128,7 +132,7 @@ class GrpcPollers::Impl {
     while (!released_) {
       const auto left = due - std::chrono::steady_clock::now();
       if (left <= left.zero()) return false;
-      changed_.WaitFor(&mutex_, left);
+      release_.WaitFor(&mutex_, left);
     }
     return true;
   }
@@ -143,7 +147,8 @@ class GrpcPollers::Impl {
   grpc::GenericStub stub_;
 
   mutable base::Mutex mutex_;
-  base::CondVar changed_;
+  base::CondVar changed_;  // what is under way, and who stands still
+  base::CondVar release_;
   size_t under_way_ GUARDED_BY(mutex_) = 0;
   size_t parked_ GUARDED_BY(mutex_) = 0;
   bool released_ GUARDED_BY(mutex_) = false;

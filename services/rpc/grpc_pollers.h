@@ -3,7 +3,8 @@
 // How many threads of gRPC's take events. Its callback interface starts two at least, and whoever
 // takes an event has another one woken to wait for the next before it works on its own: on a small
 // machine that change of thread costs more than most events. While this object lives, as many of
-// them as are not wanted stand still inside a callback, and see to it that the others stay awake.
+// them as are not wanted stand still inside a callback, and one of them sees to it that somebody is
+// awake.
 //
 // Threads: any, but none of gRPC's.
 // Source: gRPC 1.51.1, src/core/lib/iomgr/ev_epoll1_linux.cc (pollset_work, end_worker),
