@@ -96,6 +96,26 @@ TEST_F(NodeDiskTest, AChangeOfMembersDoesNotHastenTheNextHandOver) {
   EXPECT_GE(BootNow(), third + 4 * kPause);
 }
 
+// Not that its disk is full, as it is.
+TEST_F(NodeDiskTest, WhoDoesNotLeadSaysSoToWhoWantsAChangeOfMembers) {
+  Form(3);
+  const size_t full = Leader();
+  const size_t dead = (full + 1) % 3;
+  Stop(&At(dead));
+  WaitUntilSilent(full, dead);
+  Limit(full);
+  absl::Status status;
+  while (status.ok()) status = Much(full);
+  status = absl::OkStatus();
+  for (bool add = true; status.ok(); add = !add) {
+    status = Change(full, add ? Kind::kAddLearner : Kind::kRemove, IdOf(3));
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  Lead(3 - full - dead);
+  status = Change(full, Kind::kAddLearner, IdOf(4));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+}
+
 TEST_F(NodeDiskTest, ALeaderWithoutRoomKeepsTheLeadWhereAnotherIsDead) {
   Form(3);
   const size_t leader = Leader();

@@ -356,7 +356,12 @@ bool NodeImpl::TakeOrder(Time now, Order* order) {
   return true;
 }
 
+// Who does not lead has nothing to make room for.
 bool NodeImpl::ChangeMembers(Time now, const MembershipChange& change, ChangeCallback* done) {
+  if (core_.role() != Role::kLeader) {
+    (*done)(NotLeader());
+    return true;
+  }
   const std::string encoded = core_.configuration().configuration.Encode();
   const std::optional<absl::Status> room =
       MakeRoom(RecordBytes(encoded.size() + Configuration::kIdBytesMax + 2),
