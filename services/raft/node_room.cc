@@ -212,8 +212,8 @@ std::string NodeImpl::WordNoMajority() const {
                     .count(), " s", who);
 }
 
-// Nobody waits without a limit for servers that answer and do not write. If they do later, what
-// comes of it goes nowhere.
+// Nobody waits without a limit for servers that answer and do not write; for one that catches up
+// everybody does, as long as the log lasts. If they write later, what comes of it goes nowhere.
 void NodeImpl::GiveUpStalled(Time now) {
   const bool stalled = core_.commit_stalled();
   if (stalled) {

@@ -4,7 +4,7 @@
 // grpc::Service made from its descriptor, so that server reflection and the health service list it;
 // no code is generated per service. Requests and replies are handled as bytes on gRPC's own thread
 // (grpc_pollers.h) while they need no wait; a call that waits goes on on the server's one event
-// thread, and one whose reply is a list begins there.
+// thread, and one whose reply is a list begins there, unless it is passed on as bytes.
 //
 // Threads: Start and Stop by one owner, the rest from any. Callbacks never block gRPC's threads.
 #ifndef CONSUL_SERVICES_RPC_GRPC_SERVER_H_

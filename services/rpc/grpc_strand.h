@@ -2,9 +2,10 @@
 //
 // Executors for calls that begin on gRPC's threads. A call begins inside a strand on the thread
 // that gRPC gave it, so that one that needs no wait never changes threads; one that waits goes on
-// in the same strand on the event thread, and one whose reply is a list begins there. A strand runs
-// one thing at a time, which is what a call's contract asks of its executor. Strands belong to the
-// server rather than to calls, for an executor outlives every wake of a call that is over.
+// in the same strand on the event thread, and one whose reply is a list begins there, unless the
+// backend passes it on as bytes. A strand runs one thing at a time, which is what a call's contract
+// asks of its executor. Strands belong to the server rather than to calls, for an executor outlives
+// every wake of a call that is over.
 //
 // Threads: Post and Enter from any.
 #ifndef CONSUL_SERVICES_RPC_GRPC_STRAND_H_
