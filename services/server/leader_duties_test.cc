@@ -178,7 +178,10 @@ TEST_F(ClusterVersionDutyTest, SoIsWhatANewClusterBeginsWith) {
   duties_->Lead();
   EXPECT_EQ(consensus_.AwaitProposals(1), Proposals{"cluster-id version=4"});
   EXPECT_EQ(consensus_.last_term(), 2);
-  consensus_.Release();
+  // It may be in the log: that is a raise in doubt as well.
+  consensus_.Drop(rpc::Error(errors::v1::REASON_OUTCOME_UNKNOWN, "who knows"));
+  EXPECT_EQ(consensus_.AwaitProposals(2)[1], "cluster-id");
+  EXPECT_FALSE(versions_->BeginPromotion(raft::ServerId{"id-c"}));
 }
 
 TEST_F(ClusterVersionDutyTest, ItIsNotRaisedBeforeAllWereHeardForLong) {
