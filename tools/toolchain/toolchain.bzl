@@ -27,14 +27,21 @@ _FLAGS = [
     "-D__TIME__=\"redacted\"",
 ]
 
-_OPT_FLAGS = [
-    "-O2",
+_NDEBUG_FLAGS = [
     "-DNDEBUG",
     "-U_FORTIFY_SOURCE",
-    "-D_FORTIFY_SOURCE=1",
     "-ffunction-sections",
     "-fdata-sections",
 ]
+
+_OPT_FLAGS = _NDEBUG_FLAGS + [
+    "-O2",
+    "-g1",
+    "-D_FORTIFY_SOURCE=1",
+]
+
+# Of tests: tools/bazel/cc.bzl.
+_UNOPTIMIZED_FLAGS = _NDEBUG_FLAGS + ["-O0"]
 
 _LINK_FLAGS = [
     "-fuse-ld=lld",
@@ -52,16 +59,20 @@ _LINK = [
     ACTION_NAMES.cpp_link_nodeps_dynamic_library,
 ]
 
-def _flags(actions, flags, features = []):
+# With all of the first features, and none of the others.
+def _flags(actions, flags, features = [], not_features = []):
     return flag_set(
         actions = actions,
         flag_groups = [flag_group(flags = flags)],
-        with_features = [with_feature_set(features = features)] if features else [],
+        with_features = [
+            with_feature_set(features = features, not_features = not_features),
+        ] if features else [],
     )
 
 def _cc_config_impl(ctx):
     features = [
         feature(name = "opt"),
+        feature(name = "unoptimized"),
         feature(name = "dbg"),
         feature(name = "supports_pic", enabled = True),
         feature(name = "supports_start_end_lib", enabled = True),
@@ -70,7 +81,8 @@ def _cc_config_impl(ctx):
             enabled = True,
             flag_sets = [
                 _flags(_COMPILE, _FLAGS),
-                _flags(_COMPILE, _OPT_FLAGS, ["opt"]),
+                _flags(_COMPILE, _OPT_FLAGS, ["opt"], ["unoptimized"]),
+                _flags(_COMPILE, _UNOPTIMIZED_FLAGS, ["opt", "unoptimized"]),
                 _flags(_COMPILE, ["-g"], ["dbg"]),
             ],
         ),
@@ -82,6 +94,12 @@ def _cc_config_impl(ctx):
                     [ACTION_NAMES.cpp_compile],
                     ["-include-pch", ctx.file.headers.path],
                     ["opt"],
+                    ["unoptimized"],
+                ),
+                _flags(
+                    [ACTION_NAMES.cpp_compile],
+                    ["-include-pch", ctx.file.unoptimized_headers.path],
+                    ["opt", "unoptimized"],
                 ),
             ],
         ),
@@ -92,6 +110,12 @@ def _cc_config_impl(ctx):
                 _flags(_LINK, _LINK_FLAGS),
                 _flags(_LINK, ["-Wl,--gc-sections"], ["opt"]),
             ],
+        ),
+        # What crashes is named all the same, and the file is a third.
+        feature(
+            name = "strip_unoptimized",
+            enabled = True,
+            flag_sets = [_flags(_LINK, ["-Wl,--strip-debug"], ["unoptimized"])],
         ),
     ]
     return cc_common.create_cc_toolchain_config_info(
@@ -130,6 +154,11 @@ cc_config = rule(
         "cpu": attr.string(mandatory = True),
         # As cc_toolchain takes its compiler_files: the paths have to be the same.
         "headers": attr.label(mandatory = True, allow_single_file = True, cfg = "exec"),
+        "unoptimized_headers": attr.label(
+            mandatory = True,
+            allow_single_file = True,
+            cfg = "exec",
+        ),
     },
     provides = [CcToolchainConfigInfo],
 )
@@ -143,7 +172,8 @@ def _precompiled_headers_impl(ctx):
         outputs = [out],
         # The compiler writes down where it is, which would be one sandbox of many.
         command = "PWD=/proc/self/cwd \"$@\" <" + ctx.file.src.path,
-        arguments = [_COMPILER] + _FLAGS + _OPT_FLAGS + [
+        arguments = [_COMPILER] + _FLAGS +
+                    (_OPT_FLAGS if ctx.attr.optimized else _UNOPTIMIZED_FLAGS) + [
             "-Xclang",
             "-fpch-instantiate-templates",
             # Else the same package, installed anew, would not fit to what a cache has kept.
@@ -164,6 +194,7 @@ def _precompiled_headers_impl(ctx):
 precompiled_headers = rule(
     implementation = _precompiled_headers_impl,
     attrs = {
+        "optimized": attr.bool(mandatory = True),
         "src": attr.label(mandatory = True, allow_single_file = True),
     },
 )
