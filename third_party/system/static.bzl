@@ -1,0 +1,66 @@
+"""gRPC and what it stands on, to be linked into a program instead of loaded by it."""
+
+_LIBRARIES = [
+    "grpc++",
+    "grpc",
+    "gpr",
+    "upb",
+    "address_sorting",
+    "protobuf",
+    "cares",
+    "re2",
+    "ssl",
+    "crypto",
+    "z",
+    "boost_container",
+    "boost_json",
+    "boost_url",
+] + ["absl_" + name for name in [
+    "bad_optional_access",
+    "bad_variant_access",
+    "base",
+    "city",
+    "cord",
+    "cord_internal",
+    "cordz_functions",
+    "cordz_handle",
+    "cordz_info",
+    "debugging_internal",
+    "demangle_internal",
+    "exponential_biased",
+    "graphcycles_internal",
+    "hash",
+    "int128",
+    "low_level_hash",
+    "malloc_internal",
+    "random_internal_platform",
+    "random_internal_pool_urbg",
+    "random_internal_randen",
+    "random_internal_randen_hwaes",
+    "random_internal_randen_hwaes_impl",
+    "random_internal_randen_slow",
+    "random_internal_seed_material",
+    "random_seed_gen_exception",
+    "raw_hash_set",
+    "raw_logging_internal",
+    "spinlock_wait",
+    "stacktrace",
+    "status",
+    "statusor",
+    "str_format_internal",
+    "strerror",
+    "strings",
+    "strings_internal",
+    "symbolize",
+    "synchronization",
+    "throw_delegate",
+    "time",
+    "time_zone",
+]]
+
+# Of a cc_binary. What the libraries below it say (`-lgrpc++`) finds nothing left to do, and
+# --as-needed drops it. docs/decisions/0006-linking.md has the reasons and the figures.
+STATIC_LINKOPTS = ["-Wl,--as-needed", "-Wl,--start-group"] + [
+    "-l:lib" + name + ".a"
+    for name in _LIBRARIES
+] + ["-Wl,--end-group"]
