@@ -15,7 +15,8 @@ REFUSALS = (b"No cluster leader", b"No known Consul servers")
 # By a client agent that could reach no server.
 NOT_SENT = b"rpc error: server "
 # All else that a write with status 500 may be told: nobody knows what became of it.
-UNKNOWN = (b"may yet be applied, or not", b"may or may not have been done")
+UNKNOWN = (b"may yet be applied, or not", b"may or may not have been done",
+           b"the agent is shutting down")
 
 
 def is_refusal(body):
