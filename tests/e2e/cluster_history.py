@@ -10,13 +10,13 @@ import time
 from tests.e2e.harness import HTTP_PORT
 from tests.e2e.linearizability import CAS, NEVER, PUT, READ, Operation
 
-# What a write was told that is in no log and never will be.
-REFUSALS = (b"No cluster leader", b"No known Consul servers")
+# What a write was told that is in no log and never will be. An agent that leaves says the last of
+# one that it still holds; what is proposed already it answers.
+REFUSALS = (b"No cluster leader", b"No known Consul servers", b"the agent is shutting down")
 # By a client agent that could reach no server.
 NOT_SENT = b"rpc error: server "
 # All else that a write with status 500 may be told: nobody knows what became of it.
-UNKNOWN = (b"may yet be applied, or not", b"may or may not have been done",
-           b"the agent is shutting down")
+UNKNOWN = (b"may yet be applied, or not", b"may or may not have been done")
 
 
 def is_refusal(body):
