@@ -10,7 +10,8 @@ import subprocess
 import sys
 import unittest
 
-LINKED_IN = re.compile(r"lib(absl|address_sorting|cares|crypto|gpr|grpc|protobuf|re2|ssl|upb)")
+LINKED_IN = re.compile(
+    r"lib(absl|address_sorting|boost|cares|crypto|gpr|grpc|protobuf|re2|ssl|upb)")
 
 
 class LinkingTest(unittest.TestCase):
