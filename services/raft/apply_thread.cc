@@ -105,9 +105,10 @@ void ApplyThread::RestoreNow(Restoring* restoring) {
   const base::MetricTimer took;
   absl::Status status = state_machine_->Restore(restoring->index, restoring->source);
   times_.restore->Add(took.ms());
-  if (status.ok()) applied_index_.store(restoring->index.value, std::memory_order_release);
-  restoring->restored(status);
-  if (status.ok()) applied_(restoring->index, 0);
+  const bool restored = status.ok();
+  if (restored) applied_index_.store(restoring->index.value, std::memory_order_release);
+  restoring->restored(std::move(status));
+  if (restored) applied_(restoring->index, 0);
 }
 
 void ApplyThread::Apply(ApplyBatch* batch) {
