@@ -121,6 +121,32 @@ TEST_F(CoreStuckTest, WhoWasAwayForLongIsSentAtOnceWhatItLacks) {
   EXPECT_EQ(core("c").last_index(), core("a").last_index());
 }
 
+// It is not where it was for long, but comes on.
+TEST_F(CoreStuckTest, WhoLostItsDiskIsSentWhatItHadAsFastAsItWrites) {
+  Options options = TestCluster::TellsAtOnce();
+  options.append_bytes_max = 1000;  // one entry at a time
+  options.in_flight_requests_max = 1;
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const DurableState before = cluster().at("c").disk;
+  for (int i = 0; i < 200; ++i) {
+    cluster().Propose("a", std::string(900, 'x'));
+    cluster().Settle();
+  }
+  cluster().Crash("c");
+  cluster().at("c").disk = before;
+  cluster().at("c").hold_writes = true;
+  cluster().Restart("c");
+  cluster().Propose("a", "y");  // which shows what it lacks
+  for (int i = 0; i < 210; ++i) {
+    cluster().Run(Ms(50));
+    if (!cluster().at("c").writes.empty()) cluster().FinishWrite(cluster().at("c"));
+  }
+  cluster().Settle();
+  EXPECT_EQ(core("c").last_index(), core("a").last_index());
+}
+
 TEST_F(CoreStuckTest, OthersCanCommitWhatTheyWereNotSentYet) {
   StartThree();
   cluster().Elect("a");

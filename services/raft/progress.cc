@@ -77,7 +77,6 @@ bool Progress::Refused(Index refused, Index retry, Time now) {
       return true;
     case Mode::kProbe:
       if (refused.Next() != next_) return false;
-      // Below match_ only when the peer lost its disk; match_ itself never goes back.
       StartProbe(std::max(Index{1}, std::min(refused, retry)), now);
       return true;
   }
@@ -92,6 +91,12 @@ void Progress::StartProbe(Index next, Time now) {
   in_flight_bytes_ = 0;
   snapshot_.reset();
   moved_at_ = now;
+  // Below what it acknowledged only where it has lost that: then it is not counted on for it, and
+  // what it acknowledges anew brings it on.
+  if (next <= match_) {
+    match_ = next.Previous();
+    awaited_since_ = now;
+  }
 }
 
 void Progress::StartSnapshot(SnapshotMeta meta, Time now) {

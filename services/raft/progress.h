@@ -36,7 +36,8 @@ class Progress {
       : next_(next), heard_at_(now), moved_at_(now), awaited_since_(now) {}
 
   Mode mode() const { return mode_; }
-  Index match() const { return match_; }  // durable there and equal to ours up to here
+  // Durable there and equal to ours up to here. Goes back only where the peer has lost its disk.
+  Index match() const { return match_; }
   Index next() const { return next_; }    // the next entry to send
   uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   size_t in_flight_requests() const { return in_flight_.size(); }

@@ -156,7 +156,35 @@ TEST(ProgressTest, APeerThatLostItsDiskIsFoundOut) {
   peer.Sent(Index{10}, 10, At(2));
   EXPECT_TRUE(peer.Accepted(Index{4}, At(3)));
   EXPECT_EQ(peer.next(), Index{5});
-  EXPECT_EQ(peer.match(), Index{10}) << "what was acknowledged once is never taken back";
+  EXPECT_EQ(peer.match(), Index{4}) << "it is not counted on for what it has no more";
+}
+
+// It is no full disk that writes nothing: it comes on, though not yet to where it was.
+TEST(ProgressTest, WhatAPeerAcknowledgesAnewBringsItOn) {
+  Progress peer = Replicating();
+  peer.Sent(Index{11}, 1, At(100));
+  EXPECT_TRUE(peer.Refused(Index{10}, Index{1}, At(110)));
+  EXPECT_TRUE(peer.owes());
+  EXPECT_EQ(peer.awaited_since(), At(110));
+  peer.Sent(Index{1}, 1, At(120));
+  EXPECT_TRUE(peer.Accepted(Index{1}, At(130)));
+  EXPECT_EQ(peer.awaited_since(), At(130));
+  peer.Sent(Index{2}, 1, At(140));
+  EXPECT_TRUE(peer.Accepted(Index{2}, At(150)));
+  EXPECT_EQ(peer.awaited_since(), At(150));
+}
+
+TEST(ProgressTest, APeerThatLosesItsDiskAgainIsFoundOutAgain) {
+  Progress peer = Replicating();
+  EXPECT_TRUE(peer.Refused(Index{10}, Index{1}, At(1)));
+  peer.Sent(Index{4}, 10, At(2));
+  EXPECT_TRUE(peer.Accepted(Index{4}, At(3)));
+  peer.Sent(Index{6}, 10, At(4));
+  EXPECT_TRUE(peer.Refused(Index{6}, Index{2}, At(5)));
+  EXPECT_EQ(peer.next(), Index{5}) << "it may be an old refusal";
+  EXPECT_TRUE(peer.Refused(Index{4}, Index{2}, At(6)));
+  EXPECT_EQ(peer.next(), Index{2});
+  EXPECT_EQ(peer.match(), Index{1});
 }
 
 TEST(ProgressTest, ASnapshotEndsWithAProbeBehindIt) {
