@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "services/rpc/errors.h"
 #include "services/rpc/grpc_bytes.h"
 #include "services/rpc/grpc_status.h"
+#include "services/rpc/wire_slices.h"
 
 namespace consul::rpc {
 namespace {
@@ -21,6 +23,11 @@ namespace {
 using google::protobuf::Arena;
 using google::protobuf::ArenaOptions;
 using google::protobuf::Message;
+
+// A reply with more than that is encoded in slices of so many bytes: 0.05 ms of work each.
+constexpr size_t kSliceBytes = 64 << 10;
+// More elements are not looked through to learn their size.
+constexpr size_t kElementsAtOnceMax = 256;
 
 // A request and a response, small ones without an allocation.
 class Messages {
@@ -85,11 +92,15 @@ class GrpcCall : private Messages, public Call {
     } else if (Encode(*response(), context_->limits.reply_bytes_max, bytes, &size)) {
       return true;
     }
+    TellTooLarge(base::StrCat(size, " bytes"));
+    return false;
+  }
+
+  void TellTooLarge(std::string_view size) {
     status = Error(errors::v1::REASON_TOO_LARGE,
-                   base::StrCat("reply of ", size, " bytes is larger than reply_bytes_max, ",
+                   base::StrCat("reply of ", size, " is larger than reply_bytes_max, ",
                                 context_->limits.reply_bytes_max, " bytes"),
                    "reply_bytes_max");
-    return false;
   }
 
   // The client is gone.
@@ -103,7 +114,9 @@ class GrpcCall : private Messages, public Call {
   }
 
   const GrpcServer::Limits& limits() const { return context_->limits; }
+  Strand* strand() const { return strand_; }
   void set_done() { done_ = true; }
+  bool gone() const { return gone_; }  // nobody waits for the answer any more
 
  private:
   struct StartTask final : Task {
@@ -115,6 +128,7 @@ class GrpcCall : private Messages, public Call {
   struct CancelTask final : Task {
     explicit CancelTask(GrpcCall* call) : call(call) {}
     void Run() override {
+      call->gone_ = true;
       if (!call->done_) call->context_->backend->Cancel(call);
       call->Unhold();
     }
@@ -151,7 +165,8 @@ class GrpcCall : private Messages, public Call {
   Wire wire_;
   StartTask start_{this};
   CancelTask cancel_{this};
-  bool done_ = false;  // in the strand
+  bool done_ = false;  // in the strand, as is the next
+  bool gone_ = false;
   std::atomic<int> holds_{1};
 };
 
@@ -162,8 +177,13 @@ class UnaryCall final : public GrpcCall, public grpc::ServerUnaryReactor {
 
   void Done() override {
     set_done();
+    if (status.ok() && IsLarge()) {
+      if (rows != nullptr) rows_ = *rows;
+      slices_.emplace(*response());
+      return AddSlice();
+    }
     if (status.ok()) EncodeResponse(reply_);
-    Finish(status.ok() ? grpc::Status() : ToGrpc(status));
+    End();
   }
 
   void OnCancel() override { PostCancel(); }
@@ -174,7 +194,43 @@ class UnaryCall final : public GrpcCall, public grpc::ServerUnaryReactor {
   bool InternalInlineable() override { return true; }
 
  private:
+  struct SliceTask final : Task {
+    explicit SliceTask(UnaryCall* call) : call(call) {}
+    void Run() override { call->AddSlice(); }
+    UnaryCall* const call;
+  };
+
+  bool IsLarge() const {
+    return method().reply_is_list && wire == nullptr &&
+           (WireSlices::CountElements(*response()) > kElementsAtOnceMax ||
+            response()->ByteSizeLong() > kSliceBytes);
+  }
+
+  // The next one comes after what else the thread has to do.
+  void AddSlice() {
+    const bool whole = gone() || slices_->Add(kSliceBytes);
+    if (gone()) {
+      status = absl::CancelledError("the client is gone");
+    } else if (slices_->size() > limits().reply_bytes_max) {
+      TellTooLarge(base::StrCat(slices_->size(), whole ? " bytes" : " bytes or more"));
+    } else if (!whole) {
+      return strand()->Post(&slice_);
+    } else {
+      grpc::ByteBuffer bytes = slices_->Take();
+      reply_->Swap(&bytes);
+    }
+    slices_.reset();
+    rows_.reset();
+    End();
+  }
+
+  void End() { Finish(status.ok() ? grpc::Status() : ToGrpc(status)); }
+
   grpc::ByteBuffer* const reply_;
+  // Of a large reply, until it is whole.
+  Rows rows_;
+  std::optional<WireSlices> slices_;
+  SliceTask slice_{this};
 };
 
 class StreamCall final : public GrpcCall, public grpc::ServerWriteReactor<grpc::ByteBuffer> {
