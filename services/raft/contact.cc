@@ -247,8 +247,8 @@ bool Core::OthersCanCommit() const {
     const auto& [id, peer] = item;
     if (!members.IsVoter(id) || peer.match() == Index{0} || !IsHeard(peer)) return false;
     // It may lack what was appended a moment ago, but nothing that only the disk has.
-    const bool is_near = !peer.owes() && peer.next() >= log_.memory_first();
-    return is_near || now_ < peer.awaited_since() + patience;
+    return peer.next() >= log_.memory_first() &&
+           (!peer.owes() || now_ < peer.awaited_since() + patience);
   });
   return count >= members.quorum();
 }

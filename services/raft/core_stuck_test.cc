@@ -227,6 +227,40 @@ TEST_F(CoreStuckTest, AVoterThatComesNearerToWhatIsAwaitedIsWaitedFor) {
   EXPECT_TRUE(core("a").commit_stalled());
 }
 
+// What it acknowledges again after it lost its disk is no nearer.
+TEST_F(CoreStuckTest, AVoterThatLosesItsDiskAgainAndAgainIsNotWaitedFor) {
+  Options options = TestCluster::TellsAtOnce();
+  options.append_bytes_max = 100;  // one entry
+  options.in_flight_requests_max = 1;
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const DurableState before = cluster().at("c").disk;
+  for (int i = 0; i < 10; ++i) {
+    cluster().Propose("a", std::string(50, 'x'));
+    cluster().Settle();
+  }
+  const Index had = core("c").last_index();
+  cluster().Crash("b");
+  cluster().at("c").hold_writes = true;
+  cluster().Propose("a", std::string(50, 'y'));
+  const Duration max = core("a").options().commit_wait_max;
+  for (int i = 0; i < 10; ++i) {
+    cluster().Crash("c");
+    cluster().at("c").disk = before;
+    cluster().Restart("c");
+    cluster().Run(max / 10);
+    while (cluster().at("c").disk.log_last() < had) {
+      ASSERT_FALSE(cluster().at("c").writes.empty());
+      cluster().FinishWrite(cluster().at("c"));
+      cluster().Settle();
+    }
+  }
+  cluster().Run(Ms(60));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  EXPECT_TRUE(core("a").commit_stalled());
+}
+
 // Nothing before that one is committed by counting.
 TEST_F(CoreStuckTest, AVoterThatComesNearerToTheFirstEntryOfTheTermIsWaitedFor) {
   Options options = TestCluster::TellsAtOnce();

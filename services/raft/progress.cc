@@ -45,6 +45,7 @@ bool Progress::Accepted(Index match, Time now) {
   bool changed = match > match_;
   if (changed) awaited_since_ = now;
   match_ = std::max(match_, match);
+  match_max_ = std::max(match_max_, match);
   while (!in_flight_.empty() && in_flight_.front().last <= match_) {
     in_flight_bytes_ -= in_flight_.front().bytes;
     in_flight_.pop_front();
@@ -91,16 +92,16 @@ void Progress::StartProbe(Index next, Time now) {
   in_flight_bytes_ = 0;
   snapshot_.reset();
   moved_at_ = now;
-  // Below what it acknowledged only where it has lost that: then it is not counted on for it, and
-  // what it acknowledges anew brings it on.
+  // It refuses what it acknowledged. Where its log parts from ours now is a guess until it has
+  // accepted something: until then it is not counted on for anything.
   if (next <= match_) {
-    match_ = next.Previous();
+    match_ = Index{0};
     awaited_since_ = now;
   }
 }
 
 void Progress::StartSnapshot(SnapshotMeta meta, Time now) {
-  StartProbe(next_, now);
+  StartProbe(std::max(next_, match_.Next()), now);
   mode_ = Mode::kSnapshot;
   snapshot_ = SnapshotTransfer{.meta = std::move(meta)};
 }

@@ -36,8 +36,11 @@ class Progress {
       : next_(next), heard_at_(now), moved_at_(now), awaited_since_(now) {}
 
   Mode mode() const { return mode_; }
-  // Durable there and equal to ours up to here. Goes back only where the peer has lost its disk.
+  // Durable there and equal to ours up to here, as far as it has said. Begins anew where it refuses
+  // what it had acknowledged: it has lost its disk, or the refusal is an old one and the next probe
+  // makes it good.
   Index match() const { return match_; }
+  Index match_max() const { return match_max_; }  // the highest it ever was
   Index next() const { return next_; }    // the next entry to send
   uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   size_t in_flight_requests() const { return in_flight_.size(); }
@@ -104,6 +107,7 @@ class Progress {
 
   Mode mode_ = Mode::kProbe;
   Index match_;
+  Index match_max_;
   Index next_;
   Index sent_;  // the last entry that it was ever sent
   bool probe_sent_ = false;

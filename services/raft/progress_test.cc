@@ -153,10 +153,12 @@ TEST(ProgressTest, APeerThatLostItsDiskIsFoundOut) {
   Progress peer = Replicating();
   EXPECT_TRUE(peer.Refused(Index{10}, Index{1}, At(1)));
   EXPECT_EQ(peer.next(), Index{1});
+  EXPECT_EQ(peer.match(), Index{0}) << "it is not counted on for anything";
   peer.Sent(Index{10}, 10, At(2));
   EXPECT_TRUE(peer.Accepted(Index{4}, At(3)));
   EXPECT_EQ(peer.next(), Index{5});
-  EXPECT_EQ(peer.match(), Index{4}) << "it is not counted on for what it has no more";
+  EXPECT_EQ(peer.match(), Index{4});
+  EXPECT_EQ(peer.match_max(), Index{10});
 }
 
 // It is no full disk that writes nothing: it comes on, though not yet to where it was.
@@ -184,7 +186,7 @@ TEST(ProgressTest, APeerThatLosesItsDiskAgainIsFoundOutAgain) {
   EXPECT_EQ(peer.next(), Index{5}) << "it may be an old refusal";
   EXPECT_TRUE(peer.Refused(Index{4}, Index{2}, At(6)));
   EXPECT_EQ(peer.next(), Index{2});
-  EXPECT_EQ(peer.match(), Index{1});
+  EXPECT_EQ(peer.match(), Index{0}) << "where the logs part is a guess so far";
 }
 
 TEST(ProgressTest, ASnapshotEndsWithAProbeBehindIt) {
@@ -197,6 +199,21 @@ TEST(ProgressTest, ASnapshotEndsWithAProbeBehindIt) {
   peer.Accepted(Index{50}, At(2));
   EXPECT_EQ(peer.mode(), Mode::kProbe);
   EXPECT_EQ(peer.next(), Index{51});
+}
+
+// The ack was on its way when the log was cut.
+TEST(ProgressTest, WhatIsAcknowledgedDuringASnapshotIsNoLossWhenItBeginsAnew) {
+  Progress peer = Replicating();
+  peer.Sent(Index{20}, 1, At(1));
+  SnapshotMeta meta;
+  meta.index = Index{50};
+  peer.Refused(Index{20}, Index{11}, At(2));
+  peer.Sent(Index{15}, 1, At(3));
+  peer.StartSnapshot(meta, At(4));
+  peer.Accepted(Index{15}, At(5));
+  meta.index = Index{60};
+  peer.StartSnapshot(meta, At(6));
+  EXPECT_EQ(peer.match(), Index{15});
 }
 
 }  // namespace

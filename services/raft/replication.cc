@@ -80,7 +80,7 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
   Heard(message.from, reply.round);
   if (reply.accepted) {
     if (reply.match > log_.last_index()) return;
-    const Index before = peer->match();
+    const Index before = peer->match_max();
     if (!peer->Accepted(reply.match, now_)) return;
     CameNearer(message.from, before, peer->match());
     AdvanceCommit();

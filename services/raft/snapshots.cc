@@ -64,7 +64,7 @@ void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& repl
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   if (reply.installed) {
-    const Index before = peer->match();
+    const Index before = peer->match_max();
     if (reply.match > log_.last_index() || !peer->Accepted(reply.match, now_)) return;
     CameNearer(message.from, before, peer->match());
     return AdvanceCommit();
