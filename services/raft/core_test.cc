@@ -421,6 +421,66 @@ TEST_F(CoreTest, ARefusedSnapshotIsSentAnew) {
   EXPECT_EQ(ToText(c.TakeOutput().messages.front()), "c>a t2 SnapshotReply next=0");
 }
 
+// The word that it has all may be lost, and the leader keeps the log for it.
+TEST_F(CoreTest, WhoInstallsASnapshotSaysSoWhenItIsAsked) {
+  Start({{"a", "b", "c"}});
+  cluster().Elect("a");
+  const SnapshotMeta meta{Index{50}, Term{2}, {Index{1}, core("a").configuration().configuration},
+                          "s", 10};
+  Core& c = core("c");
+  const auto give = [&](const SnapshotMeta& of, uint64_t offset, std::string bytes) {
+    const bool last = offset + bytes.size() == of.size_bytes;
+    c.Receive(cluster().now(), {Id("a"), Id("c"), Term{2},
+                                SnapshotChunk{of, offset, MakeBuffer(std::move(bytes)), last}});
+    return c.TakeOutput();
+  };
+  EXPECT_EQ(give(meta, 0, "0123456789").snapshot_stores.size(), 1u);
+  EXPECT_TRUE(give(meta, 0, "0123456789").empty()) << "it is not known whether it can be stored";
+  c.SnapshotChunkStored(cluster().now(), "s", 10);
+  EXPECT_EQ(ToText(c.TakeOutput().messages.front()), "c>a t2 SnapshotReply next=10");
+  EXPECT_EQ(ToText(give(meta, 0, "0123456789").messages.front()), "c>a t2 SnapshotReply next=10");
+  EXPECT_EQ(ToText(give(meta, 10, "").messages.front()), "c>a t2 SnapshotReply next=10");
+  SnapshotMeta other = meta;
+  other.id = "t";
+  EXPECT_TRUE(give(other, 0, "0123456789").empty());
+  EXPECT_EQ(ToText(give(meta, 10, "").messages.front()), "c>a t2 SnapshotReply next=10");
+  c.SnapshotRefused(cluster().now(), "s");
+  EXPECT_EQ(ToText(c.TakeOutput().messages.front()), "c>a t2 SnapshotReply next=0");
+  EXPECT_EQ(ToText(give(meta, 10, "").messages.front()), "c>a t2 SnapshotReply next=0");
+}
+
+TEST_F(CoreTest, WhoInstallsASnapshotIsAskedNowAndThenForTheEndOfItAlone) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().CutOff("c");
+  cluster().Propose("a", "x");
+  cluster().Settle();
+  cluster().TakeSnapshot("a", /*keep=*/0);
+  const SnapshotMeta meta = core("a").snapshot();
+  const auto chunks = [this] {
+    std::vector<std::string> texts = Sent("a");
+    std::erase_if(texts, [](const std::string& text) { return !text.starts_with("a>c t2 Snap"); });
+    return texts;
+  };
+  Give("c", "a", 2, AppendReply{.refused = Index{3}, .hint_index = Index{2}, .hint_term = Term{2}});
+  EXPECT_EQ(chunks(), std::vector<std::string>{"a>c t2 Snapshot 2/3 offset=0 bytes=4 last"});
+  Forget();
+  const SnapshotReply whole{.id = meta.id, .next_offset = meta.size_bytes};
+  Give("c", "a", 2, whole);
+  EXPECT_TRUE(chunks().empty());
+  for (int asked = 0; asked < 3; ++asked) {
+    cluster().Run(TestCluster::TellsAtOnce().election_timeout_max);
+    Give("c", "a", 2, HeartbeatReply{});
+    EXPECT_EQ(chunks(), std::vector<std::string>{"a>c t2 Snapshot 2/3 offset=4 bytes=0 last"});
+    Forget();
+    Give("c", "a", 2, whole);
+    EXPECT_TRUE(chunks().empty());
+  }
+  // It has begun anew.
+  Give("c", "a", 2, SnapshotReply{.id = meta.id});
+  EXPECT_EQ(chunks(), std::vector<std::string>{"a>c t2 Snapshot 2/3 offset=0 bytes=4 last"});
+}
+
 // ---- Determinism.
 
 TEST_F(CoreTest, TheSameInputsGiveTheSameOutputs) {

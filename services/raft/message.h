@@ -69,6 +69,7 @@ struct HeartbeatReply {
 };
 
 // A piece of a snapshot, sent when the follower needs entries that the leader's log no longer has.
+// An empty one at the snapshot's end asks whether it is still being installed.
 struct SnapshotChunk {
   SnapshotMeta meta;
   uint64_t offset = 0;
@@ -76,7 +77,8 @@ struct SnapshotChunk {
   bool last = false;
 };
 
-// The follower holds `next_offset` bytes of snapshot `id`, and wants those that follow.
+// The follower holds `next_offset` bytes of snapshot `id`, and wants those that follow; where that
+// is all of it, it is being installed.
 // `installed`: it has the whole, durable, or needs none of it: its log is equal to the leader's up
 // to `match`.
 struct SnapshotReply {

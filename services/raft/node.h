@@ -86,9 +86,11 @@ struct SnapshotOptions {
   // once.
   Duration refused_pause = std::chrono::seconds(5);
   // How long after the last chunk a file stays open; and how long the log behind what a follower
-  // was sent is kept for it without its coming on: it takes its time to install, and then wants the
-  // entries.
+  // was sent is kept for it without its coming on.
   Duration sent_kept = std::chrono::seconds(60);
+  // The same for a follower that has all of it and is heard, since it has: it takes its time to
+  // install, and then wants the entries. One that is silent meanwhile has sent_kept.
+  Duration installing_kept = std::chrono::minutes(10);
 };
 
 struct NodeOptions {

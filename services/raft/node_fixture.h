@@ -66,6 +66,7 @@ class Recorder final : public StateMachine {
     return std::make_unique<FrozenText>(std::move(text), before_write_);
   }
   absl::Status Restore(Index index, const SnapshotSource& source) override {
+    if (before_restore_) before_restore_();
     std::string text;
     for (;;) {
       const auto bytes = source();
@@ -89,6 +90,10 @@ class Recorder final : public StateMachine {
     base::MutexLock lock(&mutex_);
     before_write_ = std::move(before_write);
   }
+  // Runs before a state is restored, on the thread that applies. Before there is one.
+  void SetBeforeRestore(std::function<void()> before_restore) {
+    before_restore_ = std::move(before_restore);
+  }
   Index restored() const {
     base::MutexLock lock(&mutex_);
     return restored_;
@@ -107,6 +112,7 @@ class Recorder final : public StateMachine {
   Index last_;
   Index restored_;
   std::function<void()> before_write_;
+  std::function<void()> before_restore_;
   std::vector<std::string> commands_;
   uint64_t batches_ = 0;
 };

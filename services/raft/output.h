@@ -61,7 +61,8 @@ struct LoadRequest {
   uint64_t bytes_max = 0;
 };
 
-// A piece of this server's newest snapshot is wanted for `peer`. Answer with
+// A piece of a snapshot is wanted for `peer`, which has all before `offset`: where that is the
+// snapshot's size the piece is empty, and the peer installs what it has. Answer with
 // Core::SnapshotChunkLoaded.
 struct SnapshotLoadRequest {
   ServerId peer;

@@ -20,6 +20,11 @@ bool IsRefusal(const absl::Status& status) {
          status.code() == absl::StatusCode::kResourceExhausted;
 }
 
+// The peer has all of it.
+bool IsWhole(const SnapshotLoadRequest& request) {
+  return request.offset == request.meta.size_bytes;
+}
+
 }  // namespace
 
 SnapshotTransfers::SnapshotTransfers(const SnapshotOptions& options, Core* core,
@@ -40,6 +45,7 @@ void SnapshotTransfers::Load(const SnapshotLoadRequest& request, Time now) {
   if (begun || sent.has_it || sent.index != request.meta.index || sent.offset < request.offset) {
     sent = {.index = request.meta.index, .offset = request.offset, .at = now};
   }
+  sent.installs = IsWhole(request);
   Post([this, request] {
     auto bytes = Read(request);
     Tell([this, request, bytes = std::move(bytes)](Time at) mutable {
@@ -59,6 +65,7 @@ void SnapshotTransfers::Load(const SnapshotLoadRequest& request, Time now) {
 }
 
 absl::StatusOr<std::string> SnapshotTransfers::Read(const SnapshotLoadRequest& request) {
+  if (IsWhole(request)) return "";  // the file may be gone
   auto found = open_.find(request.meta.id);
   if (found == open_.end()) {
     auto reader = files_->Open(request.meta);
@@ -81,6 +88,12 @@ void SnapshotTransfers::CloseUnused() {
   std::erase_if(open_, [before](const auto& open) { return open.second.used < before; });
 }
 
+Time SnapshotTransfers::KeptUntil(const Sending& sent) const {
+  if (!sent.installs) return sent.at + options_.sent_kept;
+  return std::min(std::max(sent.at, sent.heard_at) + options_.sent_kept,
+                  sent.at + options_.installing_kept);
+}
+
 void SnapshotTransfers::ForgetSent(Time now) {
   for (const MemberProgress& member : core_->Members()) {
     const auto found = sending_.find(member.id);
@@ -89,12 +102,15 @@ void SnapshotTransfers::ForgetSent(Time now) {
     if (member.match > sent.index || (member.match == sent.index && !sent.has_it)) {
       sent = {.index = member.match, .at = now, .has_it = true};
     }
+    sent.heard_at = member.heard_at;
   }
   std::erase_if(sending_, [this, now](const auto& peer) {
     const Sending& sent = peer.second;
     // From the newest snapshot on the log is kept anyway.
     const bool caught_up = sent.has_it && sent.index >= core_->snapshot().index;
-    return caught_up || now >= sent.at + options_.sent_kept || core_->role() != Role::kLeader;
+    // What it will want next is gone: it is sent another one.
+    const bool in_vain = sent.index < core_->log().base().index;
+    return caught_up || in_vain || now >= KeptUntil(sent) || core_->role() != Role::kLeader;
   });
   std::optional<Index> oldest;
   for (const auto& [peer, sent] : sending_) {
@@ -230,7 +246,7 @@ absl::StatusOr<bool> SnapshotTransfers::Step(Time now) {
 
 Time SnapshotTransfers::NextDeadline() const {
   Time at = phase_ == Phase::kRefused ? refused_until_ : Time::max();
-  for (const auto& [peer, sent] : sending_) at = std::min(at, sent.at + options_.sent_kept);
+  for (const auto& [peer, sent] : sending_) at = std::min(at, KeptUntil(sent));
   return at;
 }
 

@@ -98,6 +98,8 @@ class SnapshotTransfers {
     Index index;          // what it has, or will have
     uint64_t offset = 0;  // of the farthest chunk that it came to
     Time at;              // when it last came on
+    bool installs = false;
+    Time heard_at;  // of who installs
     bool has_it = false;
   };
   // A file that is open for being sent; the transfer thread's.
@@ -117,6 +119,7 @@ class SnapshotTransfers {
   void Refuse(Time now, const absl::Status& status);
   void DropStaged();
   void ForgetSent(Time now);
+  Time KeptUntil(const Sending& sent) const;
   void Post(Job job);
 
   // On the transfer thread.

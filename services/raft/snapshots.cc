@@ -78,10 +78,10 @@ void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& repl
   if (reply.next_offset == 0 && snapshot_.id != transfer.meta.id) {
     return StartSnapshotTransfer(message.from, *peer);
   }
-  const bool whole = reply.next_offset == transfer.meta.size_bytes && reply.next_offset > 0;
   transfer.offset = reply.next_offset;
-  transfer.sent = whole;  // then it is being installed, and nothing more is to be sent
-  if (whole) transfer.offset = 0;  // unless no answer comes: then from the beginning
+  // All of it: it is being installed. Now and then it is asked whether it still is, by an empty
+  // chunk; one that has begun anew says so.
+  transfer.sent = reply.next_offset == transfer.meta.size_bytes && reply.next_offset > 0;
 }
 
 // ---- Follower.
@@ -94,11 +94,11 @@ void Core::HandleSnapshotChunk(const Message& message, SnapshotChunk& chunk) {
     Send(message.from, hard_state_.term, std::move(reply), /*after_persist=*/true);
     return;
   }
-  if (incoming_.has_value() && (incoming_->storing || incoming_->installing)) return;
-  if (!incoming_.has_value() || incoming_->meta.id != chunk.meta.id) {
-    incoming_ = IncomingSnapshot{.meta = chunk.meta};
-  }
-  if (chunk.offset != incoming_->next_offset) {
+  const bool other = !incoming_.has_value() || incoming_->meta.id != chunk.meta.id;
+  if (incoming_.has_value() && (incoming_->storing || (incoming_->installing && other))) return;
+  if (other) incoming_ = IncomingSnapshot{.meta = chunk.meta};
+  // Of one that is being installed as well: a leader that knows it keeps the log behind it.
+  if (incoming_->installing || chunk.offset != incoming_->next_offset) {
     SnapshotReply reply{.id = chunk.meta.id, .next_offset = incoming_->next_offset};
     Send(message.from, hard_state_.term, std::move(reply), /*after_persist=*/false);
     return;

@@ -100,7 +100,7 @@ OFFERS = re.compile(
     r"\b(?:Parse|Decode|Unescape|Is(?:Utf8|Uuid)|FromText|Read[A-Z])\w*\("
     r"[^)]*\b(?:string_view|std::string&|span<const|ByteBuffer|std::vector<std::string>)"
 )
-NOT_SHIPPED = re.compile(r"(?:^|_)(?:test|tests|fake|bench|benchmark)(?:_|\.)")
+NOT_SHIPPED = re.compile(r"(?:^|_)(?:test|tests|fixture|fake|bench|benchmark)(?:_|\.)")
 
 
 def parsers_among(files):
