@@ -53,7 +53,9 @@ std::vector<LogDisk::Event> LogDisk::Take() {
     base::MutexLock lock(&mutex_);
     std::swap(events, events_);
     if (reserved_.has_value()) {
-      reserve_answer_ = std::exchange(reserved_, std::nullopt);
+      no_room_.reset();
+      if (!reserved_->ok()) no_room_ = NoRoom{reserve_bytes_, *std::move(reserved_)};
+      reserved_.reset();
       reserving_ = false;
     }
     standing_ = now_;
@@ -93,15 +95,21 @@ std::optional<absl::Status> LogDisk::Reserve(uint64_t bytes) {
   if (full_told_) return absl::ResourceExhaustedError("the disk is full");
   if (!threaded()) return ReserveNow(bytes);
   if (HasRoom(bytes)) return absl::OkStatus();
-  const std::optional<absl::Status> answer = std::exchange(reserve_answer_, std::nullopt);
-  // Where there was no room for more there may be for this.
-  if (answer.has_value() && !answer->ok() && bytes >= reserve_bytes_) return answer;
+  if (no_room_.has_value()) {
+    no_room_->told = true;
+    // Where there was no room for more there may be for this.
+    if (bytes >= no_room_->bytes) return no_room_->why;
+  }
   if (!reserving_) {
     reserving_ = true;
     reserve_bytes_ = bytes;
     Give(ReserveJob{RoomFor(bytes)});
   }
   return std::nullopt;
+}
+
+void LogDisk::EndTurn(bool anybody_waits) {
+  if (no_room_.has_value() && (no_room_->told || !anybody_waits)) no_room_.reset();
 }
 
 // Beside all that was handed over.

@@ -79,12 +79,14 @@ class LogDisk {
 
   // Room for records of `bytes`, beyond all that was handed over. OK: there is; a Write of so many
   // will not meet a full disk. Nothing: it is being made, `wake` tells when to ask again.
-  // RESOURCE_EXHAUSTED: the disk is full; a later call may succeed.
+  // RESOURCE_EXHAUSTED: the disk is full; a later call may succeed. Whoever asks for as much in the
+  // same turn hears the same: one who always comes first must not keep the others waiting for ever.
   std::optional<absl::Status> Reserve(uint64_t bytes);
   // The same without more disk space, now.
   bool HasRoom(uint64_t bytes) const;
-  // Whoever called it asks no more: an answer that has come is not for who comes next.
-  void ForgetAnswer() { reserve_answer_.reset(); }
+  // An answer is for those who ask in one turn, and is kept for the next one only where somebody
+  // waits for it that has not asked since it came.
+  void EndTurn(bool anybody_waits);
   // Reserve is to be called again once there are events.
   bool reserving() const { return reserving_; }
 
@@ -112,6 +114,13 @@ class LogDisk {
     uint64_t trailing_bytes = 0;
   };
   using Job = std::variant<LoadRequest, ReserveJob, SettleJob, DropJob>;
+
+  // The answer to a Reserve of so many bytes.
+  struct NoRoom {
+    uint64_t bytes = 0;
+    absl::Status why;
+    bool told = false;  // somebody has asked since it came
+  };
 
   // Of the log, as of some moment.
   struct Standing {
@@ -150,8 +159,8 @@ class LogDisk {
   Index first_;
   bool full_told_ = false;
   bool reserving_ = false;
-  uint64_t reserve_bytes_ = 0;  // that are looked for, or that reserve_answer_ is about
-  std::optional<absl::Status> reserve_answer_;
+  uint64_t reserve_bytes_ = 0;  // that are looked for
+  std::optional<NoRoom> no_room_;
   uint64_t jobs_given_ = 0;
   uint64_t jobs_seen_ = 0;  // done, as of the last Take
 

@@ -65,6 +65,7 @@ class LogDiskTest : public testing::Test {
     std::optional<absl::Status> room;
     TakeUntil([&] {
       room = disk_->Reserve(bytes);
+      disk_->EndTurn(/*anybody_waits=*/!room.has_value());
       return room.has_value();
     });
     return *room;
@@ -211,9 +212,26 @@ TEST_F(LogDiskTest, AnAnswerThatIsForgottenIsLookedForAnew) {
   fs_.SetCapacity(fs_.size_total());
   EXPECT_EQ(disk_->Reserve(20'000), std::nullopt);
   TakeUntil([this] { return !disk_->reserving(); });
-  disk_->ForgetAnswer();
+  disk_->EndTurn(/*anybody_waits=*/false);
   fs_.SetCapacity(std::nullopt);
   EXPECT_TRUE(Reserve(20'000).ok());
+}
+
+TEST_F(LogDiskTest, ThatThereIsNoRoomIsForAllWhoAskInOneTurn) {
+  Open(true);
+  fs_.SetCapacity(fs_.size_total());
+  EXPECT_EQ(disk_->Reserve(20'000), std::nullopt);
+  EXPECT_EQ(disk_->Reserve(25'000), std::nullopt);
+  TakeUntil([this] { return !disk_->reserving(); });
+  disk_->EndTurn(/*anybody_waits=*/true);  // it came when this one was over
+  EXPECT_EQ(disk_->Reserve(19'000), std::nullopt) << "for less it is looked for anew";
+  const std::optional<absl::Status> first = disk_->Reserve(20'000);
+  const std::optional<absl::Status> second = disk_->Reserve(25'000);
+  ASSERT_TRUE(first.has_value() && second.has_value());
+  EXPECT_EQ(first->code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(*second, *first);
+  disk_->EndTurn(/*anybody_waits=*/true);
+  EXPECT_EQ(disk_->Reserve(25'000), std::nullopt);
 }
 
 TEST_F(LogDiskTest, EntriesAreLoadedAndSegmentsGo) {

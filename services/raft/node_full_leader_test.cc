@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,36 @@ TEST_F(NodeDiskTest, AFullDiskOfALeaderWithoutAnHeirRefusesAndGoesOn) {
   EXPECT_EQ(node(0).status().role, Role::kLeader);
   Unlimit(0);
   EXPECT_TRUE(Propose(1, std::string(300'000, 'x')).ok());
+}
+
+// Goal: that there is no room is told to who passes commands on, though callers of the leader's own
+// ask all the time. Method: each refusal brings on the next proposal, larger or smaller than what
+// the other server passes on.
+TEST_F(NodeDiskTest, AFullDiskOfALeaderIsToldToOthersThoughItsOwnCallersGoOn) {
+  Add([](NodeOptions* options) { options->bootstrap = true; });
+  WaitUntil([&] { return node(0).status().alone; });
+  Add();
+  ASSERT_TRUE(Change(0, Kind::kAddLearner, IdOf(1)).ok());
+  WaitUntil([&] { return node(1).leader().id == IdOf(0); });
+  Limit(0);
+  while (Much(0).ok()) {
+  }
+  for (const size_t bytes : {kMuchBytes, 4 * kMuchBytes}) {
+    std::atomic<bool> goes_on{true};
+    Countdown over(2);
+    std::function<void()> propose = [&] {
+      if (!goes_on) return over.Down();
+      node(0).Propose(std::string(bytes, 'x'), [&](absl::StatusOr<Applied>) { propose(); });
+    };
+    propose();
+    propose();
+    for (int i = 0; i < 10; ++i) {
+      const absl::Status status = Propose(1, std::string(2 * kMuchBytes, 'x')).status();
+      EXPECT_EQ(status.message(), "the disk of the leader, server a, is full") << status;
+    }
+    goes_on = false;
+    over.Wait();
+  }
 }
 
 TEST_F(NodeDiskTest, ALeaderWithoutRoomHandsOnToOneThatHasSome) {

@@ -89,7 +89,7 @@ void NodeImpl::EndTurn() {
       !proposals_.empty() || !forwarded_.empty() || !orders_.empty() || !held_.empty();
   // More than one group's worth, unless room for it is being made: then the disk speaks.
   due.at_once = !MakesRoom() && waits;
-  if (!waits && !refused_.has_value()) disk_.ForgetAnswer();
+  disk_.EndTurn(/*anybody_waits=*/waits || refused_.has_value());
   // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
   due.anybody = disk_.threaded() && !transfers_.busy();
   for (const ReadMode mode : {ReadMode::kLease, ReadMode::kReadIndex}) {
