@@ -44,7 +44,8 @@ size_t CountThreads() {
 }
 
 // A thread that has waited for a second without an event sleeps for 100 ms, deaf, before it waits
-// again (completion_queue_cc.cc). So that it never does, it is given an event in time.
+// again (completion_queue_cc.cc). Whoever took the last event does not: where one takes them all it
+// never sleeps, and where more do one of them at least is awake.
 constexpr std::chrono::milliseconds kEventInterval{500};
 
 }  // namespace
