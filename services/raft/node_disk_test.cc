@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -287,6 +289,79 @@ TEST_F(NodeDiskTest, WhatComesLaterIsNotToldOfARoomThatWasMissedBefore) {
   WaitUntil([&] { return acknowledged == last.value || SaysFull(at); });
   wire_.Watch(nullptr);
   EXPECT_FALSE(SaysFull(at));
+}
+
+// Nothing of it is ever written.
+TEST_F(NodeDiskTest, NoRoomIsMadeForALeaderOfAnOlderTerm) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t at = Follower();
+  const size_t other = 3 - leader - at;
+  const NodeStatus before = node(leader).status();
+  const Term later{before.term.value + 100};
+  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
+  wire_.LoseIf([](const Message&) { return true; });
+  std::atomic<bool> answered{false};
+  wire_.Watch([&](const Message& message) {
+    if (message.from == IdOf(at) && message.to == IdOf(leader) && message.term == later) {
+      answered = true;
+    }
+  });
+  Limit(at);
+  node(at).Receive({IdOf(other), IdOf(at), later, Heartbeat{Index{0}, Round{1}}});
+  AppendRequest request{.prev_index = before.last_index,
+                        .prev_term = before.term,
+                        .commit = before.commit_index,
+                        .round = Round{0},
+                        .entries = {}};
+  request.entries.push_back({before.term, before.last_index.Next(), EntryKind::kCommand,
+                             MakeBuffer(std::string(300'000, 'x'))});
+  node(at).Receive({IdOf(leader), IdOf(at), before.term, std::move(request)});
+  WaitUntil([&] { return answered || CountSaysFull(at) > 0; });
+  wire_.Watch(nullptr);
+  EXPECT_EQ(CountSaysFull(at), 0u);
+}
+
+// Goal: what was refused counts once when it comes again. Method: it comes in the turn behind the
+// one in which room was found, and the log grows by one segment for it, and one made ahead.
+TEST_F(NodeDiskTest, RoomThatWasFoundForWhatWasRefusedIsFreeForIt) {
+  const auto on_room = std::make_shared<std::function<void()>>([] {});
+  Form(3, [&](NodeOptions* options) {
+    options->log = [log = options->log, on_room](LogLevel level, std::string_view text) {
+      log(level, text);
+      if (text == "raft: disk has room again") (*on_room)();
+    };
+  });
+  const size_t leader = Leader();
+  const size_t at = Follower();
+  const NodeStatus before = node(leader).status();
+  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
+  wire_.LoseIf([](const Message&) { return true; });
+  std::atomic<bool> acknowledged{false};
+  wire_.Watch([&](const Message& message) {
+    const auto* ack = std::get_if<AppendReply>(&message.body);
+    if (ack == nullptr || message.from != IdOf(at)) return;
+    if (ack->accepted && ack->match == before.last_index.Next()) acknowledged = true;
+  });
+  const auto send = [this, leader, at, before] {
+    AppendRequest request{.prev_index = before.last_index,
+                          .prev_term = before.term,
+                          .commit = before.commit_index,
+                          .round = Round{0},
+                          .entries = {}};
+    request.entries.push_back({before.term, before.last_index.Next(), EntryKind::kCommand,
+                               MakeBuffer(std::string(300'000, 'x'))});
+    node(at).Receive({IdOf(leader), IdOf(at), before.term, std::move(request)});
+  };
+  *on_room = send;
+  Limit(at);
+  send();
+  WaitUntil([&] { return CountSaysFull(at) == 1; });
+  const uint64_t full = At(at).fs.size_total();
+  Unlimit(at);
+  WaitUntil([&] { return acknowledged.load(); });
+  wire_.Watch(nullptr);
+  EXPECT_LT(At(at).fs.size_total(), full + 700'000);
 }
 
 // A leader's requests wait while room is made for the first, as many as it sends ahead of acks.

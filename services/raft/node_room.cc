@@ -92,7 +92,8 @@ NodeImpl::Refusal NodeImpl::RefusalOf(Term term, const AppendRequest& request) c
 // the log's queue they would stand before a vote. False: the core is not to have the message now.
 bool NodeImpl::Admits(Message* message) {
   const auto* const request = std::get_if<AppendRequest>(&message->body);
-  if (request == nullptr) return true;
+  // Of an older term nothing is written: the core answers it.
+  if (request == nullptr || message->term < core_.term()) return true;
   if (!held_.empty()) {
     if (held_.size() < kHeldRequestsMax) held_.push_back(std::move(*message));
     return false;
@@ -180,6 +181,7 @@ void NodeImpl::RetryFullDisk(Time now) {
   const std::optional<absl::Status> room = MakeRoom(refused_->bytes, kReservedForVotesBytes);
   if (!room.has_value()) room_at_ = now;  // its answer is taken in the turn that it brings about
   if (room != absl::OkStatus()) return;
+  admitted_bytes_ -= refused_->bytes;  // it is when it comes again
   refused_.reset();
   HasRoomAgain();
 }
