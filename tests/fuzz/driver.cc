@@ -1,9 +1,9 @@
 // tests/fuzz/driver.cc
 //
-// Runs a fuzz target without libFuzzer, so that every test run gives each parser a
-// few seconds of hostile input. The inputs are the corpus folder's files and mutations of them; the
+// Runs a fuzz target without libFuzzer, so that every test run gives each parser some
+// thousands of hostile inputs. The inputs are the corpus folder's files and mutations of them; the
 // mutations come from a seed that is printed and taken back:
-//   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_SECONDS (default 1)
+//   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_MS (default 250)
 // The target file itself is what libFuzzer links as well. A crash prints the seed and the number of
 // the input, and leaves the input in $TEST_TMPDIR/crash.
 #include <unistd.h>
@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 namespace {
 
 constexpr uint64_t kSeedDefault = 20260101;
-constexpr int kSecondsDefault = 1;
+constexpr int kMillisecondsDefault = 250;
 constexpr size_t kInputBytesMax = 4096;
 constexpr int kMutationsMax = 8;
 
@@ -133,11 +133,11 @@ int main(int argc, char** argv) {
     }
   }
   current_seed = FromEnvironment("FUZZ_SEED", kSeedDefault);
-  const auto seconds = static_cast<int>(FromEnvironment("FUZZ_SECONDS", kSecondsDefault));
+  const std::chrono::milliseconds duration(FromEnvironment("FUZZ_MS", kMillisecondsDefault));
   for (const int number : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) std::signal(number, OnCrash);
   for (const std::string& input : corpus) Run(input);
   Mutator mutator(corpus, current_seed);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  const auto end = std::chrono::steady_clock::now() + duration;
   while (std::chrono::steady_clock::now() < end) {
     for (int i = 0; i < 100; ++i) Run(mutator.Next());
   }

@@ -36,7 +36,6 @@ _NDEBUG_FLAGS = [
 
 _OPT_FLAGS = _NDEBUG_FLAGS + [
     "-O2",
-    "-g1",
     "-D_FORTIFY_SOURCE=1",
 ]
 
