@@ -3,6 +3,7 @@
 #include <google/protobuf/arena.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <deque>
@@ -24,7 +25,7 @@ using google::protobuf::Arena;
 using google::protobuf::ArenaOptions;
 using google::protobuf::Message;
 
-// A reply with more than that is encoded in slices of so many bytes: 0.05 ms of work each.
+// A list with more than that is encoded in slices of so many bytes.
 constexpr size_t kSliceBytes = 64 << 10;
 // More elements are not looked through to learn their size.
 constexpr size_t kElementsAtOnceMax = 256;
@@ -177,13 +178,10 @@ class UnaryCall final : public GrpcCall, public grpc::ServerUnaryReactor {
 
   void Done() override {
     set_done();
-    if (status.ok() && IsLarge()) {
-      if (rows != nullptr) rows_ = *rows;
-      slices_.emplace(*response());
-      return AddSlice();
-    }
-    if (status.ok()) EncodeResponse(reply_);
-    End();
+    if (!status.ok() || EncodeAtOnce()) return End();
+    if (rows != nullptr) rows_ = *rows;
+    slices_.emplace(*response());
+    AddSlice();
   }
 
   void OnCancel() override { PostCancel(); }
@@ -200,10 +198,17 @@ class UnaryCall final : public GrpcCall, public grpc::ServerUnaryReactor {
     UnaryCall* const call;
   };
 
-  bool IsLarge() const {
-    return method().reply_is_list && wire == nullptr &&
-           (WireSlices::CountElements(*response()) > kElementsAtOnceMax ||
-            response()->ByteSizeLong() > kSliceBytes);
+  // False where it is a large list, to be encoded in slices.
+  bool EncodeAtOnce() {
+    const size_t elements =
+        method().reply_is_list && wire == nullptr ? WireSlices::CountElements(*response()) : 0;
+    if (elements == 0) {
+      EncodeResponse(reply_);
+      return true;
+    }
+    size_t size = 0;
+    return elements <= kElementsAtOnceMax &&
+           Encode(*response(), std::min(kSliceBytes, limits().reply_bytes_max), reply_, &size);
   }
 
   // The next one comes after what else the thread has to do.

@@ -92,13 +92,11 @@ WireSlices::WireSlices(const Message& message) : message_(message) {
 }
 
 size_t WireSlices::CountElements(const Message& message) {
-  std::vector<const FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
+  const auto* const type = message.GetDescriptor();
   size_t count = 0;
-  for (const FieldDescriptor* const field : fields) {
-    if (IsList(*field)) {
-      count += static_cast<size_t>(message.GetReflection()->FieldSize(message, field));
-    }
+  for (int i = 0; i < type->field_count(); ++i) {
+    if (!IsList(*type->field(i))) continue;
+    count += static_cast<size_t>(message.GetReflection()->FieldSize(message, type->field(i)));
   }
   return count;
 }
