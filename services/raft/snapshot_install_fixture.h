@@ -36,6 +36,7 @@ inline constexpr int kWaitsMax = 20'000;  // of a millisecond and more
 inline constexpr size_t kWritesMax = 20'000;
 inline constexpr char kInstalled[] = "[INFO] raft: Installed remote snapshot: index=";
 inline constexpr char kRefused[] = "[ERR] raft: failed to install snapshot: index=";
+
 // A server: its disk, which outlives its process, and its process.
 class Server {
  public:

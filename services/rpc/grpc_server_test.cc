@@ -28,7 +28,6 @@
 #include "services/rpc/grpc_fake_backend.h"
 #include "services/rpc/grpc_status.h"
 #include "services/rpc/grpc_strand.h"
-#include "services/rpc/grpc_strand.h"
 #include "services/rpc/test_caller.h"
 
 namespace consul::rpc {
