@@ -1,8 +1,8 @@
 // tests/fuzz/driver.cc
 //
-// Runs a fuzz target without libFuzzer, so that every test run gives each parser some
-// thousands of hostile inputs. The inputs are the corpus folder's files and mutations of them; the
-// mutations come from a seed that is printed and taken back:
+// Runs a fuzz target without libFuzzer, so that every test run gives each parser a thousand hostile
+// inputs or more. The inputs are the corpus folder's files and mutations of them; the mutations come
+// from a seed that is printed and taken back:
 //   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_MS (default 250)
 // The target file itself is what libFuzzer links as well. A crash prints the seed and the number of
 // the input, and leaves the input in $TEST_TMPDIR/crash.
@@ -28,6 +28,7 @@ namespace {
 
 constexpr uint64_t kSeedDefault = 20260101;
 constexpr int kMillisecondsDefault = 250;
+constexpr uint64_t kInputsMin = 1000;
 constexpr size_t kInputBytesMax = 4096;
 constexpr int kMutationsMax = 8;
 
@@ -138,7 +139,7 @@ int main(int argc, char** argv) {
   for (const std::string& input : corpus) Run(input);
   Mutator mutator(corpus, current_seed);
   const auto end = std::chrono::steady_clock::now() + duration;
-  while (std::chrono::steady_clock::now() < end) {
+  while (std::chrono::steady_clock::now() < end || current_number < kInputsMin) {
     for (int i = 0; i < 100; ++i) Run(mutator.Next());
   }
   std::printf("%llu inputs, FUZZ_SEED=%llu, none crashed\n",
