@@ -1,7 +1,7 @@
 // tests/fuzz/driver.cc
 //
 // Runs a fuzz target without libFuzzer, so that every test run gives each parser a thousand hostile
-// inputs or more. The inputs are the corpus folder's files and mutations of them; the mutations come
+// inputs or more. The inputs are the files of the corpus folder and mutations of them; these come
 // from a seed that is printed and taken back:
 //   TARGET [CORPUS_DIR]    environment: FUZZ_SEED (default: fixed), FUZZ_MS (default 250)
 // The target file itself is what libFuzzer links as well. A crash prints the seed and the number of
