@@ -291,6 +291,18 @@ TEST_F(NodeDiskTest, WhatComesLaterIsNotToldOfARoomThatWasMissedBefore) {
   EXPECT_FALSE(SaysFull(at));
 }
 
+// A leader's request with one entry behind what it had.
+AppendRequest MuchBehind(const NodeStatus& leader) {
+  AppendRequest request{.prev_index = leader.last_index,
+                        .prev_term = leader.term,
+                        .commit = leader.commit_index,
+                        .round = Round{0},
+                        .entries = {}};
+  request.entries.push_back({leader.term, leader.last_index.Next(), EntryKind::kCommand,
+                             MakeBuffer(std::string(300'000, 'x'))});
+  return request;
+}
+
 // Nothing of it is ever written.
 TEST_F(NodeDiskTest, NoRoomIsMadeForALeaderOfAnOlderTerm) {
   Form(3);
@@ -309,14 +321,7 @@ TEST_F(NodeDiskTest, NoRoomIsMadeForALeaderOfAnOlderTerm) {
   });
   Limit(at);
   node(at).Receive({IdOf(other), IdOf(at), later, Heartbeat{Index{0}, Round{1}}});
-  AppendRequest request{.prev_index = before.last_index,
-                        .prev_term = before.term,
-                        .commit = before.commit_index,
-                        .round = Round{0},
-                        .entries = {}};
-  request.entries.push_back({before.term, before.last_index.Next(), EntryKind::kCommand,
-                             MakeBuffer(std::string(300'000, 'x'))});
-  node(at).Receive({IdOf(leader), IdOf(at), before.term, std::move(request)});
+  node(at).Receive({IdOf(leader), IdOf(at), before.term, MuchBehind(before)});
   WaitUntil([&] { return answered || CountSaysFull(at) > 0; });
   wire_.Watch(nullptr);
   EXPECT_EQ(CountSaysFull(at), 0u);
@@ -344,14 +349,7 @@ TEST_F(NodeDiskTest, RoomThatWasFoundForWhatWasRefusedIsFreeForIt) {
     if (ack->accepted && ack->match == before.last_index.Next()) acknowledged = true;
   });
   const auto send = [this, leader, at, before] {
-    AppendRequest request{.prev_index = before.last_index,
-                          .prev_term = before.term,
-                          .commit = before.commit_index,
-                          .round = Round{0},
-                          .entries = {}};
-    request.entries.push_back({before.term, before.last_index.Next(), EntryKind::kCommand,
-                               MakeBuffer(std::string(300'000, 'x'))});
-    node(at).Receive({IdOf(leader), IdOf(at), before.term, std::move(request)});
+    node(at).Receive({IdOf(leader), IdOf(at), before.term, MuchBehind(before)});
   };
   *on_room = send;
   Limit(at);
