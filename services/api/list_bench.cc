@@ -1,5 +1,5 @@
-// How long the handlers of lists take, before anything of the reply is encoded: they look up all
-// their rows in one go, on an event loop.
+// How long the handlers of lists take, before anything of the reply is encoded: an event loop for
+// the rows that it looks up at once (at_once:1), a thread for long reads for all of them.
 //
 //   bazel run //services/api:list_bench
 #include <benchmark/benchmark.h>
@@ -13,6 +13,7 @@
 #include "consul/kv/v1/kv.pb.h"
 #include "services/api/catalog_handlers.h"
 #include "services/api/kv_handlers.h"
+#include "services/rpc/evaluation.h"
 #include "services/rpc/method.h"
 #include "services/state/version.h"
 #include "services/state/version_source.h"
@@ -74,11 +75,10 @@ void Handle(benchmark::State& state, const std::string& path) {
     Arena arena;
     auto* const response = Arena::CreateMessage<Response>(&arena);
     state::WatchSet watched;
+    if (state.range(1) != 0) watched.LimitRows(rpc::kRowsAtOnce);
     const absl::Status status = handler.read(version, Request(), response, &watched);
     benchmark::DoNotOptimize(status.ok());
   }
-  state.counters["rows/s"] = benchmark::Counter(
-      static_cast<double>(state.range(0)), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void ListKeyValues(benchmark::State& state) {
@@ -96,10 +96,15 @@ void ListServices(benchmark::State& state) {
   Handle<catalog::v1::ListServicesRequest, catalog::v1::ListServicesResponse>(
       state, "/consul.catalog.v1.CatalogService/ListServices");
 }
-BENCHMARK(ListKeyValues)->Unit(benchmark::kMillisecond)->RangeMultiplier(10)->Range(1000, 1000000);
-BENCHMARK(ListKeys)->Unit(benchmark::kMillisecond)->RangeMultiplier(10)->Range(1000, 1000000);
-BENCHMARK(ListNodes)->Unit(benchmark::kMillisecond)->RangeMultiplier(10)->Range(1000, 1000000);
-BENCHMARK(ListServices)->Unit(benchmark::kMillisecond)->RangeMultiplier(10)->Range(1000, 1000000);
+void Sizes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->Unit(benchmark::kMillisecond)->ArgNames({"rows", "at_once"});
+  for (const int64_t rows : {1'000, 10'000, 100'000, 1'000'000}) benchmark->Args({rows, 0});
+  benchmark->Args({1'000'000, 1});
+}
+BENCHMARK(ListKeyValues)->Apply(&Sizes);
+BENCHMARK(ListKeys)->Apply(&Sizes);
+BENCHMARK(ListNodes)->Apply(&Sizes);
+BENCHMARK(ListServices)->Apply(&Sizes);
 
 }  // namespace
 }  // namespace consul::api

@@ -122,6 +122,18 @@ class Script {
     return response;
   }
 
+  // Whether a read ends before its end where it may come to `rows_max` rows.
+  template <typename Response, typename Request>
+  bool Cut(const std::string& path, const Request& request, size_t rows_max) {
+    const auto& handler =
+        std::get<rpc::ReadHandler>(handlers_.Of(rpc::PublicApi().Get("/consul." + path)));
+    state::WatchSet watched;
+    watched.LimitRows(rows_max);
+    EXPECT_TRUE(handler.read(*consensus_.version(), request,
+                             Arena::CreateMessage<Response>(&arena_), &watched).ok());
+    return watched.cut();
+  }
+
   server::TestConsensus& consensus() { return consensus_; }
 
  private:
@@ -341,6 +353,42 @@ TEST(LentRowsTest, AReplyHoldsTheRowsThemselves) {
   EXPECT_EQ(&got->entry().node(), version->nodes().Find("n", nullptr));
   EXPECT_EQ(&got->entry().services(0).value(),
             version->services().Find(state::OfNodeKey("n", "w"), nullptr));
+}
+
+TEST(RowsLimitTest, EachListEndsAtItsLimit) {
+  Script script;
+  script.Run(
+      "put a 1\nput b 2\nput c 3\n"
+      "register n service=w:web check=c1 check=c2 check=c3\n"
+      "register n service=v:web\nregister n service=u:api\n"
+      "register m\nregister o\n"
+      "place n 0 0 0 0 0 0 0 0\nplace m 0 0 0 0 0 0 0 0\nplace o 0 0 0 0 0 0 0 0\n");
+  for (const size_t rows_max : {0, 1, 2, 3, 4}) {
+    const bool cut = rows_max < 3;
+    kv::v1::ListKeysRequest folded;
+    folded.set_separator("/");
+    catalog::v1::GetNodeRequest node;
+    node.set_node("n");
+    health::v1::ListNodeChecksRequest checks;
+    checks.set_node("n");
+    EXPECT_EQ(cut, script.Cut<kv::v1::ListResponse>("kv.v1.KvService/List",
+                                                    kv::v1::ListRequest(), rows_max));
+    EXPECT_EQ(cut, script.Cut<kv::v1::ListKeysResponse>("kv.v1.KvService/ListKeys", folded,
+                                                        rows_max));
+    EXPECT_EQ(cut, script.Cut<catalog::v1::ListNodesResponse>(
+                       "catalog.v1.CatalogService/ListNodes", catalog::v1::ListNodesRequest(),
+                       rows_max));
+    EXPECT_EQ(cut, script.Cut<catalog::v1::ListServicesResponse>(
+                       "catalog.v1.CatalogService/ListServices",
+                       catalog::v1::ListServicesRequest(), rows_max));
+    EXPECT_EQ(cut, script.Cut<catalog::v1::GetNodeResponse>("catalog.v1.CatalogService/GetNode",
+                                                            node, rows_max));
+    EXPECT_EQ(cut, script.Cut<health::v1::ListNodeChecksResponse>(
+                       "health.v1.HealthService/ListNodeChecks", checks, rows_max));
+    EXPECT_EQ(cut, script.Cut<coordinate::v1::ListNodesResponse>(
+                       "coordinate.v1.CoordinateService/ListNodes",
+                       coordinate::v1::ListNodesRequest(), rows_max));
+  }
 }
 
 // The arena of a reply goes before or after its version; neither frees a row of the other.

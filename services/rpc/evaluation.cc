@@ -58,51 +58,81 @@ class ValidityHold {
   const std::shared_ptr<WatchedValidity> waiter_;
 };
 
-query::v1::Consistency EffectiveConsistency(const Read& read) {
-  if (read.stale) return query::v1::CONSISTENCY_STALE;
-  const bool consistent = read.options != nullptr &&
-                          read.options->consistency() == query::v1::CONSISTENCY_CONSISTENT;
+query::v1::Consistency EffectiveConsistency(const Question& question) {
+  if (question.stale) return query::v1::CONSISTENCY_STALE;
+  const bool consistent = question.options != nullptr &&
+                          question.options->consistency() == query::v1::CONSISTENCY_CONSISTENT;
   return consistent ? query::v1::CONSISTENCY_CONSISTENT : query::v1::CONSISTENCY_DEFAULT;
+}
+
+void WriteMeta(const Question& question, const Consensus& consensus, uint64_t index,
+               QueryMeta* meta) {
+  const Consensus::View view = consensus.view();
+  meta->set_index(index);
+  meta->set_known_leader(view.leader_known);
+  // What the leader has vouched for is as fresh as his own.
+  if (question.stale && view.last_contact.count() != 0) {
+    meta->mutable_last_contact()->set_seconds(view.last_contact.count() / 1000);
+    meta->mutable_last_contact()->set_nanos(view.last_contact.count() % 1000 * 1'000'000);
+  }
+  meta->set_effective_consistency(EffectiveConsistency(question));
+}
+
+absl::Status Run(const Question& question, const Consensus& consensus, const Rows& rows,
+                 state::WatchSet* watched, Message* response, Evaluated* evaluated) {
+  CONSUL_CHECK(response->GetArena() != nullptr);
+  const state::Versioned& version = *rows;
+  evaluated->response = response;
+  evaluated->rows = &rows;
+  evaluated->watched = watched;
+  absl::Status status = question.handler->read(version, *question.request, response, watched);
+  evaluated->cut = watched->cut();
+  if (!status.ok() || evaluated->cut) return status;
+  evaluated->index = version.IndexOf(*watched);
+  const auto* const field = question.method->meta_field;
+  if (field == nullptr) return status;
+  auto* const meta =
+      static_cast<QueryMeta*>(response->GetReflection()->MutableMessage(response, field));
+  WriteMeta(question, consensus, evaluated->index, meta);
+  return status;
 }
 
 }  // namespace
 
-const QueryOptions* OptionsOf(const Call& call) {
-  const auto* const field = call.method().options_field;
+Read ReadOf(Call* call, const ReadHandler& handler) {
+  return {{&handler, &call->method(), &call->request(), OptionsOf(*call)}, call};
+}
+
+Answer::Answer(const Message& prototype)
+    : arena([this] {
+        google::protobuf::ArenaOptions options;
+        options.initial_block = block;
+        options.initial_block_size = sizeof(block);
+        return options;
+      }()),
+      response(prototype.New(&arena)) {}
+
+const QueryOptions* OptionsOf(const Method& method, const Message& request) {
+  const auto* const field = method.options_field;
   if (field == nullptr) return nullptr;
-  const Message& request = call.request();
   const auto* const reflection = request.GetReflection();
   if (!reflection->HasField(request, field)) return nullptr;
   return static_cast<const QueryOptions*>(&reflection->GetMessage(request, field));
 }
 
-absl::Status Evaluate(const Read& read, const Consensus& consensus, Message* response,
+absl::Status Evaluate(const Question& question, const Consensus& consensus, Message* response,
                       Evaluated* evaluated) {
-  CONSUL_CHECK(response->GetArena() != nullptr);
   Scratch& scratch = ThreadScratch();
-  const Rows& newest = scratch.Newest(read.handler->source);
-  const state::Versioned& version = *newest;
   scratch.watched.Clear();
-  evaluated->rows = &newest;
-  evaluated->watched = &scratch.watched;
-  absl::Status status =
-      read.handler->read(version, read.call->request(), response, &scratch.watched);
-  if (!status.ok()) return status;
-  evaluated->index = version.IndexOf(scratch.watched);
-  const auto* const field = read.call->method().meta_field;
-  if (field == nullptr) return status;
-  auto* const meta =
-      static_cast<QueryMeta*>(response->GetReflection()->MutableMessage(response, field));
-  const Consensus::View view = consensus.view();
-  meta->set_index(evaluated->index);
-  meta->set_known_leader(view.leader_known);
-  // What the leader has vouched for is as fresh as his own.
-  if (read.stale && view.last_contact.count() != 0) {
-    meta->mutable_last_contact()->set_seconds(view.last_contact.count() / 1000);
-    meta->mutable_last_contact()->set_nanos(view.last_contact.count() % 1000 * 1'000'000);
-  }
-  meta->set_effective_consistency(EffectiveConsistency(read));
-  return status;
+  scratch.watched.LimitRows(kRowsAtOnce);
+  return Run(question, consensus, scratch.Newest(question.handler->source), &scratch.watched,
+             response, evaluated);
+}
+
+absl::Status EvaluateWhole(const Question& question, const Consensus& consensus, Answer* answer,
+                           state::WatchSet* watched, Evaluated* evaluated) {
+  answer->rows = question.handler->source->Load();
+  return Run(question, consensus, answer->rows, watched, answer->response, evaluated);
 }
 
 void GiveValidity(const Read& read, const Evaluated& evaluated) {

@@ -122,6 +122,36 @@ class LocalBackend::BarrierRead : public WaitingCall {
   absl::Status status_;
 };
 
+// Waits until its rows are looked up elsewhere.
+class LocalBackend::RowsRead : public WaitingCall {
+ public:
+  RowsRead(LocalBackend* backend, const Read& read)
+      : WaitingCall(read.call), backend_(backend), read_(read) {}
+
+  void Begin() {
+    Attach();
+    rows_ = backend_->long_reads_.Start(read_, shared_from_this());
+  }
+
+ private:
+  void Continue() override {
+    const std::shared_ptr<LongAnswer> answer = rows_->Take();
+    const Rows hold = Answer::HoldOf(answer);
+    Evaluated evaluated = answer->evaluated;
+    evaluated.rows = &hold;
+    LocalBackend* const backend = backend_;
+    const Read read = read_;
+    Release();
+    read.call->status = answer->status;
+    if (!backend->Settle(read, evaluated)) backend->RunRead(read);
+  }
+  void Detach() override { rows_.reset(); }
+
+  LocalBackend* const backend_;
+  const Read read_;
+  std::unique_ptr<LongRead> rows_;
+};
+
 // Waits until its command is applied.
 class LocalBackend::WriteCall : public WaitingCall {
  public:
@@ -161,8 +191,9 @@ LocalBackend::LocalBackend(Options options, const Handlers* handlers, Consensus*
       handlers_(handlers),
       consensus_(consensus),
       timers_("rpc-timers"),
+      long_reads_(consensus),
       parked_({options_.wait_default, options_.wait_max, options_.parked_max}, consensus,
-              &timers_) {
+              &long_reads_, &timers_) {
   handlers_->CheckComplete();
 }
 
@@ -220,7 +251,7 @@ bool LocalBackend::KnowsDatacenter(Call* call) const {
 }
 
 void LocalBackend::StartRead(Call* call, const ReadHandler& handler) {
-  Read read{call, &handler, OptionsOf(*call)};
+  Read read = ReadOf(call, handler);
   const query::v1::Consistency consistency =
       read.options == nullptr ? query::v1::CONSISTENCY_DEFAULT : read.options->consistency();
   const Consensus::View view = consensus_->view();
@@ -253,28 +284,35 @@ void LocalBackend::RunRead(const Read& read) {
   for (;;) {
     Evaluated evaluated;
     call->status = Evaluate(read, *consensus_, call->response(), &evaluated);
-    call->rows = evaluated.rows;
-    if (!call->status.ok()) return call->Done();
-    if (read.given() == 0 || evaluated.index > read.given() || evaluated.watched->empty()) {
-      GiveValidity(read, evaluated);
-      return call->Done();
+    if (evaluated.cut) {
+      Reset(call->response());
+      return std::make_shared<RowsRead>(this, read)->Begin();
     }
-    const ParkedReads::Outcome outcome = parked_.Park(read, evaluated);
-    // The answer is made anew when it is due; until then it would only hold old rows.
-    Reset(call->response());
-    switch (outcome) {
-      case ParkedReads::Outcome::kParked:
-        return;
-      case ParkedReads::Outcome::kMoved:
-        break;
-      case ParkedReads::Outcome::kFull:
-        call->status = Error(
-            errors::v1::REASON_OVERLOADED,
-            base::StrCat(options_.parked_max,
-                         " blocking queries wait already, the most there may be"));
-        return call->Done();
-    }
+    if (Settle(read, evaluated)) return;
   }
+}
+
+bool LocalBackend::Settle(const Read& read, const Evaluated& evaluated) {
+  Call* const call = read.call;
+  const bool waits = call->status.ok() && read.given() != 0 &&
+                     evaluated.index <= read.given() && !evaluated.watched->empty();
+  if (!waits) {
+    if (call->status.ok()) GiveValidity(read, evaluated);
+    call->rows = evaluated.rows;
+    call->ShareAnswer(evaluated.response, 0);
+    call->Done();
+    return true;
+  }
+  const ParkedReads::Outcome outcome = parked_.Park(read, evaluated);
+  // The answer is made anew when it is due; until then it would only hold old rows.
+  Reset(call->response());
+  if (outcome == ParkedReads::Outcome::kFull) {
+    call->status = Error(errors::v1::REASON_OVERLOADED,
+                         base::StrCat(options_.parked_max,
+                                      " blocking queries wait already, the most there may be"));
+    call->Done();
+  }
+  return outcome != ParkedReads::Outcome::kMoved;
 }
 
 void LocalBackend::Hold(Call* call) {

@@ -20,6 +20,7 @@
 #include "services/rpc/evaluation.h"
 #include "services/rpc/handlers.h"
 #include "services/rpc/leader_calls.h"
+#include "services/rpc/long_reads.h"
 #include "services/rpc/parked_reads.h"
 
 namespace consul::rpc {
@@ -60,6 +61,7 @@ class LocalBackend : public Backend {
  private:
   class HeldCall;
   class BarrierRead;
+  class RowsRead;
   class WriteCall;
 
   bool KnowsDatacenter(Call* call) const;
@@ -70,6 +72,9 @@ class LocalBackend : public Backend {
   void PassOn(Call* call);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
+  // Answers a read by what it was evaluated to, the call's status included, or parks it. Returns
+  // false, and has done nothing, where it would have to wait, but the result has changed since.
+  bool Settle(const Read& read, const Evaluated& evaluated);
   // The call waits for a leader, or ends with REASON_NO_LEADER when it has waited `hold_timeout` in
   // all or would rather not wait.
   void Hold(Call* call);
@@ -81,6 +86,7 @@ class LocalBackend : public Backend {
   LeaderCalls* leader_ = nullptr;
   std::atomic<bool> holds_{true};
   base::TimerQueue timers_;
+  LongReads long_reads_;
   base::Mutex mutex_;
   std::unordered_map<const HeldCall*, std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);
   ParkedReads parked_;

@@ -1,6 +1,5 @@
 #include "services/rpc/parked_reads.h"
 
-#include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/message.h>
 
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "services/base/check.h"
+#include "services/rpc/long_reads.h"
 #include "services/rpc/waiting_call.h"
 #include "services/state/version_source.h"
 
@@ -53,27 +53,6 @@ std::string_view KeyOf(const Read& read) {
   return key;
 }
 
-}  // namespace
-
-// What a group gives its members: the response, and the version that it refers to.
-struct ParkedReads::Answer {
-  explicit Answer(const Message& prototype)
-      : arena([this] {
-          google::protobuf::ArenaOptions options;
-          options.initial_block = block;
-          options.initial_block_size = sizeof(block);
-          return options;
-        }()),
-        response(prototype.New(&arena)) {}
-
-  alignas(8) char block[1024];
-  google::protobuf::Arena arena;
-  Message* const response;
-  Rows rows;
-};
-
-namespace {
-
 namespace intrusive = boost::intrusive;
 
 using InOrder = intrusive::list_base_hook<intrusive::link_mode<intrusive::auto_unlink>>;
@@ -98,6 +77,8 @@ class ParkedReads::Member final : public Call::Waiting, public InOrder, public B
   const Read read;
   const Clock::time_point deadline;
   Group* group;  // null: it is due, and about to be answered
+  // It came while the group was looked up elsewhere, and may have seen more than that has.
+  bool late = false;
 
  private:
   ParkedReads* const reads_;
@@ -121,10 +102,13 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
 
   // The result has not moved beyond `given`, as far as any write goes that was acknowledged: a
   // group is told of a write before that.
-  bool IsUnmoved(uint64_t given) const { return !woken() && given >= index_; }
+  bool IsUnmoved(uint64_t given) const {
+    return !woken() && long_read_ == nullptr && given >= index_;
+  }
 
   void Add(const Read& read) {
     auto member = std::make_shared<Member>(reads_, this, read, reads_->DeadlineOf(read));
+    member->late = long_read_ != nullptr;
     in_order_.push_back(*member);
     by_deadline_.insert(*member);
     read.call->waiting = std::move(member);
@@ -153,17 +137,37 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
 
   void OnWake() override {
     if (in_order_.empty()) return;
-    const Clock::time_point now = Clock::now();
+    if (long_read_ != nullptr) return TakeLong();
     const bool fired = fired_.exchange(false, std::memory_order_relaxed);
-    if (!fired && by_deadline_.begin()->deadline > now) return Rearm();
+    if (!fired && by_deadline_.begin()->deadline > Clock::now()) return Rearm();
     handler_->source->registry().Cancel(this);
     const Read& any = in_order_.front().read;
-    const auto answer = std::make_shared<Answer>(*any.call->method().response_prototype);
+    const auto answer = std::make_shared<Answer>(*any.method->response_prototype);
     Evaluated evaluated;
     const absl::Status status = Evaluate(any, *reads_->consensus_, answer->response, &evaluated);
+    if (evaluated.cut) {
+      long_read_ = reads_->long_reads_->Start(any, shared_from_this());
+      return;
+    }
     answer->rows = *evaluated.rows;
+    Settle(answer, status, evaluated);
+  }
+
+  // Until the long read is there, members come, go and grow old; nobody is told of a write. Who
+  // came meanwhile is not answered by it, for indexes would fall: Watch finds what was written.
+  void TakeLong() {
+    const std::shared_ptr<LongAnswer> answer = long_read_->Take();
+    if (answer == nullptr) return;
+    long_read_.reset();
+    Settle(answer, answer->status, answer->evaluated);
+  }
+
+  // Answers those who are due by an evaluation, and waits on for the others.
+  void Settle(const std::shared_ptr<Answer>& answer, const absl::Status& status,
+              const Evaluated& evaluated) {
     Members due;
-    TakeDue(status.ok() && !evaluated.watched->empty() ? evaluated.index : kEndsAll, now, &due);
+    TakeDue(status.ok() && !evaluated.watched->empty() ? evaluated.index : kEndsAll, Clock::now(),
+            &due);
     if (in_order_.empty()) {
       Close();
     } else {
@@ -179,11 +183,13 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
   // Whatever index a member gave, it is below.
   static constexpr std::optional<uint64_t> kEndsAll = std::nullopt;
 
-  // Moves those to `due` who gave an index below `index`, or whose time is over.
+  // Moves those to `due` who gave an index below `index`, or whose time is over; not those who were
+  // late, who are not any more.
   void TakeDue(std::optional<uint64_t> index, Clock::time_point now, Members* due) {
     for (auto at = in_order_.begin(); at != in_order_.end();) {
       Member& member = *at;
       ++at;
+      if (std::exchange(member.late, false)) continue;
       if (index.has_value() && *index <= member.read.given() && member.deadline > now) continue;
       member.group = nullptr;
       due->splice(due->end(), in_order_, Members::s_iterator_to(member));
@@ -198,7 +204,7 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
     const bool lone = &due->front() == &due->back();
     const uint64_t number =
         lone ? 0 : reads_->answers_.fetch_add(1, std::memory_order_relaxed) + 1;
-    const Rows rows(answer, answer->rows.get());
+    const Rows rows = Answer::HoldOf(answer);
     while (!due->empty()) {
       Call* const call = due->front().read.call;
       due->pop_front();
@@ -225,6 +231,7 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
 
   // Ends the group: whoever asks the same from now on makes another one.
   void Close() {
+    long_read_.reset();
     handler_->source->registry().Cancel(this);
     reads_->timers_->Remove(this);
     std::shared_ptr<Group> self;  // dropped after the mutex
@@ -242,6 +249,7 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
   Members in_order_;
   Deadlines by_deadline_;
   std::atomic<bool> fired_{false};  // and not only out of time
+  std::unique_ptr<LongRead> long_read_;  // null: none is under way
 };
 
 void ParkedReads::Member::Cancel() {
@@ -257,8 +265,9 @@ void ParkedReads::Member::Cancel() {
   call->Done();
 }
 
-ParkedReads::ParkedReads(Limits limits, const Consensus* consensus, base::TimerQueue* timers)
-    : limits_(limits), consensus_(consensus), timers_(timers) {}
+ParkedReads::ParkedReads(Limits limits, const Consensus* consensus, LongReads* long_reads,
+                         base::TimerQueue* timers)
+    : limits_(limits), consensus_(consensus), long_reads_(long_reads), timers_(timers) {}
 
 ParkedReads::~ParkedReads() = default;
 

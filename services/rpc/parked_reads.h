@@ -29,6 +29,8 @@
 
 namespace consul::rpc {
 
+class LongReads;
+
 class ParkedReads {
  public:
   struct Limits {
@@ -37,8 +39,9 @@ class ParkedReads {
     size_t reads_max;
   };
 
-  // Both outlive this.
-  ParkedReads(Limits limits, const Consensus* consensus, base::TimerQueue* timers);
+  // All outlive this.
+  ParkedReads(Limits limits, const Consensus* consensus, LongReads* long_reads,
+              base::TimerQueue* timers);
   // REQUIRES: nobody waits.
   ~ParkedReads();
   ParkedReads(const ParkedReads&) = delete;
@@ -61,7 +64,6 @@ class ParkedReads {
  private:
   class Group;
   class Member;
-  struct Answer;
 
   struct TextHash {
     using is_transparent = void;
@@ -75,6 +77,7 @@ class ParkedReads {
 
   const Limits limits_;
   const Consensus* const consensus_;
+  LongReads* const long_reads_;
   base::TimerQueue* const timers_;
   std::atomic<size_t> count_{0};
   std::atomic<uint64_t> answers_{0};  // that were shared

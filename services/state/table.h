@@ -91,12 +91,14 @@ class Table {
     const Row<Spec>* row = rows_.entries().Find(key);
     return row == nullptr ? nullptr : &row->message();
   }
-  // Calls fn(const Message&) for the rows under `prefix`, in order, while it returns true.
+  // Calls fn(const Message&) for the rows under `prefix`, in order, while it returns true and
+  // `watch` allows of one more.
   template <typename Fn>
   void ForEach(std::string_view prefix, WatchSet* watch, Fn fn) const {
     if (watch != nullptr) watch->AddPrefix(Spec::kMap, prefix);
-    rows_.entries().ForEachPrefix(prefix,
-                                  [&fn](const Row<Spec>& row) { return fn(row.message()); });
+    rows_.entries().ForEachPrefix(prefix, [watch, &fn](const Row<Spec>& row) {
+      return (watch == nullptr || watch->NextRow()) && fn(row.message());
+    });
   }
   // The same by index number `kIndex` of the Spec.
   template <size_t kIndex>
@@ -108,8 +110,9 @@ class Table {
   template <size_t kIndex, typename Fn>
   void ForEachBy(std::string_view prefix, WatchSet* watch, Fn fn) const {
     if (watch != nullptr) watch->AddPrefix(Spec::kIndexes[kIndex].map, prefix);
-    indexes_[kIndex].entries().ForEachPrefix(
-        prefix, [&fn](const IndexEntry<Spec>& entry) { return fn(entry.message()); });
+    indexes_[kIndex].entries().ForEachPrefix(prefix, [watch, &fn](const IndexEntry<Spec>& entry) {
+      return (watch == nullptr || watch->NextRow()) && fn(entry.message());
+    });
   }
 
   // Sets `index` to the index of a slot of this table and returns true; false if the slot's map

@@ -63,17 +63,34 @@ class SlotList {
   std::string bytes_;
 };
 
-// What a read touched.
+// What a read touched, and how much more of lists it may look at.
 class WatchSet {
  public:
   // A set that would grow beyond this watches whole maps instead of single places from then on:
   // still right, but woken, and numbered, by more than it needs. A waiter costs memory by slot.
   static constexpr size_t kSlotsMax = 8192;
 
+  // From now on lists may come to so many rows in all; at one more they end.
+  void LimitRows(size_t rows_max) { rows_left_ = rows_max; }
+  // A list has come to one more row. Returns false where that is one too many: the list ends before
+  // it, and what was read is not whole.
+  bool NextRow() {
+    cut_ = rows_left_ == 0;
+    if (!cut_) --rows_left_;
+    return !cut_;
+  }
+  // A list has ended before its end.
+  bool cut() const { return cut_; }
+
   void AddKey(MapId map, std::string_view key) { Add(map, Slot::Kind::kKey, key); }
   // The empty prefix is the whole map.
   void AddPrefix(MapId map, std::string_view prefix) { Add(map, Slot::Kind::kPrefix, prefix); }
-  void Clear() { slots_.Clear(); }
+  // Empties it; there is no limit any more.
+  void Clear() {
+    slots_.Clear();
+    rows_left_ = SIZE_MAX;
+    cut_ = false;
+  }
   bool empty() const { return slots_.empty(); }
   size_t size() const { return slots_.size(); }
   Slot operator[](size_t i) const { return slots_[i]; }
@@ -81,6 +98,8 @@ class WatchSet {
  private:
   void Add(MapId map, Slot::Kind kind, std::string_view bytes);
   SlotList slots_;
+  size_t rows_left_ = SIZE_MAX;
+  bool cut_ = false;
 };
 
 }  // namespace consul::state
