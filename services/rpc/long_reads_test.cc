@@ -120,6 +120,14 @@ class LongReadsTest : public testing::Test {
       return source_.registry().waiter_count() == watches;
     }));
   }
+  // Writes: those who wait for it are being looked up, and held by the gate.
+  void HoldLookUpOf(uint64_t index) {
+    gate_.Set(false);
+    const int came = gate_.came();
+    Publish(index);
+    executor_.queue.RunAll();
+    gate_.AwaitCame(came + 1);
+  }
   void Publish(uint64_t index, size_t count = kRowsAtOnce + 1) {
     state::SlotList slots;
     slots.AddKey(kMap, "k");
@@ -245,10 +253,7 @@ TEST_F(LongReadsTest, AWriteBetweenTheLookUpAndTheWatchIsSeen) {
 TEST_F(LongReadsTest, AWriteWhileAGroupIsLookedUpIsNotMissed) {
   const auto call = Start(5);
   AwaitParked();
-  gate_.Set(false);
-  Publish(6);
-  executor_.queue.RunAll();
-  gate_.AwaitCame(2);
+  HoldLookUpOf(6);
   // It would wait for the group's next news; the group does not watch just now.
   const auto late = Start(6);
   EXPECT_FALSE(late->done);
@@ -266,10 +271,7 @@ TEST_F(LongReadsTest, WhoseTimeIsOverMeanwhileIsAnsweredWithTheRest) {
   auto call = New(5);
   call->request_to_fill().mutable_options()->mutable_wait()->set_nanos(300'000'000);
   backend_->Start(call.get());
-  gate_.Set(false);
-  Publish(6);
-  executor_.queue.RunAll();
-  gate_.AwaitCame(2);
+  HoldLookUpOf(6);
   EXPECT_TRUE(Eventually([&] { return executor_.queue.RunAll() > 0; }));  // its time is over
   EXPECT_FALSE(call->done);
   gate_.Set(true);
@@ -282,10 +284,7 @@ TEST_F(LongReadsTest, WhoseTimeIsOverMeanwhileIsAnsweredWithTheRest) {
 TEST_F(LongReadsTest, WhoComesWhileAGroupIsLookedUpIsNotAnsweredByThat) {
   const auto call = Start(5);
   AwaitParked();
-  gate_.Set(false);
-  Publish(6);
-  executor_.queue.RunAll();
-  gate_.AwaitCame(2);
+  HoldLookUpOf(6);
   Publish(7, 1);
   auto late = New(7);
   late->request_to_fill().mutable_options()->mutable_wait()->set_nanos(1'000'000);
@@ -304,10 +303,7 @@ TEST_F(LongReadsTest, AGroupThatAllHaveLeftForgetsItsLookUp) {
   auto call = Start(5);
   AwaitParked();
   auto beside = Start(5);
-  gate_.Set(false);
-  Publish(6);
-  executor_.queue.RunAll();
-  gate_.AwaitCame(2);
+  HoldLookUpOf(6);
   for (auto* const each : {&call, &beside}) {
     backend_->Cancel(each->get());
     each->reset();
