@@ -40,9 +40,11 @@ class ForwardBackend : public Backend {
     // Of a blocking read that names no wait, and of any (default_query_time, max_query_time).
     std::chrono::milliseconds wait_default = std::chrono::minutes(5);
     std::chrono::milliseconds wait_max = std::chrono::minutes(10);
-    // A call may take so long beyond the time that a blocking read is asked to wait. Longer than a
-    // server holds a call for a leader.
+    // A write may take so long: longer than a server holds a call for a leader.
     std::chrono::milliseconds margin = std::chrono::seconds(30);
+    // A read may take so long beyond the time that it is asked to wait. A server that is gone is
+    // found out by itself: this is for replies of many megabytes on a slow line.
+    std::chrono::milliseconds read_margin = std::chrono::minutes(10);
     // A write whose caller is gone, or whose server has failed as the pool says, is given so long
     // to say what became of it.
     std::chrono::milliseconds cancelled_write_wait = std::chrono::seconds(2);

@@ -301,6 +301,7 @@ TEST_F(ForwardBackendTest, AServerThatComesBackWithinTheHoldTimeoutIsFound) {
 
 TEST_F(ForwardBackendTest, AServerThatDoesNotAnswerInTimeIsNamed) {
   options_.margin = 100ms;
+  options_.read_margin = 100ms;
   Make();
   StartServers({"a"});
   servers_[0]->backend.mode = Mode::kHang;
@@ -312,7 +313,7 @@ TEST_F(ForwardBackendTest, AServerThatDoesNotAnswerInTimeIsNamed) {
 }
 
 TEST_F(ForwardBackendTest, ABlockedReadMayTakeItsWaitAndTheMargin) {
-  options_.margin = 200ms;
+  options_.read_margin = 200ms;
   Make();
   StartServers({"a"});
   servers_[0]->backend.mode = Mode::kHang;

@@ -52,6 +52,8 @@ class Relay {
 
   // Passes nothing on, and takes no new connection.
   std::atomic<bool> stands_still{false};
+  // Bytes a millisecond that it takes from each server's connection, at the most.
+  std::atomic<size_t> pace{SIZE_MAX};
   // Pieces passed on towards the server.
   std::atomic<int> passed{0};
 
@@ -65,8 +67,11 @@ class Relay {
   }
   void Run() {
     while (!stop_) {
+      const auto now = std::chrono::steady_clock::now();
       std::vector<pollfd> ready{{listener_, POLLIN, 0}};
-      for (const auto& [one, other] : peers_) ready.push_back({one, POLLIN, 0});
+      for (const auto& [one, other] : peers_) {
+        if (rests_until_[one] <= now) ready.push_back({one, POLLIN, 0});
+      }
       if (stands_still) ready.clear();
       ::poll(ready.data(), ready.size(), 1);
       for (const pollfd& each : ready) {
@@ -90,7 +95,10 @@ class Relay {
     if (found == peers_.end()) return;
     const int to = found->second;
     char bytes[16384];
-    const ssize_t size = ::read(from, bytes, sizeof(bytes));
+    size_t most = sizeof(bytes);
+    if (!clients_.contains(from)) most = std::min(most, pace.load());
+    if (most < sizeof(bytes)) rests_until_[from] = std::chrono::steady_clock::now() + 1ms;
+    const ssize_t size = ::read(from, bytes, most);
     if (size > 0 && ::send(to, bytes, size, MSG_NOSIGNAL) == size) {
       if (clients_.contains(from)) ++passed;
       return;
@@ -99,6 +107,7 @@ class Relay {
       ::close(each);
       peers_.erase(each);
       clients_.erase(each);
+      rests_until_.erase(each);
     }
   }
 
@@ -107,6 +116,7 @@ class Relay {
   std::string address_;
   std::map<int, int> peers_;
   std::map<int, bool> clients_;
+  std::map<int, std::chrono::steady_clock::time_point> rests_until_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
@@ -117,6 +127,7 @@ class SilenceTest : public ForwardingTest {
     options_.hold_timeout = 10s;
     // Who hears of a silence does so by these, long before any other limit.
     options_.margin = 1h;
+    options_.read_margin = 1h;
     options_.cancelled_write_wait = 1h;
     options_.links.patience = 40ms;
     options_.links.patience_blocked = 1h;
@@ -226,6 +237,15 @@ TEST_F(SilenceTest, AServerThatIsOnlySlowIsWaitedFor) {
   EXPECT_TRUE(write->status.ok()) << write->status;
   EXPECT_EQ(ValueOf(*read), first_->name);
   EXPECT_EQ(warnings(), 0);
+}
+
+// Ten megabytes at four a second: what the server says of itself stands behind them.
+TEST_F(SilenceTest, AServerThatSendsALargeReplyOnASlowLineIsNotSilent) {
+  for (const auto& relay : relays_) relay->pace = 4096;
+  const auto call = Run(MakeGet("large"));
+  EXPECT_TRUE(call->status.ok()) << call->status;
+  EXPECT_EQ(ValueOf(*call).size(), 10'000'000);
+  EXPECT_EQ(servers_[0]->backend.reads + servers_[1]->backend.reads, 1);
 }
 
 // A write that has not been sent is never in doubt: the silent server is asked whether it serves.

@@ -99,7 +99,8 @@ void ForwardedCall::Begin() {
   begun_ = trying_since_ = Clock::now();
   // The server adds a sixteenth at random to a wait, and may have a longer one where none is named.
   const milliseconds longest = asked.has_wait() ? wait_ : std::max(wait_, options_->wait_max);
-  deadline_ = std::chrono::system_clock::now() + options_->margin;
+  deadline_ = std::chrono::system_clock::now() +
+              (repeatable_ ? options_->read_margin : options_->margin);
   if (IsBlocking()) deadline_ += longest + longest / 16;
   Try();
 }

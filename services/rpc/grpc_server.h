@@ -41,10 +41,10 @@ class GrpcServer {
     // Messages of a stream that wait for a slow client; with more, Next is refused.
     size_t stream_messages_max = 64;
     // A client that has vanished without a word is found out, and its calls are freed: each is
-    // pinged so often, and cut off when it does not answer. HTTP counts on it
-    // (gateway/http/splice.h).
+    // pinged so often, and cut off when it does not answer: a ping stands behind the megabytes of
+    // a large reply for as long as a slow line takes. HTTP counts on it (gateway/http/splice.h).
     std::chrono::milliseconds ping_interval{60'000};
-    std::chrono::milliseconds ping_timeout{20'000};
+    std::chrono::milliseconds ping_timeout{60'000};
   };
   // A service that no table describes.
   struct Beside {

@@ -24,9 +24,10 @@ struct ChannelSettings {
   std::chrono::milliseconds reconnect_min = std::chrono::milliseconds(100);
   std::chrono::milliseconds reconnect_max = std::chrono::seconds(1);
   // A connection on which nothing comes is asked for a sign of life so often while calls wait on
-  // it, and given up when none comes within the second. A listener of ours allows one each 10 s.
+  // it, and given up when none comes within the second: the megabytes of a reply that stand before
+  // it need as long on a line of 1 Mbit/s. A listener of ours allows one each 10 s.
   std::chrono::milliseconds keepalive = std::chrono::seconds(30);
-  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(60);
 };
 
 // Connects with the first call.

@@ -6,6 +6,7 @@
 
 #include "services/base/check.h"
 #include "services/base/strings.h"
+#include "services/rpc/received_bytes.h"
 
 namespace consul::rpc {
 namespace {
@@ -142,9 +143,12 @@ void ServerLinks::LookAtAll() {
 }
 
 void ServerLinks::AskForLife(const std::shared_ptr<ServerLink>& link) {
-  Ping(link, [this, link](Pulse pulse) {
-    link->Looked(ServerLink::Clock::now(), pulse != Pulse::kNone);
-    if (pulse != Pulse::kNone) return;
+  const uint64_t before = BytesReceivedFrom(link->server().address);
+  Ping(link, [this, link, before](Pulse pulse) {
+    const bool alive =
+        pulse != Pulse::kNone || BytesReceivedFrom(link->server().address) > before;
+    link->Looked(ServerLink::Clock::now(), alive);
+    if (alive) return;
     Failed(link.get(), absl::DeadlineExceededError("it gives no sign of life"));
     link->FellSilent();
   });

@@ -5,8 +5,9 @@
 // order is made anew, and the agent goes over to the first server of it that answers.
 //
 // A server for which a call has waited for long is asked for a sign of life, once for all calls,
-// and whoever waits for it hears when there is none: gRPC itself would let them wait for ten
-// seconds where no packet comes through, and for forty where the process stands still.
+// and whoever waits for it hears when there is none: gRPC itself would let them wait for a minute
+// where no packet comes through, and for one and a half where the process stands still. Whatever
+// comes from the server is a sign: on a slow line its answer stands behind megabytes of a reply.
 //
 // Threads: any. What is told by gRPC comes on its threads, until Stop has returned.
 #ifndef CONSUL_SERVICES_RPC_SERVER_LINKS_H_

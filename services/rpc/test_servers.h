@@ -209,6 +209,7 @@ class ForwardingTest : public testing::Test {
     }
     options_.hold_timeout = std::chrono::milliseconds(300);
     options_.margin = std::chrono::seconds(10);
+    options_.read_margin = std::chrono::seconds(10);
     Make();
   }
   ~ForwardingTest() override {
