@@ -7,11 +7,11 @@
 #ifndef CONSUL_SERVICES_GOSSIP_MEMBER_LIST_H_
 #define CONSUL_SERVICES_GOSSIP_MEMBER_LIST_H_
 
-#include <atomic>
 #include <memory>
 #include <utility>
 
 #include "consul/agent/v1/agent.pb.h"
+#include "services/base/mutex.h"
 
 namespace consul::gossip {
 
@@ -20,12 +20,21 @@ class MemberList {
   using Members = agent::v1::ListMembersResponse;
 
   // By name; never null.
-  std::shared_ptr<const Members> members() const { return members_.load(); }
+  std::shared_ptr<const Members> members() const {
+    base::MutexLock lock(&mutex_);
+    return members_;
+  }
 
-  void Publish(std::shared_ptr<const Members> members) { members_.store(std::move(members)); }
+  // What was published before is let go of outside of the mutex.
+  void Publish(std::shared_ptr<const Members> members) {
+    base::MutexLock lock(&mutex_);
+    members_.swap(members);
+  }
 
  private:
-  std::atomic<std::shared_ptr<const Members>> members_{std::make_shared<const Members>()};
+  // Not an atomic shared_ptr: that of libstdc++ 12 lets go of its lock without an order in load().
+  mutable base::Mutex mutex_;
+  std::shared_ptr<const Members> members_ GUARDED_BY(mutex_) = std::make_shared<const Members>();
 };
 
 }  // namespace consul::gossip
