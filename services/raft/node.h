@@ -91,6 +91,9 @@ struct SnapshotOptions {
   // The same for a follower that has all of it and is heard, since it has: it takes its time to
   // install, and then wants the entries. One that is silent meanwhile has sent_kept.
   Duration installing_kept = std::chrono::minutes(10);
+  // And on how much disk at most, or on twice the size of what it was sent where that is more: with
+  // a large state the log grows by the state's size from one snapshot to the next.
+  uint64_t sent_log_bytes_max = 512 << 20;
 };
 
 struct NodeOptions {

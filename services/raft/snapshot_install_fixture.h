@@ -80,10 +80,11 @@ class Server {
                          .bytes_min = uint64_t{1} << 40,
                          .interval = Duration{0},
                          .trailing_entries = 5,
-                         .trailing_bytes_max = uint64_t{1} << 40,
+                         .trailing_bytes_max = log_bytes_max_,
                          .refused_pause = std::chrono::milliseconds(10),
                          .sent_kept = sent_kept_,
-                         .installing_kept = installing_kept_};
+                         .installing_kept = installing_kept_,
+                         .sent_log_bytes_max = log_bytes_max_};
     options.log = [this](LogLevel level, std::string_view text) {
       base::MutexLock lock(&mutex_);
       log_.push_back(base::StrCat(level == LogLevel::kError ? "[ERR] " : "[INFO] ", text));
@@ -109,6 +110,8 @@ class Server {
   void set_snapshots(bool taken) { snapshots_ = taken; }
   void set_sent_kept(Duration duration) { sent_kept_ = duration; }
   void set_installing_kept(Duration duration) { installing_kept_ = duration; }
+  // Of the log from before the newest snapshot, for other servers.
+  void set_log_bytes_max(uint64_t bytes) { log_bytes_max_ = bytes; }
   void set_before_restore(std::function<void()> hook) { before_restore_ = std::move(hook); }
 
   bool HasLine(std::string_view begin) { return CountLines(begin) > 0; }
@@ -165,6 +168,7 @@ class Server {
   bool snapshots_ = true;
   Duration sent_kept_ = SnapshotOptions{}.sent_kept;
   Duration installing_kept_ = SnapshotOptions{}.installing_kept;
+  uint64_t log_bytes_max_ = uint64_t{1} << 40;
   std::function<void()> before_restore_;
   std::unique_ptr<FaultyFileSystem> fs_;
   base::Mutex mutex_;
@@ -198,16 +202,23 @@ class SnapshotInstallTest : public ::testing::Test {
     }
   }
 
-  // Commands that each begin with their number.
+  // A command that begins with its number; it is written only if the answer is so.
+  absl::Status TryWrite() {
+    const std::string command = base::StrCat(written_.size(), std::string(500, '.'));
+    absl::Status status;
+    Countdown done(1);
+    leader_.node()->Propose(command, [&](absl::StatusOr<Applied> applied) {
+      status = applied.status();
+      done.Down();
+    });
+    done.Wait();
+    if (status.ok()) written_.push_back(command);
+    return status;
+  }
   void Write(int count) {
     for (int i = 0; i < count; ++i) {
-      written_.push_back(base::StrCat(written_.size(), std::string(500, '.')));
-      Countdown done(1);
-      leader_.node()->Propose(written_.back(), [&](absl::StatusOr<Applied> applied) {
-        EXPECT_TRUE(applied.ok()) << applied.status();
-        done.Down();
-      });
-      done.Wait();
+      const absl::Status status = TryWrite();
+      EXPECT_TRUE(status.ok()) << status;
     }
   }
 
@@ -233,8 +244,8 @@ class SnapshotInstallTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
 
-  // One that has got the whole snapshot and installs it until it is let go.
-  void StartFollowerThatInstalls() {
+  // One that has got the whole snapshot and installs it until it is let go. Returns its index.
+  uint64_t StartFollowerThatInstalls() {
     const auto begun = std::make_shared<Countdown>(1);
     follower_.set_before_restore([begun, hold = installing_] {
       begun->Down();
@@ -243,6 +254,8 @@ class SnapshotInstallTest : public ::testing::Test {
     StartFollower();
     begun->Wait();
     follower_.set_before_restore(nullptr);
+    const std::string name = follower_.SnapshotFilesThere().at(0);
+    return std::stoull(name);
   }
 
   void UntilTheFollowerHasAll() {

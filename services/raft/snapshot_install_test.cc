@@ -220,6 +220,46 @@ TEST_F(SnapshotInstallTest, WhoIsSilentWhileItInstallsKeepsTheLogForAWhileOnly) 
   UntilTheFollowerHasAll();
 }
 
+// Goal: a disk that is full takes writes again as soon as log can go. Method: the leader keeps
+// hundreds of entries for a follower that installs, and has room for no other segment.
+TEST_F(SnapshotInstallTest, ALeaderWithoutRoomKeepsNoLogForWhoInstalls) {
+  WriteUntilTheLogIsCut();
+  const uint64_t sent = StartFollowerThatInstalls();
+  while (LeadersSnapshot() < sent + 400) Write(10);
+  EXPECT_LE(leader_.CutTo(), sent);
+  leader_.fs()->SetCapacity(leader_.fs()->size_total());
+  const size_t enough = written_.size() + 400;
+  Until([&] { return !TryWrite().ok() || written_.size() >= enough; });
+  Until([&] { return TryWrite().ok() && written_.size() >= enough; });
+  EXPECT_GT(leader_.CutTo(), sent);
+  leader_.fs()->SetCapacity(std::nullopt);
+  installing_->Down();
+  UntilTheFollowerHasAll();
+  EXPECT_EQ(follower_.CountLines(kInstalled), 2);
+}
+
+// Once some of what it wants is gone the rest is of no use.
+TEST_F(SnapshotInstallTest, ALogThatTakesMuchDiskIsKeptNoMoreForWhoInstalls) {
+  leader_.set_log_bytes_max(0);  // twice the snapshot's size is more
+  RestartLeader(/*snapshots=*/false);
+  Write(600);
+  RestartLeader();
+  WriteUntilTheLogIsCut();
+  const uint64_t sent = StartFollowerThatInstalls();
+  while (LeadersSnapshot() <= sent) Write(10);
+  EXPECT_LE(leader_.CutTo(), sent) << "it takes about as much as the snapshot";
+  while (leader_.CutTo() <= sent) {
+    ASSERT_LT(written_.size(), kWritesMax) << "the log is kept\n" << leader_.Lines();
+    Write(10);
+  }
+  const uint64_t newest = LeadersSnapshot();
+  constexpr uint64_t kSegmentEntries = 200;
+  Until([&] { return leader_.CutTo() + kSegmentEntries >= newest; });
+  installing_->Down();
+  UntilTheFollowerHasAll();
+  EXPECT_EQ(follower_.CountLines(kInstalled), 2);
+}
+
 // What it refused was replaced meanwhile: then the newest comes, and the log begins behind that.
 TEST_F(SnapshotInstallTest, WhoRefusesOneIsSentTheNewest) {
   WriteUntilTheLogIsCut();

@@ -13,6 +13,9 @@ namespace {
 
 using base::StrCat;
 
+// See SnapshotOptions::sent_log_bytes_max.
+constexpr uint64_t kSentLogShare = 2;
+
 // What one snapshot may be refused for; anything else is about the disk itself.
 bool IsRefusal(const absl::Status& status) {
   return status.code() == absl::StatusCode::kDataLoss ||
@@ -43,7 +46,10 @@ void SnapshotTransfers::Load(const SnapshotLoadRequest& request, Time now) {
   Sending& sent = found->second;
   // One that asks for the same again and again does not come on.
   if (begun || sent.has_it || sent.index != request.meta.index || sent.offset < request.offset) {
-    sent = {.index = request.meta.index, .offset = request.offset, .at = now};
+    sent = {.index = request.meta.index,
+            .size_bytes = request.meta.size_bytes,
+            .offset = request.offset,
+            .at = now};
   }
   sent.installs = IsWhole(request);
   Post([this, request] {
@@ -100,7 +106,10 @@ void SnapshotTransfers::ForgetSent(Time now) {
     if (found == sending_.end()) continue;
     Sending& sent = found->second;
     if (member.match > sent.index || (member.match == sent.index && !sent.has_it)) {
-      sent = {.index = member.match, .at = now, .has_it = true};
+      sent = {.index = member.match,
+              .size_bytes = sent.size_bytes,
+              .at = now,
+              .has_it = true};
     }
     sent.heard_at = member.heard_at;
   }
@@ -112,11 +121,13 @@ void SnapshotTransfers::ForgetSent(Time now) {
     const bool in_vain = sent.index < core_->log().base().index;
     return caught_up || in_vain || now >= KeptUntil(sent) || core_->role() != Role::kLeader;
   });
-  std::optional<Index> oldest;
+  const Sending* oldest = nullptr;
   for (const auto& [peer, sent] : sending_) {
-    if (!oldest.has_value() || sent.index < *oldest) oldest = sent.index;
+    if (oldest == nullptr || sent.index < oldest->index) oldest = &sent;
   }
-  snapshotter_->KeepBehind(oldest);
+  if (oldest == nullptr) return snapshotter_->KeepBehind(std::nullopt);
+  snapshotter_->KeepBehind(
+      oldest->index, std::max(options_.sent_log_bytes_max, kSentLogShare * oldest->size_bytes));
 }
 
 // --- Receiving. ---

@@ -96,7 +96,8 @@ class SnapshotTransfers {
   // A peer that is sent one, or is still catching up with the log behind it.
   struct Sending {
     Index index;          // what it has, or will have
-    uint64_t offset = 0;  // of the farthest chunk that it came to
+    uint64_t size_bytes = 0;  // of the snapshot
+    uint64_t offset = 0;      // of the farthest chunk that it came to
     Time at;              // when it last came on
     bool installs = false;
     Time heard_at;  // of who installs

@@ -52,11 +52,11 @@ void Snapshotter::Installed(Time now) {
   phase_ = Phase::kDropping;
 }
 
-void Snapshotter::KeepBehind(std::optional<Index> index) {
+void Snapshotter::KeepBehind(std::optional<Index> index, uint64_t bytes_max) {
+  sent_bytes_max_ = bytes_max;
   if (sent_ == index) return;
   sent_ = index;
   // What it held back may go now.
-  gave_back_ = Index{0};
   if (!index.has_value() && phase_ == Phase::kWaiting) phase_ = Phase::kDropping;
 }
 
@@ -167,14 +167,16 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
 // One at a time: a large file may take milliseconds to go, and other things are due.
 void Snapshotter::DropSegment() {
   const Index next = core_->snapshot().index.Next();
-  const Index by_count{next.value > options_.trailing_entries
-                           ? next.value - options_.trailing_entries
-                           : 1};
+  Index wanted{next.value > options_.trailing_entries ? next.value - options_.trailing_entries
+                                                      : 1};
+  uint64_t bytes_max = options_.trailing_bytes_max;
+  if (sent_.has_value()) {
+    wanted = std::min(wanted, sent_->Next());
+    bytes_max = std::max(bytes_max, sent_bytes_max_);
+  }
   dropping_ = true;
   gives_segment_ = gives_back_;
-  disk_->DropSegment(sent_.has_value() ? std::min(next, sent_->Next()) : next,
-                     gives_back_ ? next : by_count,
-                     gives_back_ ? 0 : options_.trailing_bytes_max);
+  disk_->DropSegment(next, gives_back_ ? next : wanted, gives_back_ ? 0 : bytes_max);
 }
 
 void Snapshotter::Dropped(const LogDisk::Dropped& dropped) {

@@ -66,10 +66,10 @@ class Snapshotter {
   void Installed(Time now);
 
   // Entries behind `index` are kept as long as this stands, for a server that was sent a snapshot
-  // and wants those next.
-  void KeepBehind(std::optional<Index> index);
+  // and wants those next: unless the disk is full, or the log takes more of it than `bytes_max`.
+  void KeepBehind(std::optional<Index> index, uint64_t bytes_max = 0);
 
-  // The disk is full: what the log keeps for servers that are a little behind goes as well. Returns
+  // The disk is full: what the log keeps for servers that are behind goes as well. Returns
   // whether there may be something that goes; then it does while giving_back().
   bool GiveBack();
   bool giving_back() const { return gives_back_ && phase_ == Phase::kDropping; }
@@ -103,6 +103,7 @@ class Snapshotter {
   Phase phase_ = Phase::kWaiting;
   bool held_ = false;
   std::optional<Index> sent_;  // KeepBehind
+  uint64_t sent_bytes_max_ = 0;
   Time check_at_;
   Index handed_;
   uint64_t bytes_ = 0;         // of entries handed since the last snapshot
