@@ -84,6 +84,11 @@ class LogDisk {
   std::optional<absl::Status> Reserve(uint64_t bytes);
   // The same without more disk space, now.
   bool HasRoom(uint64_t bytes) const;
+  // Reserve leaves so much of the disk to the next snapshot.
+  void LeaveFree(uint64_t bytes) { log_->LeaveFree(bytes); }
+  // There is no room for the next segment; said once for each.
+  bool tight() const { return log_->tight(); }
+  void ClearTight() { log_->ClearTight(); }
   // An answer is for those who ask in one turn, and is kept for the next one only where somebody
   // waits for it that has not asked since it came.
   void EndTurn(bool anybody_waits);

@@ -134,6 +134,17 @@ absl::Status LogStore::MakeSegment(uint64_t size_bytes) {
   return absl::OkStatus();
 }
 
+absl::Status LogStore::CheckLeftFree(uint64_t size_bytes, uint64_t left_free_bytes) const {
+  if (left_free_bytes == 0) return absl::OkStatus();
+  const auto free = options_.file_system->FreeBytes(options_.directory);
+  if (!free.ok()) return free.status();
+  if (*free >= left_free_bytes && *free - left_free_bytes >= size_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      base::StrCat("make log segment in ", options_.directory, ": No space left: ", size_bytes,
+                   " bytes are wanted and ", *free, " are free, of which ", left_free_bytes,
+                   " are left to the next snapshot"));
+}
+
 absl::Status LogStore::DiscardSpare() {
   // The last one first: a gap in the numbers would look like damage.
   const std::string path = spares_.back()->path();
@@ -154,7 +165,7 @@ absl::Status LogStore::TakePrepared() {
   return absl::OkStatus();
 }
 
-absl::Status LogStore::RollFor(uint64_t records_bytes) {
+absl::Status LogStore::RollFor(uint64_t records_bytes, uint64_t left_free_bytes) {
   // The mark that stays behind: were it torn by a crash once the next segment has a group, it would
   // look like a group that had been synced and is damaged.
   absl::Status status = Settle();
@@ -177,12 +188,16 @@ absl::Status LogStore::RollFor(uint64_t records_bytes) {
   const uint64_t least = std::max(needed, options_.segment_bytes_min);
   uint64_t planned = std::max(
       least, std::min(options_.segment_bytes_max, 2 * active()->header().size_bytes));
-  status = MakeSegment(planned);
+  const auto make = [&] {
+    absl::Status left = CheckLeftFree(planned, left_free_bytes);
+    return left.ok() ? MakeSegment(planned) : left;
+  };
+  status = make();
   // Where there is no room for a large one, a small one still lets things go on.
   for (const uint64_t smaller : {least, needed}) {
     if (status.code() != absl::StatusCode::kResourceExhausted || smaller == planned) continue;
     planned = smaller;
-    status = MakeSegment(planned);
+    status = make();
   }
   if (!status.ok() && status.code() != absl::StatusCode::kResourceExhausted) failed_ = status;
   return status;
@@ -191,7 +206,7 @@ absl::Status LogStore::RollFor(uint64_t records_bytes) {
 absl::Status LogStore::Reserve(uint64_t records_bytes) {
   if (!failed_.ok()) return failed_;
   if (Fits(*active(), write_offset_, records_bytes)) return absl::OkStatus();
-  return RollFor(records_bytes);
+  return RollFor(records_bytes, left_free_bytes_.load(std::memory_order_relaxed));
 }
 
 uint64_t LogStore::room() const {
@@ -207,10 +222,17 @@ void LogStore::PrepareAhead() {
       write_offset_ < size / 2) {
     return;
   }
+  const uint64_t planned =
+      std::max(options_.segment_bytes_min, std::min(options_.segment_bytes_max, 2 * size));
+  const uint64_t left = left_free_bytes_.load(std::memory_order_relaxed);
+  if (!CheckLeftFree(planned, left).ok()) {
+    const uint64_t number = active()->header().number;
+    if (std::exchange(tight_at_, number) != number) tight_.store(true, std::memory_order_relaxed);
+    return;
+  }
   preparer_.Start({.number = active()->header().number + 1,
                    .salt = NextSalt(),
-                   .size_bytes = std::max(options_.segment_bytes_min,
-                                          std::min(options_.segment_bytes_max, 2 * size))});
+                   .size_bytes = planned});
 }
 
 // --- Writing. ---
@@ -264,7 +286,10 @@ absl::Status LogStore::Append(std::span<const Persist> group) {
   uint64_t bytes = 0;
   for (const Persist& persist : group) bytes += RecordsBytes(persist);
   if (bytes == 0) return failed_;
-  if (absl::Status status = Reserve(bytes); !status.ok()) return status;
+  if (!failed_.ok()) return failed_;
+  if (!Fits(*active(), write_offset_, bytes)) {
+    if (absl::Status status = RollFor(bytes, 0); !status.ok()) return status;
+  }
   BuildGroup(group);
   const std::string_view written = builder_.Finish(next_sequence_, active()->header().salt);
   absl::Status status = active()->file()->WriteAt(write_offset_, written);

@@ -63,8 +63,16 @@ class LogStore {
   const std::string& cut() const { return cut_; }
 
   // Makes sure that a group of these records fits without more disk space. RESOURCE_EXHAUSTED: the
-  // disk is full; nothing has changed, and a later call may succeed.
+  // disk is full, but for what is to be left free; nothing has changed, and a later call may
+  // succeed.
   absl::Status Reserve(uint64_t records_bytes);
+  // Reserve, and whatever is made ahead, leave so much of the disk to the next snapshot, which will
+  // let the log be shorter. Any thread.
+  void LeaveFree(uint64_t bytes) { left_free_bytes_.store(bytes, std::memory_order_relaxed); }
+  // There is no room for the next segment: a good time to make some. Said once for each segment,
+  // until it is cleared. Any thread.
+  bool tight() const { return tight_.load(std::memory_order_relaxed); }
+  void ClearTight() { tight_.store(false, std::memory_order_relaxed); }
 
   // The records that one more group may hold without a new segment.
   uint64_t room() const;
@@ -72,8 +80,9 @@ class LogStore {
   // What one Persist, or its entries, takes of a group at most.
   static uint64_t RecordsBytes(const Persist& persist);
 
-  // Makes all of `group` durable, in order, with one write and one sync. Reserves by itself; an
-  // error other than Reserve's was fatal, and every later call returns it.
+  // Makes all of `group` durable, in order, with one write and one sync. Finds room by itself, to
+  // the disk's last byte; an error other than RESOURCE_EXHAUSTED was fatal, and every later call
+  // returns it.
   absl::Status Append(std::span<const Persist> group);
 
   // Entries from `first` on up to `last`, until their Entry::bytes exceed `bytes_max`, but at least
@@ -126,7 +135,9 @@ class LogStore {
   uint64_t NextSalt();
   bool Fits(const Segment& segment, uint64_t offset, uint64_t records_bytes) const;
   absl::Status MakeSegment(uint64_t size_bytes);
-  absl::Status RollFor(uint64_t records_bytes);
+  // RESOURCE_EXHAUSTED unless a file of `size_bytes` leaves so much.
+  absl::Status CheckLeftFree(uint64_t size_bytes, uint64_t left_free_bytes) const;
+  absl::Status RollFor(uint64_t records_bytes, uint64_t left_free_bytes);
   absl::Status TakePrepared();
   void PrepareAhead();
   absl::Status DiscardSpare();
@@ -144,6 +155,9 @@ class LogStore {
   uint64_t write_offset_ = kSegmentHeaderBytes;
   GroupSequence next_sequence_{1};
   uint64_t salts_made_ = 0;
+  std::atomic<uint64_t> left_free_bytes_{0};
+  std::atomic<bool> tight_{false};
+  uint64_t tight_at_ = 0;  // the segment for which it was said
   bool settled_ = true;
   std::string cut_;
   absl::Status failed_;

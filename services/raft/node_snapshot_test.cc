@@ -105,9 +105,13 @@ TEST_F(NodeSnapshotTest, OnAFullDiskTheEntriesBeforeTheSnapshotGo) {
     return !fs_.Contents("data/raft/0000000000000001.log").empty();
   };
   EXPECT_TRUE(first_is_there());
-  fs_.SetCapacity(fs_.size_total());
-  // What is left of the last segment, and one that is ready perhaps, are used first.
-  while (first_is_there() && written_.size() < 1000) Write(1, 500);
+  // Room for a snapshot, and for little more.
+  fs_.SetCapacity(fs_.size_total() + (512 << 10));
+  // What is left of the last segment, and one that is ready perhaps, are used first. Some may be
+  // refused while the snapshot is written that makes room.
+  for (int i = 0; first_is_there() && i < 100'000; ++i) {
+    ProposeAndWait(std::string(500, 'x')).IgnoreError();
+  }
   EXPECT_FALSE(first_is_there());
   // When nothing more goes, it refuses.
   absl::Status status;

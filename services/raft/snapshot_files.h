@@ -56,6 +56,8 @@ class SnapshotFiles {
   // as SnapshotReader::Open.
   absl::StatusOr<std::unique_ptr<SnapshotReader>> Open(const SnapshotMeta& meta) const;
 
+  // What a snapshot leaves to the log.
+  uint64_t left_free_bytes() const { return left_free_bytes_; }
   // RESOURCE_EXHAUSTED unless `bytes` more leave the log its room.
   absl::Status CheckRoom(uint64_t bytes) const;
 

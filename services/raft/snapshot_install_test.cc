@@ -227,7 +227,8 @@ TEST_F(SnapshotInstallTest, ALeaderWithoutRoomKeepsNoLogForWhoInstalls) {
   const uint64_t sent = StartFollowerThatInstalls();
   while (LeadersSnapshot() < sent + 400) Write(10);
   EXPECT_LE(leader_.CutTo(), sent);
-  leader_.fs()->SetCapacity(leader_.fs()->size_total());
+  // Room for a snapshot, and for little more.
+  leader_.fs()->SetCapacity(leader_.fs()->size_total() + (512 << 10));
   const size_t enough = written_.size() + 400;
   Until([&] { return !TryWrite().ok() || written_.size() >= enough; });
   Until([&] { return TryWrite().ok() && written_.size() >= enough; });

@@ -22,21 +22,32 @@ Snapshotter::Snapshotter(const SnapshotOptions& options, std::unique_ptr<Snapsho
       apply_(apply),
       hooks_(std::move(hooks)),
       check_at_(now + options.interval),
-      handed_(core->snapshot().index) {}
+      handed_(core->snapshot().index) {
+  LeaveRoom();
+}
 
 void Snapshotter::Handed(Index last, uint64_t bytes) {
   handed_ = last;
   bytes_ += bytes;
+  LeaveRoom();
+}
+
+// The state has grown by what was written since the last one, at the most.
+void Snapshotter::LeaveRoom() {
+  disk_->LeaveFree(core_->snapshot().size_bytes + bytes_ + files_->left_free_bytes());
 }
 
 // A follower may apply what its own disk does not have yet; a snapshot of that would leave a gap
 // between it and the log.
+bool Snapshotter::Possible() const {
+  return !held_ && handed_ > core_->snapshot().index && handed_ <= core_->durable_index();
+}
+
 bool Snapshotter::Due() const {
-  if (held_) return false;
-  const SnapshotMeta& newest = core_->snapshot();
-  if (handed_ <= newest.index || handed_ > core_->durable_index()) return false;
-  return bytes_ > newest.size_bytes && (bytes_ >= options_.bytes_min ||
-                                        handed_ - newest.index >= options_.entries_min);
+  if (!Possible()) return false;
+  if (Pressed()) return true;
+  return Grown() && (bytes_ >= options_.bytes_min ||
+                     handed_ - core_->snapshot().index >= options_.entries_min);
 }
 
 void Snapshotter::Hold(bool held) {
@@ -48,6 +59,7 @@ void Snapshotter::Installed(Time now) {
   CONSUL_CHECK(held_ && !busy());
   handed_ = core_->snapshot().index;
   bytes_ = 0;
+  LeaveRoom();
   check_at_ = now + options_.interval;
   phase_ = Phase::kDropping;
 }
@@ -61,7 +73,10 @@ void Snapshotter::KeepBehind(std::optional<Index> index, uint64_t bytes_max) {
 }
 
 bool Snapshotter::GiveBack() {
-  if (gave_back_ == core_->snapshot().index) return false;
+  if (gave_back_ == core_->snapshot().index) {
+    pressed_ = true;
+    return false;
+  }
   gives_back_ = true;
   if (busy()) return false;  // then when that one is written
   phase_ = Phase::kDropping;
@@ -71,6 +86,7 @@ bool Snapshotter::GiveBack() {
 Time Snapshotter::NextDeadline() const {
   switch (phase_) {
     case Phase::kWaiting:
+      if (Pressing()) return Time{};
       return Due() ? check_at_ : Time::max();
     case Phase::kFreezing:
     case Phase::kWriting:
@@ -92,12 +108,16 @@ absl::Status Snapshotter::Step(Time now) {
   if (frozen != nullptr) StartWriting(std::move(frozen));
   if (written.has_value()) return Finish(now, *written);
   if (phase_ == Phase::kDropping && !dropping_) DropSegment();
-  if (phase_ == Phase::kWaiting && now >= check_at_ && Due()) Begin(now);
+  if (phase_ == Phase::kWaiting && (Pressing() || (now >= check_at_ && Due()))) Begin(now);
   return absl::OkStatus();
 }
 
 void Snapshotter::Begin(Time now) {
   begun_at_ = now;
+  // What it covers is to go at once.
+  if (Pressed()) gives_back_ = true;
+  pressed_ = false;
+  disk_->ClearTight();
   const auto term = core_->log().TermAt(handed_);
   CONSUL_CHECK(term.has_value());
   phase_ = Phase::kFreezing;
@@ -138,6 +158,7 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   phase_ = Phase::kWaiting;
   check_at_ = now + options_.interval;
   cancelled_ = false;
+  failed_ = !written.ok();
   // What the one before it covers is asked for again, if it is wanted still.
   if (!written.ok()) gives_back_ = false;
   if (written.status().code() == absl::StatusCode::kCancelled) {
@@ -158,6 +179,7 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   bytes_ -= frozen_bytes_;
   hooks_.took->Add(std::chrono::duration<double, std::milli>(now - begun_at_).count());
   core_->SnapshotTaken(now, *written, disk_->first());
+  LeaveRoom();
   hooks_.log(LogLevel::kInfo, StrCat("raft: snapshot complete up to: index=",
                                      written->index.value, " bytes=", written->size_bytes));
   phase_ = Phase::kDropping;

@@ -7,6 +7,11 @@
 // A snapshot is due when the log since the last one exceeds its threshold and the size of the last
 // one: by the latter, what is written for snapshots is never more than what was written to the log.
 //
+// The log leaves the next snapshot its room on the disk: as much as the last one takes and all that
+// was written since. Where it has no more than half a segment before it is down to that, one is due
+// at once, whatever the threshold and the interval say, if the log has grown by the last one's
+// size; otherwise with the next interval.
+//
 // While another server's snapshot is received none is begun, and one that is under way is given up:
 // what is received is newer.
 //
@@ -69,8 +74,9 @@ class Snapshotter {
   // and wants those next: unless the disk is full, or the log takes more of it than `bytes_max`.
   void KeepBehind(std::optional<Index> index, uint64_t bytes_max = 0);
 
-  // The disk is full: what the log keeps for servers that are behind goes as well. Returns
-  // whether there may be something that goes; then it does while giving_back().
+  // The disk is full: what the log keeps for servers that are behind goes as well, and what a new
+  // snapshot covers, once that is there. Returns whether there may be something that goes now; then
+  // it does while giving_back().
   bool GiveBack();
   bool giving_back() const { return gives_back_ && phase_ == Phase::kDropping; }
 
@@ -87,7 +93,14 @@ class Snapshotter {
  private:
   enum class Phase : uint8_t { kWaiting, kFreezing, kWriting, kDropping };
 
+  // Whether a snapshot would cover anything, and be whole.
+  bool Possible() const;
   bool Due() const;
+  // Whether one is to be taken for the sake of the room, and at once.
+  bool Pressed() const { return pressed_ || disk_->tight(); }
+  bool Pressing() const { return Pressed() && !failed_ && Possible() && Grown(); }
+  bool Grown() const { return bytes_ > core_->snapshot().size_bytes; }
+  void LeaveRoom();
   void Begin(Time now);
   void StartWriting(std::unique_ptr<FrozenState> state);
   absl::Status Finish(Time now, const absl::StatusOr<SnapshotMeta>& written);
@@ -110,6 +123,8 @@ class Snapshotter {
   uint64_t frozen_bytes_ = 0;  // of those, what the one under way covers
   SnapshotMeta at_;            // of the one under way
   Time begun_at_;
+  bool pressed_ = false;       // the disk is full, whatever the log gave back
+  bool failed_ = false;        // nothing came of the last one
   bool dropping_ = false;      // a segment is on its way out
   bool gives_back_ = false;    // all that the snapshot covers is to go
   bool gives_segment_ = false; // so was the one on its way out chosen

@@ -12,10 +12,10 @@ from tests.e2e.cluster_story import ClusterStory, SteadyWriter
 
 class DiskStory(ClusterStory):
     FORMED = False
-    SMALL, LARGE = "8m", "64m"
+    SMALL, LARGE = "16m", "128m"
     VALUE_BYTES = 300_000
     WRITES_MAX = 60
-    NO_SPACE = "No space left on device"
+    NO_SPACE = "No space left"
     # Of a write that was on its way to a leader in the moment in which it lost the lead.
     IN_DOUBT = "may yet be applied"
     OWN_DISK = "this server's disk is full: "
@@ -23,9 +23,9 @@ class DiskStory(ClusterStory):
     # From when on that is known it is said at once.
     AT_ONCE_S = 5
     SMALL_COUNT = 1
-    # The smallest segment of a log has a megabyte; each is twice the one before, and a log of eight
-    # megabytes has room for one of four.
-    LEFT_BYTES_MAX = 4 << 20
+    # The log leaves the next snapshot as much as it takes itself and four megabytes; its smallest
+    # segment has one.
+    LEFT_BYTES_MAX = 12 << 20
 
     def setUp(self):
         super().setUp()
@@ -103,7 +103,7 @@ class DiskStory(ClusterStory):
         return "raft: disk full, handing over leadership: " in self.small.log()
 
     def is_full(self):
-        """No more than what the smallest piece of a log takes is left."""
+        """No more than what the log leaves is left."""
         self.assertLess(self.small.disk.bytes_free(), self.LEFT_BYTES_MAX)
 
     def refused_by_all_that_is_sent(self, leader):

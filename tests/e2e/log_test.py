@@ -204,17 +204,27 @@ class FullDiskTest(Story):
         return keys, None
 
     def test_writes_are_refused_and_reads_go_on(self):
-        agent = self.agent_with_disk("4m").wait_until_ready()
+        agent = self.agent_with_disk("20m").wait_until_ready()
         keys, refusal = self.fill()
-        self.assertGreater(len(keys), 3)
+        self.assertGreater(len(keys), 10)
         self.assertEqual(refusal.status, 500)
-        self.assertIn("No space left on device", refusal.body.decode())
+        self.assertIn("No space left", refusal.body.decode())
+        self.assertIn("left to the next snapshot", refusal.body.decode())
         for number in keys:
             self.assertEqual(
                 get(f"/v1/kv/large/{number}?raw").body, bytes([65 + number % 26]) * 200_000
             )
         self.assertEqual(get(f"/v1/kv/large/{len(keys)}").status, 404)
         self.assertTrue(agent.runs())
+        self.assertEqual(agent.leave(), 0)
+
+    def test_a_small_state_is_written_for_ever(self):
+        """The log leaves the snapshot its room, and one is taken when room gets short."""
+        agent = self.agent_with_disk("24m").wait_until_ready()
+        for number in range(300):
+            answer = put("/v1/kv/same", bytes([65 + number % 26]) * 200_000)
+            self.assertEqual(answer.status, 200, f"write {number}: {answer.body}")
+        self.assertIn("raft: snapshot complete", agent.stdout())
         self.assertEqual(agent.leave(), 0)
 
     def test_a_start_without_room_says_so(self):
