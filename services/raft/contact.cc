@@ -70,8 +70,7 @@ void Core::BeginRound() {
     read->round = leader.round;
   }
   const auto ask = [&](const ServerId& id, const Progress& peer) {
-    const Index commit = std::min(commit_, peer.match());
-    Send(id, hard_state_.term, Heartbeat{commit, leader.round}, /*after_persist=*/false);
+    Send(id, hard_state_.term, HeartbeatFor(peer), /*after_persist=*/false);
   };
   if (leader.broadcast_due) {
     leader.broadcast_due = false;
@@ -82,6 +81,14 @@ void Core::BeginRound() {
     for (const ServerId& id : QuickestQuorum()) ask(id, leader.peers.at(id));
   }
   CountRounds();
+}
+
+Heartbeat Core::HeartbeatFor(const Progress& peer) const {
+  const Round round = std::get<LeaderState>(state_).round;
+  const Index commit = std::min(commit_, peer.match());
+  const std::optional<Term> term = log_.TermAt(commit);
+  // What is before the log's base comes with the snapshot.
+  return term.has_value() ? Heartbeat{commit, round, *term} : Heartbeat{Index{0}, round};
 }
 
 // Whose acks make a quorum with this server's own, those first who have answered the newest rounds.
@@ -150,6 +157,10 @@ void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& re
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   Heard(message.from, reply.round);
+  // An old answer to a question of before that says nothing.
+  if (reply.unmatched && peer->match() > Index{0} && reply.round > peer->matched_round()) {
+    peer->BeganAnew(std::max(peer->match(), log_.base().index).Next(), now_);
+  }
   const Duration overdue = PatienceWith(*peer);
   const Duration silence = now_ - peer->moved_at();
   switch (peer->mode()) {
@@ -174,8 +185,12 @@ void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& re
 void Core::HandleHeartbeat(const Message& message, const Heartbeat& heartbeat) {
   if (role() == Role::kLeader) return;
   LeaderSpoke(message.from);
-  SetCommit(std::min(heartbeat.commit, log_.last_index()));
-  Send(message.from, hard_state_.term, HeartbeatReply{heartbeat.round}, /*after_persist=*/false);
+  const LogPosition commit{heartbeat.commit, heartbeat.commit_term};
+  if (commit.term == Term{0} || log_.Matches(commit)) {
+    SetCommit(std::min(commit.index, log_.last_index()));
+  }
+  HeartbeatReply reply{heartbeat.round, /*unmatched=*/matched_term_ != hard_state_.term};
+  Send(message.from, hard_state_.term, reply, /*after_persist=*/false);
 }
 
 // ---- Reads.

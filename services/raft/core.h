@@ -270,6 +270,7 @@ class Core {
   // replication.cc: entries from leader to follower.
   void HandleAppendRequest(const Message& message, AppendRequest& request);
   void HandleAppendReply(const Message& message, const AppendReply& reply);
+  void TakeAck(const ServerId& from, Progress* peer, Index match);
   void Refuse(const Message& message, const AppendRequest& request);
   void PumpPeers();
   void PumpPeer(const ServerId& id, Progress& peer);
@@ -286,6 +287,7 @@ class Core {
   std::vector<ServerId> QuickestQuorum() const;
   void HandleHeartbeat(const Message& message, const Heartbeat& heartbeat);
   void HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply);
+  Heartbeat HeartbeatFor(const Progress& peer) const;
   void Heard(const ServerId& from, Round round);
   void CountRounds();
   void PumpReads();
@@ -338,6 +340,7 @@ class Core {
   Time leader_heard_at_;
   bool leader_heard_ = false;   // since the start
   bool stream_broken_ = false;  // since the leader's last word
+  Term matched_term_;  // in which it acknowledged something last, since the start
   std::optional<IncomingSnapshot> incoming_;
 
   Output output_;

@@ -50,7 +50,7 @@ TEST_F(CoreVoteTest, ATermLeavesOnlyWhenItIsDurable) {
   Give("b", "c", 9, Heartbeat{Index{0}, Round{1}});
   EXPECT_TRUE(Sent("c").empty()) << "an ack in term 9 promises that term 9 is known";
   cluster().ReleaseWrites("c");
-  EXPECT_EQ(Sent("c").back(), "c>b t9 HeartbeatReply round=1");
+  EXPECT_EQ(Sent("c").back(), "c>b t9 HeartbeatReply round=1 unmatched");
 }
 
 TEST_F(CoreVoteTest, ACandidateAsksForVotesOnlyWhenItsOwnIsDurable) {

@@ -58,14 +58,19 @@ struct AppendReply {
 };
 
 // The leader's word, apart from the log so that no large append delays it. `commit` never exceeds
-// what the receiver has acknowledged.
+// what the receiver has acknowledged; `commit_term` is that entry's, 0 where a program does not say
+// it yet: the receiver may have begun anew meanwhile, with less on its disk, or with other entries.
 struct Heartbeat {
   Index commit;
   Round round;
+  Term commit_term{};
 };
 
+// `unmatched`: since its start the follower has acknowledged nothing in this term. What the leader
+// has from it is an earlier life's word.
 struct HeartbeatReply {
   Round round;
+  bool unmatched = false;
 };
 
 // A piece of a snapshot, sent when the follower needs entries that the leader's log no longer has.

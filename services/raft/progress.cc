@@ -84,6 +84,12 @@ bool Progress::Refused(Index refused, Index retry, Time now) {
   return false;
 }
 
+void Progress::BeganAnew(Index next, Time now) {
+  match_ = Index{0};
+  awaited_since_ = now;
+  if (mode_ != Mode::kSnapshot) StartProbe(next, now);
+}
+
 void Progress::StartProbe(Index next, Time now) {
   mode_ = Mode::kProbe;
   next_ = next;

@@ -38,8 +38,12 @@ class Progress {
   Mode mode() const { return mode_; }
   // Durable there and equal to ours up to here, as far as it has said. Begins anew where it refuses
   // what it had acknowledged: it has lost its disk, or the refusal is an old one and the next probe
-  // makes it good.
+  // makes it good. And where its process has begun anew: it may have lost its disk.
   Index match() const { return match_; }
+  // The newest round when it first acknowledged something, or did so anew: who was asked in a later
+  // one knows that it did.
+  Round matched_round() const { return matched_round_; }
+  void set_matched_round(Round round) { matched_round_ = round; }
   Index match_max() const { return match_max_; }  // the highest it ever was
   Index next() const { return next_; }    // the next entry to send
   uint64_t in_flight_bytes() const { return in_flight_bytes_; }
@@ -78,6 +82,8 @@ class Progress {
   void Sent(Index last, uint64_t bytes, Time now);
   // Returns whether match moved or the mode changed.
   bool Accepted(Index match, Time now);
+  // Forgets what it acknowledged; probes for `next`, unless it gets a snapshot.
+  void BeganAnew(Index next, Time now);
   // `refused` is the request's prev_index, `retry` where to look next. Returns false when it is old
   // news.
   bool Refused(Index refused, Index retry, Time now);
@@ -108,6 +114,7 @@ class Progress {
   Mode mode_ = Mode::kProbe;
   Index match_;
   Index match_max_;
+  Round matched_round_;
   Index next_;
   Index sent_;  // the last entry that it was ever sent
   bool probe_sent_ = false;

@@ -216,5 +216,24 @@ TEST(ProgressTest, WhatIsAcknowledgedDuringASnapshotIsNoLossWhenItBeginsAnew) {
   EXPECT_EQ(peer.match(), Index{15});
 }
 
+TEST(ProgressTest, WhoBeganAnewIsAskedWhatItHasAndGoesOnWithItsSnapshot) {
+  Progress peer = Replicating();
+  peer.Sent(Index{12}, 20, At(2));
+  peer.BeganAnew(Index{11}, At(3));
+  EXPECT_EQ(peer.mode(), Mode::kProbe);
+  EXPECT_EQ(peer.match(), Index{0});
+  EXPECT_EQ(peer.match_max(), Index{10});
+  EXPECT_EQ(peer.next(), Index{11});
+  EXPECT_EQ(peer.in_flight_bytes(), 0u);
+  EXPECT_EQ(peer.awaited_since(), At(3));
+  peer.Accepted(Index{10}, At(4));
+  SnapshotMeta meta;
+  meta.index = Index{20};
+  peer.StartSnapshot(meta, At(5));
+  peer.BeganAnew(Index{11}, At(6));
+  EXPECT_EQ(peer.mode(), Mode::kSnapshot);
+  EXPECT_EQ(peer.match(), Index{0});
+}
+
 }  // namespace
 }  // namespace consul::raft

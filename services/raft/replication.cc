@@ -37,6 +37,7 @@ void Core::HandleAppendRequest(const Message& message, AppendRequest& request) {
   if (last_sent <= commit_) {
     // An old request: committed entries are equal in both logs.
     reply.match = commit_;
+    matched_term_ = hard_state_.term;
     Send(message.from, hard_state_.term, reply, /*after_persist=*/true);
     return;
   }
@@ -54,6 +55,7 @@ void Core::HandleAppendRequest(const Message& message, AppendRequest& request) {
   }
   SetCommit(std::min(request.commit, last_sent));
   reply.match = last_sent;
+  matched_term_ = hard_state_.term;
   Send(message.from, hard_state_.term, reply, /*after_persist=*/true);
 }
 
@@ -78,18 +80,22 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   Heard(message.from, reply.round);
-  if (reply.accepted) {
-    if (reply.match > log_.last_index()) return;
-    const Index before = peer->match_max();
-    if (!peer->Accepted(reply.match, now_)) return;
-    CameNearer(message.from, before, peer->match());
-    AdvanceCommit();
-    return;
-  }
+  if (reply.accepted) return TakeAck(message.from, peer, reply.match);
   const Index retry = reply.hint_index < log_.base().index
                           ? reply.hint_index.Next()
                           : log_.LastAtMost(reply.hint_index, reply.hint_term).index.Next();
   peer->Refused(reply.refused, retry, now_);
+}
+
+void Core::TakeAck(const ServerId& from, Progress* peer, Index match) {
+  if (match > log_.last_index()) return;
+  if (peer->match() == Index{0}) {
+    peer->set_matched_round(std::get<LeaderState>(state_).round);
+  }
+  const Index before = peer->match_max();
+  if (!peer->Accepted(match, now_)) return;
+  CameNearer(from, before, peer->match());
+  AdvanceCommit();
 }
 
 void Core::PumpPeers() {

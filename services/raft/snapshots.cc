@@ -63,12 +63,7 @@ void Core::SnapshotChunkLoaded(Time now, const SnapshotLoadRequest& request,
 void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
-  if (reply.installed) {
-    const Index before = peer->match_max();
-    if (reply.match > log_.last_index() || !peer->Accepted(reply.match, now_)) return;
-    CameNearer(message.from, before, peer->match());
-    return AdvanceCommit();
-  }
+  if (reply.installed) return TakeAck(message.from, peer, reply.match);
   if (peer->mode() != Progress::Mode::kSnapshot) return;
   Progress::SnapshotTransfer& transfer = peer->snapshot();
   if (transfer.meta.id != reply.id || reply.next_offset > transfer.meta.size_bytes) return;
@@ -91,6 +86,7 @@ void Core::HandleSnapshotChunk(const Message& message, SnapshotChunk& chunk) {
   LeaderSpoke(message.from);
   if (chunk.meta.index <= commit_) {
     SnapshotReply reply{.id = chunk.meta.id, .installed = true, .match = commit_};
+    matched_term_ = hard_state_.term;
     Send(message.from, hard_state_.term, std::move(reply), /*after_persist=*/true);
     return;
   }
@@ -161,6 +157,7 @@ void Core::SnapshotInstalled(Time now, const SnapshotMeta& meta) {
   Say(FactKind::kSnapshotInstalled, ServerId{}, meta.index.value);
   if (leader().empty() || role() == Role::kLeader) return;
   SnapshotReply reply{.id = meta.id, .installed = true, .match = meta.index};
+  matched_term_ = hard_state_.term;
   Send(leader(), hard_state_.term, std::move(reply), /*after_persist=*/true);
 }
 

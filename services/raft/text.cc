@@ -46,7 +46,7 @@ std::string ToText(const Heartbeat& heartbeat) {
 }
 
 std::string ToText(const HeartbeatReply& reply) {
-  return StrCat("HeartbeatReply round=", reply.round.value);
+  return StrCat("HeartbeatReply round=", reply.round.value, reply.unmatched ? " unmatched" : "");
 }
 
 std::string ToText(const SnapshotChunk& chunk) {

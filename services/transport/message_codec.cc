@@ -207,13 +207,18 @@ bool Field(Reader* in, uint32_t tag, raft::Heartbeat* heartbeat) {
   switch (tag) {
     case VarintTag(v1::Heartbeat::kCommitFieldNumber): return Read(in, &heartbeat->commit);
     case VarintTag(v1::Heartbeat::kRoundFieldNumber): return Read(in, &heartbeat->round);
+    case VarintTag(v1::Heartbeat::kCommitTermFieldNumber):
+      return Read(in, &heartbeat->commit_term);
     default: return Skip(in, tag);
   }
 }
 
 bool Field(Reader* in, uint32_t tag, raft::HeartbeatReply* reply) {
-  if (tag == VarintTag(v1::HeartbeatReply::kRoundFieldNumber)) return Read(in, &reply->round);
-  return Skip(in, tag);
+  switch (tag) {
+    case VarintTag(v1::HeartbeatReply::kRoundFieldNumber): return Read(in, &reply->round);
+    case VarintTag(v1::HeartbeatReply::kUnmatchedFieldNumber): return Read(in, &reply->unmatched);
+    default: return Skip(in, tag);
+  }
 }
 
 bool ReadConfiguration(Reader* in, raft::Configuration* configuration) {

@@ -84,11 +84,13 @@ template <class Out>
 void Put(Out* out, const raft::Heartbeat& heartbeat) {
   out->Number(fields::Heartbeat::kCommitFieldNumber, heartbeat.commit.value);
   out->Number(fields::Heartbeat::kRoundFieldNumber, heartbeat.round.value);
+  out->Number(fields::Heartbeat::kCommitTermFieldNumber, heartbeat.commit_term.value);
 }
 
 template <class Out>
 void Put(Out* out, const raft::HeartbeatReply& reply) {
   out->Number(fields::HeartbeatReply::kRoundFieldNumber, reply.round.value);
+  out->Number(fields::HeartbeatReply::kUnmatchedFieldNumber, reply.unmatched);
 }
 
 template <class Out>

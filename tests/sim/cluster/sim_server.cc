@@ -271,6 +271,7 @@ void SimServer::Send(raft::Message message) {
   if (options_.mistake == Mistake::kCommitOfOlderTerm) {
     if (auto* heartbeat = std::get_if<raft::Heartbeat>(&message.body)) {
       heartbeat->commit = std::max(heartbeat->commit, CountedFor(message.to));
+      heartbeat->commit_term = core_->log().TermAt(heartbeat->commit).value_or(raft::Term{});
     }
   }
   network_->Send(std::move(message));

@@ -1,0 +1,118 @@
+// A server that begins anew on an older copy of its disk, or on an empty one: what it acknowledged
+// in its earlier life counts no more as soon as it is heard.
+#include <string>
+
+#include "gtest/gtest.h"
+#include "services/raft/core.h"
+#include "services/raft/core_fixture.h"
+
+namespace consul::raft {
+namespace {
+
+class CoreAnewTest : public CoreTest {};
+
+TEST_F(CoreAnewTest, WhoLostItsDiskIsFoundOutThoughNothingIsWritten) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const DurableState before = cluster().at("c").disk;
+  for (int i = 0; i < 5; ++i) {
+    cluster().Propose("a", "x");
+    cluster().Settle();
+  }
+  cluster().Run(Ms(100));
+  const Index had = core("c").last_index();
+  cluster().Crash("c");
+  cluster().at("c").disk = before;
+  cluster().Restart("c");
+  cluster().Run(Ms(60));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  EXPECT_EQ(core("c").last_index(), had);
+  EXPECT_EQ(core("c").commit_index(), had);
+}
+
+// What the leader knew it to have was equal, what it has now is not.
+TEST_F(CoreAnewTest, WhoHasOtherEntriesAgainAppliesNoneOfThem) {
+  StartThree();
+  cluster().Elect("c");
+  cluster().Run(Ms(60));
+  cluster().CutOff("c");
+  cluster().Propose("c", "lost");
+  cluster().Settle();
+  const DurableState before = cluster().at("c").disk;
+  cluster().Elect("a");
+  cluster().Heal();
+  cluster().Run(Ms(200));
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+  EXPECT_EQ(core("c").commit_index(), core("a").commit_index());
+  cluster().Crash("c");
+  cluster().at("c").disk = before;
+  cluster().Restart("c");
+  cluster().Run(Ms(60));
+  EXPECT_EQ(cluster().at("c").machine, cluster().at("a").machine);
+  EXPECT_EQ(core("c").commit_index(), core("a").commit_index());
+}
+
+TEST_F(CoreAnewTest, WhatADiskLostIsNotCounted) {
+  Start({{"a", "b", "c", "d", "e"}});
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  const DurableState before = cluster().at("b").disk;
+  for (const char* name : {"c", "d", "e"}) cluster().at(name).hold_writes = true;
+  cluster().Propose("a", "x");
+  cluster().Settle();
+  const Index x = core("a").last_index();
+  EXPECT_LT(core("a").commit_index(), x);
+  cluster().Crash("b");
+  cluster().at("b").disk = before;
+  cluster().at("b").hold_writes = true;
+  cluster().Restart("b");
+  cluster().Run(Ms(60));
+  cluster().FinishWrite(cluster().at("c"));
+  cluster().Settle();
+  EXPECT_LT(core("a").commit_index(), x) << "two disks of five have it";
+  cluster().ReleaseWrites("b");
+  cluster().Settle();
+  EXPECT_EQ(core("a").commit_index(), x);
+}
+
+// It is one question, whose answer says so; nothing is sent again.
+TEST_F(CoreAnewTest, WhoLostNothingIsBelievedAfterOneQuestion) {
+  StartThree();
+  cluster().Elect("a");
+  for (int i = 0; i < 5; ++i) cluster().Propose("a", "x");
+  cluster().Run(Ms(100));
+  cluster().Crash("c");
+  cluster().Restart("c");
+  cluster().Advance(Ms(30));
+  cluster().TakeTrace();
+  cluster().Run(Ms(100));
+  std::string trace = cluster().TakeTrace();
+  int appends = 0;
+  for (size_t at = 0; (at = trace.find("a: a>c t2 Append ", at)) != std::string::npos; ++at) {
+    ++appends;
+  }
+  EXPECT_EQ(appends, 1) << trace;
+  EXPECT_EQ(core("c").commit_index(), core("a").commit_index());
+  EXPECT_TRUE(core("a").OthersCanCommit());
+}
+
+// A question from before it acknowledged anything may be answered late.
+TEST_F(CoreAnewTest, AnOldAnswerIsNotTakenForABeginAnew) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().Run(Ms(100));
+  Forget();
+  const uint64_t term = core("a").term().value;
+  Give("c", "a", term, HeartbeatReply{Round{1}, /*unmatched=*/true});
+  EXPECT_EQ(Sent("a").size(), 0u);
+  EXPECT_GT(core("a").Members()[1].match, Index{0});
+  cluster().Advance(Ms(30));
+  Forget();
+  Give("c", "a", term, HeartbeatReply{Round{4}, /*unmatched=*/true});
+  EXPECT_EQ(Sent("a").size(), 1u) << "a probe";
+  EXPECT_EQ(core("a").Members()[1].match, Index{0}) << "until it is answered";
+}
+
+}  // namespace
+}  // namespace consul::raft
