@@ -129,6 +129,10 @@ class Countdown {
     base::MutexLock lock(&mutex_);
     while (count_ > 0) wake_.Wait(&mutex_);
   }
+  bool is_down() {
+    base::MutexLock lock(&mutex_);
+    return count_ <= 0;
+  }
 
  private:
   base::Mutex mutex_;

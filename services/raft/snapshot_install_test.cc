@@ -208,6 +208,42 @@ TEST_F(SnapshotInstallTest, AnInstallThatTakesTooLongKeepsTheLogNoMore) {
   UntilTheFollowerHasAll();
 }
 
+// Goal: that it is asked on does not begin its time anew. Method: the time ends while a snapshot is
+// being written, so that the log cannot go before it was asked again.
+TEST_F(SnapshotInstallTest, AnInstallThatTakesTooLongKeepsTheLogNoMoreThoughItIsAsked) {
+  static constexpr Duration kKept = std::chrono::seconds(1);
+  leader_.set_installing_kept(kKept);
+  RestartLeader();
+  WriteUntilTheLogIsCut();
+  std::atomic<int> asked{0};
+  wire_.SetFilter([&](Message* message) {
+    const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
+    if (chunk != nullptr && chunk->offset == chunk->meta.size_bytes) ++asked;
+    return true;
+  });
+  const uint64_t sent = StartFollowerThatInstalls();
+  Until([&] { return asked > 0; });
+  const Time end = BootNow() + kKept;
+  const auto writing = std::make_shared<Countdown>(1);
+  const auto written = std::make_shared<Countdown>(1);
+  leader_.machine()->SetBeforeWrite([writing, written] {
+    writing->Down();
+    written->Wait();
+  });
+  while (!writing->is_down()) Write(10);
+  Until([&] { return BootNow() > end; });
+  Until([&, before = asked.load()] { return asked >= before + 2; });
+  const Time later = BootNow() + kKept / 2;
+  written->Down();
+  while (leader_.CutTo() <= sent) {
+    ASSERT_LT(BootNow(), later) << "the log is kept";
+    Write(1);
+  }
+  wire_.SetFilter(nullptr);
+  installing_->Down();
+  UntilTheFollowerHasAll();
+}
+
 TEST_F(SnapshotInstallTest, WhoIsSilentWhileItInstallsKeepsTheLogForAWhileOnly) {
   leader_.set_sent_kept(std::chrono::milliseconds(200));
   RestartLeader();

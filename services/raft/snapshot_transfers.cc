@@ -101,7 +101,8 @@ Time SnapshotTransfers::KeptUntil(const Sending& sent) const {
 }
 
 void SnapshotTransfers::ForgetSent(Time now) {
-  for (const MemberProgress& member : core_->Members()) {
+  const std::vector<MemberProgress> members = core_->Members();  // none where it does not lead
+  for (const MemberProgress& member : members) {
     const auto found = sending_.find(member.id);
     if (found == sending_.end()) continue;
     Sending& sent = found->second;
@@ -113,21 +114,29 @@ void SnapshotTransfers::ForgetSent(Time now) {
     }
     sent.heard_at = member.heard_at;
   }
-  std::erase_if(sending_, [this, now](const auto& peer) {
-    const Sending& sent = peer.second;
+  std::erase_if(sending_, [this, &members](const auto& item) {
+    const auto& [peer, sent] = item;
+    if (std::ranges::find(members, peer, &MemberProgress::id) == members.end()) return true;
     // From the newest snapshot on the log is kept anyway.
     const bool caught_up = sent.has_it && sent.index >= core_->snapshot().index;
     // What it will want next is gone: it is sent another one.
     const bool in_vain = sent.index < core_->log().base().index;
-    return caught_up || in_vain || now >= KeptUntil(sent) || core_->role() != Role::kLeader;
+    return caught_up || in_vain;
   });
-  const Sending* oldest = nullptr;
-  for (const auto& [peer, sent] : sending_) {
-    if (oldest == nullptr || sent.index < oldest->index) oldest = &sent;
-  }
+  for (auto& [peer, sent] : sending_) sent.given_up |= now >= KeptUntil(sent);
+  const Sending* const oldest = OldestSent();
   if (oldest == nullptr) return snapshotter_->KeepBehind(std::nullopt);
   snapshotter_->KeepBehind(
       oldest->index, std::max(options_.sent_log_bytes_max, kSentLogShare * oldest->size_bytes));
+}
+
+const SnapshotTransfers::Sending* SnapshotTransfers::OldestSent() const {
+  const Sending* oldest = nullptr;
+  for (const auto& [peer, sent] : sending_) {
+    if (sent.given_up) continue;
+    if (oldest == nullptr || sent.index < oldest->index) oldest = &sent;
+  }
+  return oldest;
 }
 
 // --- Receiving. ---
@@ -257,7 +266,9 @@ absl::StatusOr<bool> SnapshotTransfers::Step(Time now) {
 
 Time SnapshotTransfers::NextDeadline() const {
   Time at = phase_ == Phase::kRefused ? refused_until_ : Time::max();
-  for (const auto& [peer, sent] : sending_) at = std::min(at, KeptUntil(sent));
+  for (const auto& [peer, sent] : sending_) {
+    if (!sent.given_up) at = std::min(at, KeptUntil(sent));
+  }
   return at;
 }
 

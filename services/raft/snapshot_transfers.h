@@ -102,6 +102,8 @@ class SnapshotTransfers {
     bool installs = false;
     Time heard_at;  // of who installs
     bool has_it = false;
+    // It did not come on for too long: the log is not kept for it, however often it is asked.
+    bool given_up = false;
   };
   // A file that is open for being sent; the transfer thread's.
   struct Open {
@@ -120,6 +122,7 @@ class SnapshotTransfers {
   void Refuse(Time now, const absl::Status& status);
   void DropStaged();
   void ForgetSent(Time now);
+  const Sending* OldestSent() const;
   Time KeptUntil(const Sending& sent) const;
   void Post(Job job);
 
