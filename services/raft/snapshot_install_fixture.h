@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "services/base/faulty_file_system.h"
@@ -256,6 +258,17 @@ class SnapshotInstallTest : public ::testing::Test {
     follower_.set_before_restore(nullptr);
     const std::string name = follower_.SnapshotFilesThere().at(0);
     return std::stoull(name);
+  }
+
+  // How often a follower is asked whether it still installs, from now on.
+  std::shared_ptr<std::atomic<int>> CountAsked() {
+    const auto asked = std::make_shared<std::atomic<int>>(0);
+    wire_.SetFilter([asked](Message* message) {
+      const auto* chunk = std::get_if<SnapshotChunk>(&message->body);
+      if (chunk != nullptr && chunk->offset == chunk->meta.size_bytes) ++*asked;
+      return true;
+    });
+    return asked;
   }
 
   void UntilTheFollowerHasAll() {
