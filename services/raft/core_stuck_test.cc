@@ -172,6 +172,7 @@ TEST_F(CoreStuckTest, WhoLacksWhatOnlyTheDiskHasIsNotTrustedToCommit) {
   for (const Message& ack : cluster().wire()) core("a").Receive(cluster().now(), ack);
   Forget();
   EXPECT_EQ(core("a").TakeOutput().loads.size(), 1u);  // which take their time
+  EXPECT_FALSE(core("a").OthersCanCommit()) << "however lately it spoke";
   cluster().Run(Ms(700));
   EXPECT_FALSE(core("a").OthersCanCommit());
 }
