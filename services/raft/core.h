@@ -200,8 +200,8 @@ class Core {
   bool OthersCanCommit() const;
 
   // Leads, and nothing has been committed for Options::commit_wait_max though something waits for
-  // it, nor has any voter come nearer to awaited_index(): proposals are refused, but no change of
-  // members, which may be what is missing.
+  // it, nor has any voter come nearer to awaited_index() than it ever was: proposals are refused,
+  // but no change of members, which may be what is missing.
   bool commit_stalled() const;
 
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.

@@ -51,7 +51,8 @@ struct Options {
   uint64_t uncommitted_bytes_max = 64 << 20;
   // So long nothing is committed of what waits for it, and Propose answers kNoMajority: the others
   // answer, but do not write. Four times what a disk that is well may stand still. A voter that
-  // comes nearer to the entry that is awaited counts as well as a commit.
+  // comes nearer to the entry that is awaited than it ever was counts as well as a commit; one that
+  // lost its disk is not waited for until it is where it was.
   Duration commit_wait_max = std::chrono::seconds(20);
   // Handed out in Output::committed and not yet reported by Applied.
   uint64_t applying_bytes_max = 16 << 20;
