@@ -327,6 +327,30 @@ TEST_F(NodeDiskTest, NoRoomIsMadeForALeaderOfAnOlderTerm) {
   EXPECT_EQ(CountSaysFull(at), 0u);
 }
 
+// It writes nothing of what comes behind that, so it needs no room.
+TEST_F(NodeDiskTest, AFullFollowerStillSaysWhereTheLogsPart) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t at = Follower();
+  const NodeStatus before = node(leader).status();
+  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
+  wire_.LoseIf([](const Message&) { return true; });
+  std::atomic<bool> answered{false};
+  wire_.Watch([&](const Message& message) {
+    const auto* reply = std::get_if<AppendReply>(&message.body);
+    if (reply != nullptr && message.from == IdOf(at) && !reply->accepted) answered = true;
+  });
+  Limit(at);
+  AppendRequest request = MuchBehind(before);
+  request.prev_index = request.prev_index + 5;
+  request.entries[0].index = request.prev_index.Next();
+  node(at).Receive({IdOf(leader), IdOf(at), before.term, std::move(request)});
+  WaitUntil([&] { return answered || CountSaysFull(at) > 0; });
+  wire_.Watch(nullptr);
+  EXPECT_TRUE(answered);
+  EXPECT_EQ(CountSaysFull(at), 0u);
+}
+
 // Goal: what was refused counts once when it comes again. Method: it comes in the turn behind the
 // one in which room was found, and the log grows by one segment for it, and one made ahead.
 TEST_F(NodeDiskTest, RoomThatWasFoundForWhatWasRefusedIsFreeForIt) {

@@ -98,6 +98,11 @@ bool NodeImpl::Admits(Message* message) {
     if (held_.size() < kHeldRequestsMax) held_.push_back(std::move(*message));
     return false;
   }
+  // Where it follows nothing that is here the core says so, and writes nothing.
+  if (request->prev_index >= core_.commit_index() &&
+      !core_.log().Matches({request->prev_index, request->prev_term})) {
+    return true;
+  }
   const uint64_t bytes = NewBytesOf(*request);
   if (bytes == 0) return true;
   if (refused_.has_value()) {
