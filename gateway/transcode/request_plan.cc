@@ -4,12 +4,14 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <optional>
 #include <system_error>
 #include <utility>
 
+#include "consul/query/v1/query.pb.h"
 #include "gateway/transcode/json_decode.h"
 #include "gateway/transcode/json_text.h"
 #include "services/base/bool_text.h"
@@ -64,6 +66,15 @@ bool SetDuration(std::string_view text, const FieldDescriptor* field, Message* m
   return true;
 }
 
+// Whether `query` has the parameter, as a duration above 0.
+bool IsPositive(const Query& query, const std::string& parameter) {
+  if (parameter.empty()) return false;
+  const Parameter* const given = query.Find(parameter);
+  if (given == nullptr) return false;
+  const auto duration = base::ParseDuration(given->value);
+  return duration.ok() && *duration > std::chrono::nanoseconds::zero();
+}
+
 bool IsDuration(const FieldDescriptor* field) {
   return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
          field->message_type()->full_name() == "google.protobuf.Duration";
@@ -85,7 +96,8 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
     captures_.push_back(FieldNamed(type, name));
     CONSUL_CHECK(captures_.back()->cpp_type() == FieldDescriptor::CPPTYPE_STRING);
   }
-  AddFields(type, nullptr);
+  AddFields(type, nullptr, route);
+  if (route.checks_query_options()) checked_.reset(new RequestPlan(route));
   for (const auto& required : route.required()) {
     required_.push_back({FieldNamed(type, required.field()), required.text()});
   }
@@ -112,11 +124,21 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
   body_max_see_ = route.body_max_see();
 }
 
+RequestPlan::RequestPlan(const options::v1::Route& route)
+    : reflection_(query::v1::QueryOptions::default_instance().GetReflection()) {
+  AddFields(query::v1::QueryOptions::descriptor(), nullptr, route);
+}
+
 // The fields of the request, and those of the messages in it (its QueryOptions or WriteOptions).
-void RequestPlan::AddFields(const Descriptor* type, const FieldDescriptor* parent) {
+void RequestPlan::AddFields(const Descriptor* type, const FieldDescriptor* parent,
+                            const options::v1::Route& route) {
+  const auto passed_over = [&route](const std::string& parameter) {
+    return std::ranges::find(route.passed_over(), parameter) != route.passed_over().end();
+  };
   for (int i = 0; i < type->field_count(); ++i) {
     const FieldDescriptor* const field = type->field(i);
     const options::v1::Field& option = field->options().GetExtension(options::v1::field);
+    if (passed_over(option.query())) continue;
     if (!option.query().empty()) {
       parameters_.push_back({option.query(), option.query_alias(), option.invalid(),
                              option.query_needs_value(), option.query_is_bool(), field, parent});
@@ -126,15 +148,16 @@ void RequestPlan::AddFields(const Descriptor* type, const FieldDescriptor* paren
       for (int v = 0; v < field->enum_type()->value_count(); ++v) {
         const auto* const value = field->enum_type()->value(v);
         const auto& option = value->options().GetExtension(options::v1::value);
-        if (option.query_flag().empty()) continue;
+        if (option.query_flag().empty() || passed_over(option.query_flag())) continue;
         flags.flags.push_back({option.query_flag(),
                                value->number(),
-                               {option.query_excludes().begin(), option.query_excludes().end()}});
+                               {option.query_excludes().begin(), option.query_excludes().end()},
+                               option.query_duration()});
       }
       if (!flags.flags.empty()) flags_.push_back(std::move(flags));
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && parent == nullptr &&
                !field->is_repeated()) {
-      AddFields(field->message_type(), field);
+      AddFields(field->message_type(), field, route);
     }
   }
 }
@@ -169,6 +192,10 @@ absl::Status RequestPlan::Fill(std::span<const std::string_view> captures, const
 
 absl::Status RequestPlan::FillQuery(const Query& query, Message* request) const {
   if (absl::Status status = CheckQuery(query); !status.ok()) return status;
+  if (checked_ != nullptr) {
+    query::v1::QueryOptions forgotten;
+    if (absl::Status status = checked_->FillQuery(query, &forgotten); !status.ok()) return status;
+  }
   for (const Flags& flags : flags_) {
     if (absl::Status status = SetFlags(flags, query, request); !status.ok()) return status;
   }
@@ -210,7 +237,8 @@ absl::Status RequestPlan::CheckQuery(const Query& query) const {
 absl::Status RequestPlan::CheckRejected(const Query& query) const {
   for (const options::v1::Rejected& rejected : rejected_) {
     const gateway::Parameter* const given = query.Find(rejected.parameter());
-    if (given != nullptr && !given->value.empty()) {
+    if (given == nullptr || given->value.empty()) continue;
+    if (std::ranges::find(rejected.except(), given->value) == rejected.except().end()) {
       return Invalid(rejected.text(), rejected.parameter());
     }
   }
@@ -221,7 +249,7 @@ absl::Status RequestPlan::SetFlags(const Flags& flags, const Query& query,
                                    Message* request) const {
   const Flags::Flag* chosen = nullptr;
   for (const Flags::Flag& flag : flags.flags) {
-    if (!query.Has(flag.name)) continue;
+    if (!query.Has(flag.name) && !IsPositive(query, flag.duration)) continue;
     if (chosen != nullptr) return Conflict(chosen->name, flag.name);
     chosen = &flag;
   }

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,6 +54,9 @@ class RequestPlan {
   absl::Status BodyTooLarge(uint64_t size) const;
 
  private:
+  // Of QueryOptions by itself.
+  explicit RequestPlan(const options::v1::Route& route);
+
   // A query parameter and the field it fills.
   struct Parameter {
     std::string name;
@@ -69,6 +73,7 @@ class RequestPlan {
       std::string name;
       int number = 0;
       std::vector<std::string> excludes;
+      std::string duration;  // the parameter that does the same while above 0; empty: none
     };
     std::vector<Flag> flags;
     const google::protobuf::FieldDescriptor* field = nullptr;
@@ -80,7 +85,8 @@ class RequestPlan {
   };
 
   void AddFields(const google::protobuf::Descriptor* type,
-                 const google::protobuf::FieldDescriptor* parent);
+                 const google::protobuf::FieldDescriptor* parent,
+                 const options::v1::Route& route);
   absl::Status FillQuery(const Query& query, google::protobuf::Message* request) const;
   absl::Status SetFlags(const Flags& flags, const Query& query,
                         google::protobuf::Message* request) const;
@@ -95,6 +101,8 @@ class RequestPlan {
   std::vector<const google::protobuf::FieldDescriptor*> captures_;
   std::vector<Parameter> parameters_;
   std::vector<Flags> flags_;
+  // What the parameters of a read have to fit while the request does not hold them; null: nothing.
+  std::unique_ptr<const RequestPlan> checked_;
   std::vector<RequiredField> required_;
   std::vector<std::string> refused_;
   std::vector<options::v1::Rejected> rejected_;
