@@ -34,11 +34,14 @@ constexpr auto kLeaveLimit = 15s;
 // For everything to be ended in order. Longer than that is a disk that does not answer: what was
 // acknowledged is on it already.
 constexpr auto kStopLimit = 15s;
+// How often somebody who waits for something else looks for a signal.
+constexpr auto kSignalPoll = 5ms;
 
-// Ends the process `limit` from now, whatever still waits.
-void EndAfter(std::chrono::seconds limit) {
-  std::thread([limit] {
+// Ends the process `limit` from now, whatever still waits; `error` is said then, unless empty.
+void EndAfter(std::chrono::seconds limit, const std::string& error) {
+  std::thread([limit, error] {
     std::this_thread::sleep_for(limit);
+    if (!error.empty()) PrintError(error);
     Print(base::StrCat("==> The agent did not end within ", limit.count(), "s"));
     std::_Exit(1);
   }).detach();
@@ -69,9 +72,12 @@ class AgentProcess {
       : config_(loaded.config), warnings_(loaded.warnings), logger_(config_.log_level) {}
 
   int Run() {
-    if (absl::Status status = Start(); !status.ok()) {
-      PrintError(base::StrCat("==> Error starting agent: ", base::ToStd(status.message())));
-      Stop();
+    if (absl::Status status = StartOrEnd(); !status.ok()) {
+      // Behind what the log still says, so that it is the last that is read.
+      const std::string error =
+          base::StrCat("==> Error starting agent: ", base::ToStd(status.message()));
+      Stop(error);
+      PrintError(error);
       return 1;
     }
     PrintBanner();
@@ -83,6 +89,41 @@ class AgentProcess {
   }
 
  private:
+  // Starts, unless the user says meanwhile that it is to end: a long log may be read, or members
+  // asked that do not answer.
+  absl::Status StartOrEnd() {
+    std::future<absl::Status> started = std::async(std::launch::async, [this] { return Start(); });
+    bool asked = false;
+    while (started.wait_for(kSignalPoll) != std::future_status::ready) {
+      const std::optional<Signals::Kind> kind = signals_.Wait(0ms);
+      if (!kind.has_value()) continue;
+      switch (*kind) {
+        case Signals::Kind::kInterrupt:
+          EndBeforeStart("interrupt");
+        case Signals::Kind::kTerminate:
+          EndBeforeStart("terminated");
+        case Signals::Kind::kHangUp:
+          SayHangUp();
+          break;
+        case Signals::Kind::kRequest:
+        case Signals::Kind::kFailure:
+          asked = true;
+          break;
+      }
+    }
+    if (asked) signals_.Request();
+    return started.get();
+  }
+
+  // What was acknowledged is on disk, and who has not started has nothing to leave in order.
+  [[noreturn]] void EndBeforeStart(std::string_view signal) {
+    logger_.Release();
+    Print(base::StrCat("==> Caught signal: ", signal));
+    PrintError("==> The agent did not start: told to end at once");
+    std::fflush(nullptr);
+    std::_Exit(1);
+  }
+
   absl::Status Start() {
     if (config_.bootstrap) {
       Print("==> WARNING: Bootstrap mode enabled! Do not enable unless necessary");
@@ -206,7 +247,7 @@ class AgentProcess {
     const auto give_up = std::chrono::steady_clock::now() + kLeaveLimit;
     std::string_view why;
     while (why.empty()) {
-      if (result.wait_for(5ms) == std::future_status::ready) {
+      if (result.wait_for(kSignalPoll) == std::future_status::ready) {
         const absl::Status status = result.get();
         leaving.join();
         agent_->AnswerLeave(status);
@@ -227,8 +268,8 @@ class AgentProcess {
 
   // Faces first, so that nothing new comes in; each answers what it has. RPC before HTTP, which
   // carries connections of RPC: these end by the service's own word.
-  void Stop() {
-    EndAfter(kStopLimit);
+  void Stop(const std::string& error = "") {
+    EndAfter(kStopLimit, error);
     if (agent_ != nullptr) logger_.Info("agent", "requesting shutdown");
     if (grpc_ != nullptr) grpc_->Stop();
     if (faces_ != nullptr) faces_->Stop();

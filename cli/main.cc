@@ -19,16 +19,22 @@ namespace {
 
 std::atomic<bool> interrupted{false};
 
-// Commands that stream end in order at the first interrupt; the second ends them as it always does.
+// The second interrupt ends a command as it always does.
 void OnInterrupt(int) {
   interrupted.store(true);
   signal(SIGINT, SIG_DFL);
 }
 
+// Commands that end in order at the first interrupt ask for it; until they do it ends them, and
+// the agent, as it ends any program.
+bool Interrupted() {
+  static const bool watched = signal(SIGINT, OnInterrupt) != SIG_ERR;
+  return watched && interrupted.load();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  signal(SIGINT, OnInterrupt);
   // Debian builds abseil with its mutexes looking for deadlocks: a twentieth of gRPC's time.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   // It would write a line for each message of a client that does not parse; the client is told.
@@ -43,7 +49,7 @@ int main(int argc, char** argv) {
   };
   context.connect = &consul::cli::Connect;
   context.machine = &consul::agent::config::ThisMachine;
-  context.interrupted = [] { return interrupted.load(); };
+  context.interrupted = &Interrupted;
   context.run_agent = [](consul::agent::config::Loaded loaded) {
     return consul::cli::RunAgent(loaded);
   };

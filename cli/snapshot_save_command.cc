@@ -73,6 +73,8 @@ class SnapshotSaveCommand final : public Command {
     if (args.size() > 1) {
       return Fail(StrCat("Too many arguments (expected 1, got ", args.size(), ")"));
     }
+    // The first question begins the watch: an interrupt leaves no file that is half written.
+    if (context().interrupted()) return kExitError;
     UnverifiedFile file(args[0]);
     if (absl::Status status = file.Create(); !status.ok()) {
       return Fail(StrCat("Error writing unverified snapshot file: ", ToStd(status.message())));

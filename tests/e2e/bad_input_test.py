@@ -3,9 +3,12 @@ Method: each case gives a real process one thing that is wrong.
 """
 
 import os
+import signal
 import socket
+import subprocess
 import time
 
+from tests.e2e import harness
 from tests.e2e.harness import HOST, PATIENCE_S, SharedAgent, Story, cli, dig, get, header, http, put
 
 OTHER_PORTS = ("-http-port", "9500", "-dns-port", "9600", "-rpc-addr", "127.0.0.1:9400")
@@ -66,6 +69,31 @@ class DataDirTest(Story):
         self.agent(data_dir=self.path("a/b/c"))
 
 
+class EarlyEndTest(Story):
+    """Told to end before it has started."""
+
+    def test_while_the_configuration_is_read(self):
+        fifo = self.path("late.json")
+        os.mkfifo(fifo)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            agent = self.started("-config-file", fifo)
+            # Who writes waits for whoever reads: the agent is at its configuration.
+            with open(fifo, "w", encoding="utf-8"):
+                agent.signal(number)
+                self.assertEqual(agent.wait(), -number)
+
+    def test_while_it_joins_whoever_does_not_answer(self):
+        silent = socket.create_server((HOST, 9999))
+        self.addCleanup(silent.close)
+        for number, name in ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminated")):
+            agent = self.started("-join", f"{HOST}:9999")
+            agent.eventually_prints("==> Joining cluster...")
+            agent.signal(number)
+            self.assertEqual(agent.wait(2), 1)
+            self.assertIn(f"==> Caught signal: {name}\n", agent.stdout())
+            self.assertEqual(agent.stderr(), "==> The agent did not start: told to end at once\n")
+
+
 class TakenPortTest(Story):
     """Each port in turn is somebody else's."""
 
@@ -81,6 +109,17 @@ class TakenPortTest(Story):
         self.take(8500)
         stderr = self.start_fails()
         self.assertRegex(stderr, r"(?i)^==> Error starting agent: .*127\.0\.0\.1:8500.*in use\n")
+
+    def test_the_error_is_the_last_line(self):
+        self.take(8500)
+        read, write = os.pipe()
+        command = [harness.BINARY, "agent", "-server", "-bootstrap", "-data-dir", self.data_dir]
+        with subprocess.Popen(command, stdout=write, stderr=write) as agent:
+            os.close(write)
+            with open(read, encoding="utf-8") as output:
+                lines = output.read().splitlines()
+            self.assertEqual(agent.wait(PATIENCE_S), 1)
+        self.assertRegex(lines[-1], r"^==> Error starting agent: .*127\.0\.0\.1:8500")
 
     def test_dns_over_tcp(self):
         self.take(8600)

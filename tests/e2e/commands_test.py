@@ -3,10 +3,14 @@ Method: each command as a process of its own; what it prints is compared with wh
 """
 
 import base64
+import fcntl
 import json
 import re
 import signal
 import socket
+import subprocess
+import sys
+import termios
 
 from tests.e2e.harness import SharedAgent, Story, cli, eventually, get, put
 
@@ -201,6 +205,35 @@ class MonitorTest(Story):
         result = cli("monitor", "-log-level=loud")
         self.assertEqual((result.returncode, result.stdout), (1, ""))
         self.assertIn("loud", result.stderr)
+
+
+class InterruptTest(Story):
+    """The first Ctrl-C ends a command that has nothing to end in order."""
+
+    def test_a_value_is_read(self):
+        put_value = self.process("kv", "put", "x", "-", stdin=subprocess.PIPE)
+        stdin = put_value.process.stdin
+        self.addCleanup(stdin.close)
+        stdin.write(b"half")
+        stdin.flush()
+
+        def is_read():
+            left = fcntl.ioctl(stdin, termios.FIONREAD, b"\0" * 4)
+            return int.from_bytes(left, sys.byteorder) == 0
+
+        eventually(is_read, "a command that reads")
+        put_value.signal(signal.SIGINT)
+        self.assertEqual(put_value.wait(2), -signal.SIGINT)
+
+    def test_there_is_no_leader(self):
+        self.started(mode=("-server", "-bootstrap-expect", "3")).wait_until_running()
+        for args in (("kv", "get", "x"), ("kv", "put", "x", "1")):
+            with self.subTest(args):
+                command = self.process(*args)
+                # Those of gRPC: it asks.
+                eventually(lambda process=command: process.status("Threads") > 1, "threads")
+                command.signal(signal.SIGINT)
+                self.assertEqual(command.wait(2), -signal.SIGINT)
 
 
 class LocalTest(Story):

@@ -92,7 +92,7 @@ def cli(*args, stdin=None, environment=None):
 class Process:
     """A process of our program that stays, with what it writes kept in two files."""
 
-    def __init__(self, *args, prefix=()):
+    def __init__(self, *args, prefix=(), stdin=subprocess.DEVNULL):
         self._stack = contextlib.ExitStack()
         self._outputs = [
             self._stack.enter_context(tempfile.NamedTemporaryFile(prefix="output-"))
@@ -101,7 +101,7 @@ class Process:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             [*prefix, BINARY, *args],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=self._outputs[0],
             stderr=self._outputs[1],
             env={"PATH": os.environ["PATH"]},
@@ -225,8 +225,8 @@ class Story(unittest.TestCase):
         """An Agent that is ready."""
         return self.started(*flags, **kwargs).wait_until_ready()
 
-    def process(self, *args):
-        process = Process(*args)
+    def process(self, *args, **kwargs):
+        process = Process(*args, **kwargs)
         self.addCleanup(process.close)
         return process
 
