@@ -1,13 +1,12 @@
 #include "services/agent/agent.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <future>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "services/agent/config/node_id.h"
+#include "services/agent/data_dir.h"
 #include "services/agent/joiner.h"
 #include "services/agent/node_sync.h"
 #include "services/agent/pool_options.h"
@@ -25,14 +24,6 @@
 namespace consul::agent {
 namespace {
 
-// With the directories above it.
-absl::Status MakeDataDir(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), base::StrCat("data_dir ", path));
-}
-
 // The same error under the name that the reference's agent gives it.
 absl::Status OfAgent(const absl::Status& status) {
   return rpc::Error(errors::v1::REASON_NOT_FOUND,
@@ -44,6 +35,9 @@ absl::Status OfAgent(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(config::Config config, base::Logger* logger,
                                                     AgentCallbacks callbacks) {
   if (absl::Status status = MakeDataDir(config.data_dir); !status.ok()) return status;
+  if (config.server) {
+    if (absl::Status status = CheckServerData(config.data_dir); !status.ok()) return status;
+  }
   absl::StatusOr<std::unique_ptr<base::FileLock>> lock =
       base::FileSystem::Posix()->Lock(base::JoinPath(config.data_dir, "lock"));
   if (!lock.ok()) return lock.status();

@@ -82,6 +82,34 @@ TEST_F(AgentTest, TheDataDirIsMadeWithWhatIsAboveIt) {
   EXPECT_TRUE(std::filesystem::is_directory(config_.data_dir + "/raft"));
 }
 
+TEST_F(AgentTest, TheDataOfTheReferenceIsRefusedByName) {
+  std::filesystem::create_directories(config_.data_dir + "/raft");
+  std::ofstream(config_.data_dir + "/raft/raft.db") << "bolt";
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_EQ(agent.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(TextOf(agent.status())
+                  .starts_with("data_dir " + config_.data_dir + ": raft/raft.db is the data of"))
+      << agent.status();
+  EXPECT_FALSE(std::filesystem::exists(config_.data_dir + "/node-id"));
+}
+
+TEST_F(AgentTest, ALogThatIsGoneIsNotBegunAnew) {
+  StartReady()->Stop();
+  const std::string raft = config_.data_dir + "/raft";
+  const std::string segment = raft + "/0000000000000001.log";
+  ASSERT_TRUE(std::filesystem::remove(segment));
+  const auto agent = Start();
+  ASSERT_FALSE(agent.ok());
+  EXPECT_EQ(agent.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(TextOf(agent.status())
+                  .starts_with("data_dir " + config_.data_dir + ": raft/peers.info is there, and"))
+      << agent.status();
+  EXPECT_FALSE(std::filesystem::exists(segment));
+  std::filesystem::remove_all(raft);
+  StartReady()->Stop();
+}
+
 TEST_F(AgentTest, AFileInThePlaceOfTheDataDirIsNamed) {
   std::ofstream(config_.data_dir) << "a file";
   const auto agent = Start();
