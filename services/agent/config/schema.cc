@@ -59,6 +59,7 @@ class Checker {
         continue;
       }
       name = std::string(key->path.substr(prefix.size()));
+      TakeOutOfList(key->type, &value);
       if (value.IsAbsent()) continue;
       CheckValue(*key, &value);
     }
@@ -81,6 +82,18 @@ class Checker {
   void WrongType(const Key& key, const char* wanted, const Value& value) {
     Fault(base::StrCat("'", key.path, "' expected type '", wanted, "', got unconvertible type '",
                        KindName(value), "' (", value.Describe(), ")", PositionText(value)));
+  }
+
+  // A list of one stands for what is in it: in HCL a block is such a list, and so the reference
+  // takes them everywhere.
+  static void TakeOutOfList(KeyType type, Value* value) {
+    if (type == KeyType::kStringList || type == KeyType::kAny) return;
+    if (List* const list = value->as_list(); list != nullptr && list->size() == 1) {
+      Value item = std::move(list->front());
+      *value = std::move(item);
+    }
+    if (type != KeyType::kStringMap || value->as_object() == nullptr) return;
+    for (auto& [name, item] : *value->as_object()) TakeOutOfList(KeyType::kString, &item);
   }
 
   void CheckValue(const Key& key, Value* value) {
