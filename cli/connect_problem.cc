@@ -20,8 +20,9 @@ using Clock = std::chrono::steady_clock;
 
 // An agent on this machine accepts at once; one that does not within this time is not there.
 constexpr std::chrono::milliseconds kConnectTimeout(1000);
-// What has accepted gets this much longer to greet us.
+// What has accepted gets this much longer to greet us, and has had a second before that.
 constexpr std::chrono::milliseconds kGreetingTimeout(2000);
+constexpr std::string_view kNoGreeting = "it did not answer within 3s";
 // What HTTP/2 begins with, on the part of the client: the preface, and settings that set nothing.
 constexpr std::string_view kClientGreeting(
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
@@ -92,17 +93,18 @@ std::string ConnectTo(const std::string& address, Socket* out) {
   return problem;
 }
 
-// Reads until the peer has ended, `done` is content, or its time is over.
+// Reads until the peer has ended, `done` is content, or its time is over, which is false.
 template <typename Done>
-void ReadUntil(int fd, Clock::time_point deadline, const Done& done, std::string* reply) {
+bool ReadUntil(int fd, Clock::time_point deadline, const Done& done, std::string* reply) {
   while (!done() && reply->size() < kReplyBytesMax) {
     pollfd waiting{fd, POLLIN, 0};
-    if (poll(&waiting, 1, MsUntil(deadline)) != 1) return;
+    if (poll(&waiting, 1, MsUntil(deadline)) != 1) return false;
     char buffer[kReplyBytesMax];
     const ssize_t size = recv(fd, buffer, sizeof buffer, 0);
-    if (size <= 0) return;
+    if (size <= 0) break;
     reply->append(buffer, static_cast<size_t>(size));
   }
+  return true;
 }
 
 // What is printable of the beginning, and not too long.
@@ -120,7 +122,10 @@ std::string ConnectProblem(const AgentAddress& address) {
   const auto deadline = Clock::now() + kGreetingTimeout;
   std::string reply;
   if (send(socket.fd, kClientGreeting.data(), kClientGreeting.size(), MSG_NOSIGNAL) > 0) {
-    ReadUntil(socket.fd, deadline, [&] { return reply.size() >= kFrameHeaderBytes; }, &reply);
+    const auto greeted = [&] { return reply.size() >= kFrameHeaderBytes; };
+    if (!ReadUntil(socket.fd, deadline, greeted, &reply) && reply.empty()) {
+      return std::string(kNoGreeting);
+    }
   }
   if (reply.starts_with(kHttp1)) {
     // An HTTP server ends once we have.
