@@ -73,6 +73,17 @@ class Waiting:
 class HttpTest(SharedAgent):
     """Reads and writes over HTTP."""
 
+    def test_the_longest_key(self):
+        """As the commands and gRPC take it, each of its bytes percent-encoded."""
+        key = "é" * (32 * 1024)
+        target = "/v1/kv/" + "%C3%A9" * (32 * 1024)
+        self.assertEqual(put(target, "value").body, b"true")
+        self.assertEqual(cli("kv", "get", key).stdout, "value\n")
+        self.assertEqual(get(f"{target}?raw").body, b"value")
+        self.assertEqual(get(f"{target}x").status, 413)
+        self.assertEqual(delete(target).body, b"true")
+        self.assertEqual(get(target).status, 404)
+
     def test_a_row_has_all_its_fields(self):
         put("/v1/kv/fields/a?flags=42", "value")
         response = get("/v1/kv/fields/a")

@@ -38,6 +38,14 @@ TEST(LimitsTest, TheDefaultIsAllowed) {
   EXPECT_LE(Limits().kv_max_value_size, kKvValueBytesMax);
 }
 
+// Percent-encoded as a whole, with a path before it and parameters behind it; and the rest of a
+// header beside that.
+TEST(LimitsTest, TheGreatestKeyFitsInAUrlAndTheUrlInAHeader) {
+  const gateway::HttpLimits http;
+  EXPECT_GE(http.url_bytes_max, 3 * api::kKeyBytesMax + 16 * 1024);
+  EXPECT_GE(http.header_bytes_max, http.url_bytes_max + 64 * 1024);
+}
+
 // A connection of RPC through HTTP whose ends live carries something more often than HTTP asks.
 TEST(LimitsTest, RpcPingsMoreOftenThanHttpTakesAConnectionForDead) {
   const rpc::GrpcServer::Limits rpc;
