@@ -53,7 +53,8 @@ absl::StatusOr<ArchiveMeta> WriteArchive(const state::Version& version, uint64_t
                                          uint64_t time_ms, const Sink& sink);
 
 // Reads an archive to its end, giving `state.bin` to `state`, and returns what it is. What was
-// given is the archived state only if this succeeds, for the sums come last. Errors:
+// given is the archived state only if this succeeds, for the sums come last, those of gzip behind
+// all else; nothing may stand behind these. Errors:
 // INVALID_ARGUMENT for bytes that are no archive, or damaged; FAILED_PRECONDITION for an archive of
 // the reference, whose state is its own, and of a program that is newer than this; what source and
 // sink said.

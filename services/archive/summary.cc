@@ -66,9 +66,13 @@ std::string_view KeyBeginning(std::string_view key, uint64_t depth) {
 
 absl::StatusOr<Summary> Summarize(const Source& source, const SummaryOptions& options) {
   state::SnapshotReader reader;
-  auto meta =
-      ReadArchive(source, [&reader](std::string_view bytes) { return reader.Add(bytes); });
+  absl::Status readable;
+  auto meta = ReadArchive(source, [&](std::string_view bytes) {
+    if (readable.ok()) readable = reader.Add(bytes);
+    return absl::OkStatus();
+  });
   if (!meta.ok()) return meta.status();
+  if (!readable.ok()) return readable;
   const auto tables = reader.Finish();
   if (!tables.ok()) return tables.status();
   Summary summary;

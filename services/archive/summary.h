@@ -41,7 +41,7 @@ struct Summary {
 // The beginning of `key` that ends in front of its `depth`th slash, or all of it.
 std::string_view KeyBeginning(std::string_view key, uint64_t depth);
 
-// Errors: ReadArchive's, and the state's own.
+// Errors: ReadArchive's, which are those of a restore; else the state's own.
 absl::StatusOr<Summary> Summarize(const Source& source, const SummaryOptions& options);
 
 }  // namespace consul::archive

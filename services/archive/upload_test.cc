@@ -82,6 +82,10 @@ TEST_F(UploadTest, ADamagedArchiveIsRefusedBeforeAnythingIsSent) {
   EXPECT_EQ(Run(damaged).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(Run(archive_.substr(0, archive_.size() / 2)).ok());
   EXPECT_FALSE(Run("").ok());
+  damaged = archive_;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);
+  EXPECT_EQ(Run(damaged).status().message(), "gzip: invalid checksum");
+  EXPECT_FALSE(Run(archive_ + "xx").ok());
   EXPECT_TRUE(stages_.empty() && commits_.empty() && drops_.empty());
 }
 
