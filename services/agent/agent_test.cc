@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "consul/agent/v1/agent.pb.h"
+#include "consul/operators/v1/raft.pb.h"
 #include "services/base/strings.h"
 #include "services/rpc/errors.h"
 #include "services/rpc/method.h"
@@ -182,6 +183,26 @@ TEST_F(AgentTest, AServerOfNoClusterHasOnlyItsPoolsToLeave) {
   ASSERT_TRUE(agent.ok());
   EXPECT_TRUE((*agent)->Leave().ok());
   EXPECT_EQ(log_.Count("EventMemberLeave"), 2);
+}
+
+TEST_F(AgentTest, WithoutALeaderOnlyAStaleConfigurationIsTold) {
+  config_.bootstrap = false;
+  config_.performance.rpc_hold_timeout = std::chrono::milliseconds(20);
+  absl::StatusOr<std::unique_ptr<Agent>> agent = Start();
+  ASSERT_TRUE(agent.ok());
+  const auto ask = [&agent](bool stale, bool hold) {
+    operators::v1::GetRaftConfigurationRequest request;
+    request.set_stale(stale);
+    operators::v1::GetRaftConfigurationResponse response;
+    rpc::WaitedCalls calls;
+    return calls.Run(
+        (*agent)->backend(),
+        rpc::PublicApi().Get("/consul.operators.v1.RaftService/GetRaftConfiguration"), request,
+        &response, hold);
+  };
+  EXPECT_EQ(TextOf(ask(/*stale=*/false, /*hold=*/true)), "No cluster leader");
+  EXPECT_EQ(TextOf(ask(/*stale=*/false, /*hold=*/false)), "No cluster leader");
+  EXPECT_TRUE(ask(/*stale=*/true, /*hold=*/true).ok());
 }
 
 TEST_F(AgentTest, AnswerLeaveWithoutAQuestionDoesNothing) {

@@ -232,7 +232,9 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
     api::RaftControl raft;
     raft.configuration = [this] { return server_.raft_configuration(); };
     raft.pass_on = [this](rpc::Call* call) {
-      return !server_.view().leads && to_leader_.Start(call);
+      if (server_.view().leads) return false;
+      backend_->PassOn(call);
+      return true;
     };
     raft.remove = [this](const std::string& id, std::function<void(absl::Status)> done) {
       server_.RemovePeer(id, std::move(done));

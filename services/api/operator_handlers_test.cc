@@ -129,10 +129,6 @@ TEST_F(OperatorHandlersTest, AnotherServerAsksTheLeaderUnlessItIsToldNotTo) {
   Start(&stale);
   EXPECT_EQ(stale.done, 1);
 
-  GetConfigurationCall passed(base::StrCat(kRaft, "GetRaftConfiguration"), &executor_);
-  passed.for_leader = true;
-  Start(&passed);
-  EXPECT_EQ(passed.done, 1);
   EXPECT_EQ(passed_on_, 1);
 }
 

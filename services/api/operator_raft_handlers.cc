@@ -21,7 +21,7 @@ using operators::v1::TransferLeaderResponse;
 
 void GetConfiguration(const RaftControl& control, rpc::Call* call) {
   const auto& request = static_cast<const GetRaftConfigurationRequest&>(call->request());
-  if (!request.stale() && !call->for_leader && control.pass_on(call)) return;
+  if (!request.stale() && control.pass_on(call)) return;
   *static_cast<GetRaftConfigurationResponse*>(call->response()) = control.configuration();
   call->Done();
 }

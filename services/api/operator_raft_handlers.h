@@ -20,8 +20,7 @@ namespace consul::api {
 struct RaftControl {
   // As this server knows it.
   std::function<operators::v1::GetRaftConfigurationResponse()> configuration;
-  // Passes a call on to the leader, which answers it; false where this server leads, or no leader
-  // is known.
+  // Takes a call over that the leader is to answer; false where this server leads.
   std::function<bool(rpc::Call*)> pass_on;
   // On the leader. Errors: as server::RaftMembers.
   std::function<void(const std::string& id, std::function<void(absl::Status)> done)> remove;

@@ -51,6 +51,11 @@ class LocalBackend : public Backend {
   void Start(Call* call) override;
   void Idle() override;
 
+  // For a handler whose call is not to be answered here after all, but by the leader, which is
+  // another server or not known: passes it on, or has it wait for a leader; Start then begins anew.
+  // A call that was passed on already ends with REASON_NO_LEADER.
+  void PassOn(Call* call);
+
   // Consensus found, lost or became the leader: calls that are held try again.
   void LeaderChanged();
 
@@ -68,8 +73,6 @@ class LocalBackend : public Backend {
   void StartRead(Call* call, const ReadHandler& handler);
   void StartWrite(Call* call, const WriteHandler& handler);
   bool ServesNow(const Call& call) const;
-  // A call for the leader, at another server.
-  void PassOn(Call* call);
   // Runs the handler; answers, or parks a read whose index has not moved.
   void RunRead(const Read& read);
   // Answers a read by what it was evaluated to, the call's status included, or parks it. Returns
