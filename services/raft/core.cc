@@ -264,6 +264,10 @@ void Core::NoteRole() {
 void Core::BecomeFollower(Term term, ServerId leader) {
   if (term > hard_state_.term) SetHardState(term, ServerId{});
   FailReads();
+  if (const auto* led = std::get_if<LeaderState>(&state_)) {
+    const bool alone = configuration().configuration.IsSoleVoter(options_.self);
+    led_until_ = alone ? now_ : led->quorum_heard_at;
+  }
   if (role() != Role::kFollower) ArmElectionTimer();
   state_ = FollowerState{std::move(leader)};
   NoteRole();

@@ -207,8 +207,10 @@ class Core {
   // Whether consistent reads need nobody else: leader, sole voter, an entry of its term applied.
   bool CanReadAlone() const { return LeaseUntil() == Time::max(); }
 
-  // When a leader was last heard; the start of this server when none was.
-  Time leader_heard_at() const { return leader_heard_at_; }
+  // When this server was last in contact with its cluster, while it does not lead: it heard a
+  // leader, or led and heard a majority. The start of this server when it never was.
+  Time contact_at() const { return std::max(leader_heard_at_, led_until_); }
+  bool had_contact() const { return leader_heard_ || led_until_ != Time::min(); }
 
   // Of all members but this one, while leading; else empty.
   std::vector<MemberProgress> Members() const;
@@ -339,6 +341,8 @@ class Core {
   Time election_deadline_;
   Time leader_heard_at_;
   bool leader_heard_ = false;   // since the start
+  // A majority was heard, by this server as the leader that it no longer is.
+  Time led_until_ = Time::min();
   bool stream_broken_ = false;  // since the leader's last word
   Term matched_term_;  // in which it acknowledged something last, since the start
   std::optional<IncomingSnapshot> incoming_;

@@ -230,6 +230,27 @@ TEST_F(CoreTest, TheLeaseIsTheMinimumElectionTimeoutLessTenPercent) {
   EXPECT_EQ(core("a").LeaseUntil(), sent + Ms(270)) << "from when the acked message was sent";
 }
 
+TEST_F(CoreTest, ALeaderThatLostItsMajorityWasInContactUntilItLastHeardOne) {
+  StartThree();
+  EXPECT_FALSE(core("a").had_contact());
+  cluster().Elect("a");
+  for (int i = 0; i < 40; ++i) {
+    cluster().Advance(Ms(30));
+    cluster().Settle();
+  }
+  const Time heard = cluster().now();
+  EXPECT_TRUE(core("b").had_contact());
+  EXPECT_EQ(core("b").contact_at(), heard);
+  cluster().CutOff("a");
+  while (core("a").role() == Role::kLeader) {
+    cluster().Advance(Ms(30));
+    Forget();
+  }
+  EXPECT_TRUE(core("a").had_contact());
+  EXPECT_LE(core("a").contact_at(), heard);
+  EXPECT_GE(core("a").contact_at(), heard - Ms(30)) << "the round that was acknowledged";
+}
+
 TEST_F(CoreTest, ALeaseEndsBeforeTimeoutNowLeaves) {
   StartThree();
   cluster().Elect("a");

@@ -55,9 +55,10 @@ struct NodeStatus {
   Index last_index;     // of the log
   Index commit_index;   // as far as it was handed to the state machine
   Index applied_index;
-  // Since the leader was last heard; 0 on the leader itself. Of no meaning while there is no
-  // leader.
+  // Since a leader was last heard, or a majority by this server as the leader that it was; 0 on the
+  // leader itself; since the start where there was neither, and then there was no contact.
   Duration last_contact{0};
+  bool had_contact = true;
   // Leads, and may answer default reads from what is applied now: its lease holds, and whatever was
   // acknowledged anywhere is applied here.
   bool lease_holds = false;

@@ -122,6 +122,8 @@ TEST_F(NodeClusterTest, ALeaderThatIsCutOffLosesItsLeaseAndItsWritesOutcomeIsUnk
   Form(3);
   const size_t leader = Leader();
   const ServerId id = IdOf(leader);
+  const auto led = std::chrono::steady_clock::now();
+  ASSERT_TRUE(Barrier(leader, ReadMode::kReadIndex).ok());  // a majority is heard
   wire_.LoseIf([id](const Message& m) { return m.from == id || m.to == id; });
   Countdown written(1);
   absl::Status answer;
@@ -133,6 +135,9 @@ TEST_F(NodeClusterTest, ALeaderThatIsCutOffLosesItsLeaseAndItsWritesOutcomeIsUnk
   EXPECT_EQ(answer.code(), absl::StatusCode::kUnknown) << answer;
   WaitUntil([&] { return node(leader).status().role != Role::kLeader; });
   EXPECT_FALSE(node(leader).status().lease_holds);
+  // It was in contact while it led.
+  EXPECT_LE(node(leader).status().last_contact, std::chrono::steady_clock::now() - led);
+  EXPECT_NE(node(leader).Stats()["last_contact"], "never");
   EXPECT_EQ(Barrier(leader, ReadMode::kLease).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Propose(leader, "x").status().code(), absl::StatusCode::kFailedPrecondition);
   wire_.LoseIf(nullptr);

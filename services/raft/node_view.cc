@@ -29,10 +29,11 @@ bool NodeView::Publish(const Core& core, Index handed) {
   const PlacedConfiguration& placed = core.configuration();
   term_.store(core.term().value, std::memory_order_relaxed);
   leader_known_.store(!leader.empty(), std::memory_order_relaxed);
+  had_contact_.store(core.had_contact(), std::memory_order_relaxed);
   last_index_.store(core.last_index().value, std::memory_order_relaxed);
   last_term_.store(core.last_term().value, std::memory_order_relaxed);
   handed_.store(handed.value, std::memory_order_relaxed);
-  heard_at_.store(core.leader_heard_at().time_since_epoch().count(), std::memory_order_relaxed);
+  contact_at_.store(core.contact_at().time_since_epoch().count(), std::memory_order_relaxed);
   // A lease covers what was committed until it was published; so that comes first.
   commit_.store(core.commit_index().value, std::memory_order_release);
   lease_until_.store(core.LeaseUntil().time_since_epoch().count(), std::memory_order_release);
@@ -87,8 +88,9 @@ NodeStatus NodeView::status(Index applied) const {
   status.alone = alone();
   status.last_index = Index{last_index_.load(std::memory_order_relaxed)};
   if (status.role != Role::kLeader) {
-    const Time heard_at{Duration(heard_at_.load(std::memory_order_relaxed))};
-    status.last_contact = std::max(BootNow() - heard_at, Duration{0});
+    status.had_contact = had_contact_.load(std::memory_order_relaxed);
+    const Time contact_at{Duration(contact_at_.load(std::memory_order_relaxed))};
+    status.last_contact = std::max(BootNow() - contact_at, Duration{0});
   }
   return status;
 }

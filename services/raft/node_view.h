@@ -53,7 +53,8 @@ class NodeView {
   std::atomic<uint64_t> handed_{0};
   std::atomic<uint64_t> commit_{0};
   std::atomic<Time::rep> lease_until_{Time::min().time_since_epoch().count()};
-  std::atomic<Time::rep> heard_at_{0};
+  std::atomic<Time::rep> contact_at_{0};
+  std::atomic<bool> had_contact_{false};
   Time members_at_;  // of whoever has the turn: when members_ was made
   mutable base::Mutex mutex_;
   ServerId leader_ GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "services/base/duration.h"
 #include "services/base/strings.h"
 
 namespace consul::raft {
@@ -11,9 +12,8 @@ using base::StrCat;
 
 std::string LastContact(const NodeStatus& status) {
   if (status.role == Role::kLeader) return "0";
-  if (!status.leader_known) return "never";
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(status.last_contact);
-  return StrCat(ms.count(), "ms");
+  if (!status.had_contact) return "never";
+  return base::FormatDuration(std::chrono::floor<std::chrono::milliseconds>(status.last_contact));
 }
 
 using AddressOf = std::function<std::string(const ServerId&)>;

@@ -45,7 +45,7 @@ class Consensus {
     bool alone = false;
     // Somebody leads, even if he is not ready yet.
     bool leader_known = false;
-    // Since this server heard the leader; 0 on the leader.
+    // Since this server heard a leader, or as one a majority; 0 on the leader.
     std::chrono::milliseconds last_contact{0};
   };
 
