@@ -249,16 +249,7 @@ ForwardedCall::Meaning ForwardedCall::MeaningOf(const absl::Status& status) cons
     default:  // An open enum. With any other reason the server has spoken.
       return Meaning::kFinal;
   }
-  switch (status.code()) {
-    // What gRPC says of connections, and of servers that end or do not answer.
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kDeadlineExceeded:
-      return Meaning::kBroken;
-    default:
-      return Meaning::kFinal;
-  }
+  return IsOfServer(status) ? Meaning::kFinal : Meaning::kBroken;
 }
 
 absl::Status ForwardedCall::Broken(const absl::Status& why) const {

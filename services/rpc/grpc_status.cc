@@ -11,20 +11,32 @@
 #include "services/rpc/errors.h"
 
 namespace consul::rpc {
+namespace {
+
+// What gRPC itself says of connections and of servers that do not answer, so that a server's own
+// word needs a mark. Calls that a stop has cancelled are to be asked elsewhere and have none.
+bool IsAlsoOfConnections(absl::StatusCode code) {
+  return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kUnknown ||
+         code == absl::StatusCode::kDeadlineExceeded;
+}
+
+}  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status();
   const auto code = static_cast<grpc::StatusCode>(status.code());
   const std::string message(base::ToStd(status.message()));
   const absl::optional<absl::Cord> payload = status.GetPayload(base::ToAbsl(kDetailUrl));
-  if (!payload.has_value()) return grpc::Status(code, message);
+  if (!payload.has_value() && !IsAlsoOfConnections(status.code())) {
+    return grpc::Status(code, message);
+  }
   errors::v1::RpcStatus wire;
   wire.set_code(static_cast<int>(code));
   // A text that is no UTF-8 would not parse, and take the details with it.
   wire.set_message(base::ToUtf8(message));
   google::protobuf::Any* const detail = wire.add_details();
   detail->set_type_url(std::string(kDetailUrl));
-  detail->set_value(std::string(*payload));
+  if (payload.has_value()) detail->set_value(std::string(*payload));
   return grpc::Status(code, message, wire.SerializeAsString());
 }
 
@@ -38,6 +50,11 @@ absl::Status FromGrpc(const grpc::Status& status) {
     result.SetPayload(base::ToAbsl(kDetailUrl), absl::Cord(detail.value()));
   }
   return result;
+}
+
+bool IsOfServer(const absl::Status& status) {
+  if (status.GetPayload(base::ToAbsl(kDetailUrl)).has_value()) return true;
+  return !IsAlsoOfConnections(status.code()) && !absl::IsCancelled(status);
 }
 
 }  // namespace consul::rpc

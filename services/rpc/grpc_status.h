@@ -16,10 +16,15 @@ class Status;
 
 namespace consul::rpc {
 
+// One that gRPC could also say of a connection has an ErrorDetail always, though it be empty.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // The reverse. Details that are not ours, or malformed, are dropped.
 absl::Status FromGrpc(const grpc::Status& status);
+
+// Whether an error of FromGrpc is a server's answer. Else gRPC may have said it of the connection,
+// or the server of a call that its own end has cancelled.
+bool IsOfServer(const absl::Status& status);
 
 }  // namespace consul::rpc
 

@@ -50,6 +50,7 @@ class WholeServer {
         ++answered;
         if (call->method().path == kTransfer) {
           static_cast<TransferLeaderResponse*>(call->response())->set_success(true);
+          call->status = refusal;
         }
         call->Done();
       });
@@ -79,6 +80,7 @@ class WholeServer {
 
   Role role;
   std::atomic<int> answered{0};
+  absl::Status refusal;  // of a transfer
 
  private:
   static ForwardBackend::Options ForwardOptions(std::chrono::milliseconds hold_timeout) {
@@ -127,6 +129,22 @@ TEST_F(LeaderForwardTest, TheLeaderAnswersWhatCameToAnotherServer) {
   EXPECT_TRUE(Succeeded(*call)) << call->status;
   EXPECT_EQ(a_.answered, 0);
   EXPECT_EQ(b_.answered, 1);
+}
+
+TEST_F(LeaderForwardTest, WhatTheLeaderSaysIsNoBrokenConnection) {
+  b_.role.leads = true;
+  a_.SetLeader(b_.known());
+  for (const absl::Status& said :
+       {absl::DeadlineExceededError("c did not take over in time"),
+        absl::UnavailableError("no room"), absl::UnknownError("who knows"),
+        absl::AbortedError("no majority")}) {
+    b_.refusal = said;
+    const auto call = RunOn(a_, Make());
+    EXPECT_EQ(call->status.code(), said.code());
+    EXPECT_EQ(call->status.message(), said.message());
+    EXPECT_EQ(ReasonOf(*call), errors::v1::REASON_UNSPECIFIED);
+  }
+  EXPECT_EQ(b_.answered, 4);
 }
 
 TEST_F(LeaderForwardTest, TheLeaderAnswersByItself) {

@@ -26,8 +26,12 @@ void Require(bool fact) {
 // Or every input of bad UTF-8 is a line.
 [[maybe_unused]] const auto kQuiet = google::protobuf::SetLogHandler(nullptr);
 
+// Code, text and detail; what gRPC could say as well is marked on its way.
 void RequireArrives(const absl::Status& status) {
-  Require(rpc::FromGrpc(rpc::ToGrpc(status)) == status);
+  const absl::Status arrived = rpc::FromGrpc(rpc::ToGrpc(status));
+  Require(arrived.code() == status.code() && arrived.message() == status.message());
+  Require(rpc::Detail(arrived).SerializeAsString() == rpc::Detail(status).SerializeAsString());
+  Require(status.ok() || absl::IsCancelled(status) || rpc::IsOfServer(arrived));
 }
 
 }  // namespace
