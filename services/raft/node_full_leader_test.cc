@@ -10,6 +10,7 @@
 #include <string>
 #include <variant>
 
+#include "services/base/strings.h"
 #include "services/raft/node_disk_fixture.h"
 
 namespace consul::raft {
@@ -29,6 +30,8 @@ TEST_F(NodeDiskTest, AFullDiskOfALeaderWithoutAnHeirRefusesAndGoesOn) {
     status = Propose(i % 2, std::string(kMuchBytes, 'x')).status();
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  status = Propose(0, std::string(kMuchBytes, 'x')).status();
+  EXPECT_TRUE(base::ToStd(status.message()).starts_with("this server's disk is full: ")) << status;
   status = Propose(1, std::string(300'000, 'x')).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(status.message(), "the disk of the leader, server a, is full");

@@ -20,6 +20,11 @@ constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
 // many as a leader sends ahead of the acks.
 constexpr size_t kHeldRequestsMax = 256;
 
+absl::Status FullDisk(const absl::Status& why) {
+  return absl::UnavailableError(
+      StrCat("this server's disk is full: ", base::ToStd(why.message())));
+}
+
 }  // namespace
 
 // ---- What comes into the log.
@@ -36,7 +41,7 @@ std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t 
   } else if (room->code() == absl::StatusCode::kResourceExhausted) {
     if (snapshotter_.GiveBack()) return std::nullopt;
     // With the place, where the disk said it before.
-    room = blocked_ ? disk_full_ : absl::UnavailableError(room->message());
+    room = blocked_ ? disk_full_ : FullDisk(*room);
   }
   return room;
 }
@@ -143,8 +148,7 @@ void NodeImpl::TakeEvent(LogDisk::Dropped dropped) {
 
 void NodeImpl::SayFull(const absl::Status& why) {
   const bool news = disk_full_.ok();
-  disk_full_ = absl::UnavailableError(
-      StrCat("this server's disk is full: ", base::ToStd(why.message())));
+  disk_full_ = FullDisk(why);
   if (news) Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(why.message())));
 }
 
