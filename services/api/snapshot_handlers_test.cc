@@ -31,6 +31,7 @@ class FakeConsensus : public rpc::Consensus {
   View view() const override {
     View view;
     view.leader_known = true;
+    view.last_contact = std::chrono::milliseconds(1070);  // a follower's
     return view;
   }
   void Propose(state::SealedCommand, std::function<void(absl::StatusOr<rpc::Applied>)>) override {}
@@ -112,6 +113,9 @@ TEST_F(SnapshotSavesTest, ThePartsAreAnArchive) {
   ASSERT_GT(call.messages.size(), 2u);
   EXPECT_EQ(call.messages[0].meta().index(), 1000u);
   EXPECT_TRUE(call.messages[0].meta().known_leader());
+  // What the leader vouches for is as fresh as his own.
+  EXPECT_EQ(call.messages[0].meta().last_contact().seconds(), 0);
+  EXPECT_EQ(call.messages[0].meta().last_contact().nanos(), 0);
   EXPECT_FALSE(call.messages[1].has_meta());
   for (const SaveResponse& message : call.messages) EXPECT_FALSE(message.part().bytes().empty());
   const std::string bytes = call.Bytes();
@@ -196,6 +200,8 @@ TEST_F(SnapshotSavesTest, WithoutALeaderOnlyAStaleOneIsGiven) {
   saves_->Start(&stale);
   RunUntil([&stale] { return stale.done == 1; });
   EXPECT_TRUE(stale.status.ok()) << stale.status;
+  EXPECT_EQ(stale.messages.at(0).meta().last_contact().seconds(), 1);
+  EXPECT_EQ(stale.messages.at(0).meta().last_contact().nanos(), 70'000'000);
   EXPECT_EQ(consensus_.barriers, 1);
 }
 

@@ -37,9 +37,10 @@ class SnapshotSaves::Save : public rpc::WaitingCall {
  public:
   Save(SnapshotSaves* saves, rpc::Call* call) : WaitingCall(call), saves_(saves) {}
 
-  void Begin(bool barrier) {
+  void Begin(bool stale) {
     Attach();
-    if (!barrier) return BeginThread();
+    stale_ = stale;
+    if (stale) return BeginThread();
     auto self = std::static_pointer_cast<Save>(shared_from_this());
     saves_->consensus_->ReadBarrier(
         rpc::ReadMode::kConsistent, [self = std::move(self)](absl::Status status) {
@@ -93,9 +94,12 @@ class SnapshotSaves::Save : public rpc::WaitingCall {
     meta_.set_index(version_->index());
     meta_.set_known_leader(view.leader_known);
     *meta_.mutable_last_contact() = google::protobuf::Duration();
-    meta_.mutable_last_contact()->set_seconds(view.last_contact.count() / 1000);
-    meta_.mutable_last_contact()->set_nanos(
-        static_cast<int32_t>(view.last_contact.count() % 1000 * 1'000'000));
+    // What the leader has vouched for is as fresh as his own.
+    if (stale_) {
+      meta_.mutable_last_contact()->set_seconds(view.last_contact.count() / 1000);
+      meta_.mutable_last_contact()->set_nanos(
+          static_cast<int32_t>(view.last_contact.count() % 1000 * 1'000'000));
+    }
     stage_ = Stage::kRuns;
     // The thread's hold on this ends with it.
     auto self = std::static_pointer_cast<Save>(shared_from_this());
@@ -176,6 +180,7 @@ class SnapshotSaves::Save : public rpc::WaitingCall {
 
   SnapshotSaves* const saves_;
   std::thread thread_;
+  bool stale_ = false;
   std::shared_ptr<const state::Versioned> version_;
   query::v1::QueryMeta meta_;
   base::Mutex mutex_;
@@ -204,7 +209,7 @@ void SnapshotSaves::Start(rpc::Call* call) {
   const query::v1::QueryOptions* const options = rpc::OptionsOf(*call);
   const bool stale =
       options != nullptr && options->consistency() == query::v1::CONSISTENCY_STALE;
-  save->Begin(/*barrier=*/!stale);
+  save->Begin(stale);
 }
 
 absl::Status SnapshotSaves::Add(const std::shared_ptr<Save>& save) {
