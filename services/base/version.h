@@ -16,6 +16,9 @@ inline constexpr int kProtocolMin = 1;
 inline constexpr int kProtocolMax = 1;
 inline constexpr int kProtocolDefault = 1;
 
+// What operators know as the version of Raft's protocol: since 3 servers go by their ids.
+inline constexpr int kRaftProtocol = 3;
+
 }  // namespace consul::base
 
 #endif  // CONSUL_SERVICES_BASE_VERSION_H_

@@ -4,6 +4,7 @@
 
 #include "services/base/duration.h"
 #include "services/base/strings.h"
+#include "services/base/version.h"
 
 namespace consul::raft {
 namespace {
@@ -137,8 +138,8 @@ std::map<std::string, std::string> WordStats(const StatsInput& input) {
       {"latest_configuration", Members(input.configuration.configuration, input.address_of)},
       {"latest_configuration_index", StrCat(input.configuration.index.value)},
       {"num_peers", StrCat(PeersCount(input.configuration.configuration))},
-      {"protocol_version", "3"},
-      {"protocol_version_max", "3"},
+      {"protocol_version", StrCat(base::kRaftProtocol)},
+      {"protocol_version_max", StrCat(base::kRaftProtocol)},
       {"protocol_version_min", "0"},
       {"snapshot_version_max", "1"},
       {"snapshot_version_min", "0"},

@@ -255,13 +255,13 @@ TEST_F(OperatorViewTest, TheConfigurationNamesItsMembersByThePool) {
   ASSERT_EQ(response.servers_size(), 3);
   EXPECT_EQ(response.index(), 1);
   EXPECT_EQ(response.servers(0).ShortDebugString(),
-            "id: \"id-bb\" node: \"bb\" address: \"10.0.0.1:8002\" protocol_version: \"1\" "
+            "id: \"id-bb\" node: \"bb\" address: \"10.0.0.1:8002\" protocol_version: \"3\" "
             "last_index: 100");
   EXPECT_EQ(response.servers(1).ShortDebugString(),
             "id: \"id-self\" node: \"self\" address: \"10.0.0.1:8004\" leader: true "
-            "protocol_version: \"1\" voter: true last_index: 100");
+            "protocol_version: \"3\" voter: true last_index: 100");
   EXPECT_EQ(response.servers(2).ShortDebugString(),
-            "id: \"id-x\" node: \"(unknown)\" protocol_version: \"1\" voter: true "
+            "id: \"id-x\" node: \"(unknown)\" protocol_version: \"3\" voter: true "
             "last_index: 100");
   members_.SetLeads(false);
   EXPECT_EQ(RaftConfigurationOf(members_.view(), pool).servers(0).last_index(), 0);

@@ -62,7 +62,7 @@ operators::v1::GetRaftConfigurationResponse RaftConfigurationOf(
     server->set_node(known == nullptr ? "(unknown)" : known->name);
     if (known != nullptr) server->set_address(known->address);
     server->set_leader(member.id == members.leader);
-    server->set_protocol_version(std::to_string(base::kProtocolDefault));
+    server->set_protocol_version(std::to_string(base::kRaftProtocol));
     server->set_voter(member.kind == raft::MemberKind::kVoter);
     if (!members.leads) continue;
     if (member.id == members.self) server->set_last_index(members.last_index.value);
