@@ -15,7 +15,8 @@
 namespace consul::cli {
 
 // "connection refused", "it did not answer within 3s", "it is no agent's RPC address", or of an
-// HTTP server "it passes no RPC on: 502 Bad Gateway: ..."; empty when what is there speaks HTTP/2, as an agent's RPC does.
+// HTTP server "it passes no RPC on: 502 Bad Gateway: ..."; empty when what is there speaks HTTP/2,
+// as an agent's RPC does.
 std::string ConnectProblem(const AgentAddress& address);
 
 // What the reply of an HTTP/1 server says, on one line of printable ASCII: its status, and the

@@ -51,8 +51,8 @@ struct HttpSettings {
 
 // Every limit has a reply or an end of the connection that names it.
 struct HttpLimits {
-  // A client that goes over one of these gets 431, 414. A URL has room for the longest key (64 KiB),
-  // each byte of it percent-encoded. Held in memory only until the header is whole.
+  // A client that goes over one of these gets 431, 414. A URL has room for the longest key (64
+  // KiB), each byte of it percent-encoded. Held in memory only until the header is whole.
   size_t header_bytes_max = 320 * 1024;
   size_t url_bytes_max = 256 * 1024;
   // Bodies that no route reads are passed over up to this size; longer ones end the connection.

@@ -230,6 +230,7 @@ void LogStore::PrepareAhead() {
     if (std::exchange(tight_at_, number) != number) tight_.store(true, std::memory_order_relaxed);
     return;
   }
+  ClearTight();
   preparer_.Start({.number = active()->header().number + 1,
                    .salt = NextSalt(),
                    .size_bytes = planned});

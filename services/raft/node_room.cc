@@ -36,6 +36,7 @@ std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t 
   if (!room.has_value()) return room;
   if (room->ok()) {
     admitted_bytes_ += records_bytes;
+    snapshotter_.RoomFound();
     // A change of members finds room where commands find none.
     if (reserve == kReservedForVotesBytes) hand_on_pause_ = options_.hand_on_pause;
   } else if (room->code() == absl::StatusCode::kResourceExhausted) {

@@ -78,6 +78,8 @@ class Snapshotter {
   // snapshot covers, once that is there. Returns whether there may be something that goes now; then
   // it does while giving_back().
   bool GiveBack();
+  // There is room again without any of it.
+  void RoomFound() { pressed_ = false; }
   bool giving_back() const { return gives_back_ && phase_ == Phase::kDropping; }
 
   SnapshotFiles* files() const { return files_.get(); }

@@ -44,7 +44,7 @@ class GrpcServer {
     // pinged so often, and cut off when it does not answer: a ping stands behind the megabytes of
     // a large reply for as long as a slow line takes. HTTP counts on it (gateway/http/splice.h).
     std::chrono::milliseconds ping_interval{60'000};
-    std::chrono::milliseconds ping_timeout{60'000};
+    std::chrono::milliseconds ping_timeout{50'000};
   };
   // A service that no table describes.
   struct Beside {
