@@ -64,6 +64,8 @@ struct NodeStatus {
   bool lease_holds = false;
   // Leads and is the only member: consistent reads need nobody else either.
   bool alone = false;
+  // The newest configuration that it knows has it. Where not, nobody sends it what is written.
+  bool member = false;
 };
 
 struct Leader {

@@ -29,6 +29,7 @@ bool NodeView::Publish(const Core& core, Index handed) {
   const PlacedConfiguration& placed = core.configuration();
   term_.store(core.term().value, std::memory_order_relaxed);
   leader_known_.store(!leader.empty(), std::memory_order_relaxed);
+  member_.store(core.is_member(), std::memory_order_relaxed);
   had_contact_.store(core.had_contact(), std::memory_order_relaxed);
   last_index_.store(core.last_index().value, std::memory_order_relaxed);
   last_term_.store(core.last_term().value, std::memory_order_relaxed);
@@ -86,6 +87,7 @@ NodeStatus NodeView::status(Index applied) const {
   status.applied_index = applied;
   status.lease_holds = LeaseHolds(applied);
   status.alone = alone();
+  status.member = member_.load(std::memory_order_relaxed);
   status.last_index = Index{last_index_.load(std::memory_order_relaxed)};
   if (status.role != Role::kLeader) {
     status.had_contact = had_contact_.load(std::memory_order_relaxed);

@@ -48,6 +48,7 @@ class NodeView {
   std::atomic<bool> leader_known_{false};
   std::atomic<bool> ready_{false};
   std::atomic<bool> alone_{false};
+  std::atomic<bool> member_{false};
   std::atomic<uint64_t> last_index_{0};
   std::atomic<uint64_t> last_term_{0};
   std::atomic<uint64_t> handed_{0};

@@ -43,6 +43,9 @@ class Consensus {
     bool leased = false;
     // It leads and is the only voter: a consistent read needs no barrier either.
     bool alone = false;
+    // The others go on without this server, under a leader that it knows: it is told nothing any
+    // more, and only he can answer.
+    bool removed = false;
     // Somebody leads, even if he is not ready yet.
     bool leader_known = false;
     // Since this server heard a leader, or as one a majority; 0 on the leader.

@@ -263,6 +263,7 @@ void LocalBackend::StartRead(Call* call, const ReadHandler& handler) {
       return RunRead(read);
     }
   }
+  if (view.removed) return PassOn(call);
   const bool consistent = consistency == query::v1::CONSISTENCY_CONSISTENT;
   if (consistent ? view.alone : view.leased) return RunRead(read);
   if (!view.has_leader) return Hold(call);
@@ -271,7 +272,9 @@ void LocalBackend::StartRead(Call* call, const ReadHandler& handler) {
 }
 
 void LocalBackend::StartWrite(Call* call, const WriteHandler& handler) {
-  if (!consensus_->view().has_leader) return Hold(call);
+  const Consensus::View view = consensus_->view();
+  if (!view.has_leader) return Hold(call);
+  if (view.removed) return PassOn(call);
   state::SealedCommand command;
   call->status = handler.prepare(call->request(), &command);
   if (!call->status.ok()) return call->Done();

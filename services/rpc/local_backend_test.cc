@@ -265,6 +265,44 @@ TEST_F(LocalBackendTest, AWriteThatIsInNoLogIsProposedAgainAndOneInDoubtIsNot) {
   EXPECT_EQ(consensus_.proposed.size(), 2u);
 }
 
+// The leader, elsewhere.
+class Elsewhere : public LeaderCalls {
+ public:
+  bool HasLeader() const override { return true; }
+  bool Start(Call* call) override {
+    calls.push_back(call);
+    return true;
+  }
+  std::vector<Call*> calls;
+};
+
+TEST_F(LocalBackendTest, AServerThatWasRemovedAsksTheLeaderForItsCallers) {
+  Elsewhere leader;
+  backend_->SetLeaderCalls(&leader);
+  consensus_.now = TestConsensus::kFollows;
+  consensus_.now.removed = true;
+  const auto read = NewGet();
+  backend_->Start(read.get());
+  const auto consistent = NewGet();
+  consistent->request_to_fill().mutable_options()->set_consistency(
+      query::v1::CONSISTENCY_CONSISTENT);
+  backend_->Start(consistent.get());
+  const auto write = NewPut("x");
+  backend_->Start(write.get());
+  EXPECT_EQ(leader.calls, (std::vector<Call*>{read.get(), consistent.get(), write.get()}));
+  EXPECT_TRUE(consensus_.barriers.empty());
+  EXPECT_TRUE(consensus_.proposed.empty());
+  // What may be old is answered here, and what another server has passed on goes no further.
+  const auto stale = NewGet();
+  stale->request_to_fill().mutable_options()->set_consistency(query::v1::CONSISTENCY_STALE);
+  backend_->Start(stale.get());
+  EXPECT_EQ(stale->answer.entry().value(), "five");
+  const auto passed_on = NewGet();
+  passed_on->for_leader = true;
+  backend_->Start(passed_on.get());
+  EXPECT_EQ(Detail(passed_on->status).reason(), errors::v1::REASON_NO_LEADER);
+}
+
 TEST_F(LocalBackendTest, WithoutALeaderACallIsHeldThenFails) {
   consensus_.now = {};
   auto call = NewGet();
