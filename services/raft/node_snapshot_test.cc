@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "services/base/faulty_file_system.h"
@@ -83,7 +84,7 @@ TEST_F(NodeSnapshotTest, ASnapshotShortensTheLogAndARestartReplaysOnlyWhatIsBehi
   EXPECT_EQ(machine_->commands(), written_);
   EXPECT_GE(machine_->restored(), Index{20});
   EXPECT_GE(SnapshotIndex(), 20u);
-  EXPECT_EQ(SnapshotFilesThere().size(), 1u);
+  while (SnapshotFilesThere().size() != 1u) std::this_thread::yield();  // one may be on its way
   EXPECT_EQ(fs_.Contents("data/raft/0000000000000001.log"), "");
   // And on it goes.
   Write(300, 500);

@@ -114,8 +114,6 @@ absl::Status Snapshotter::Step(Time now) {
 
 void Snapshotter::Begin(Time now) {
   begun_at_ = now;
-  // What it covers is to go at once.
-  if (Pressed()) gives_back_ = true;
   pressed_ = false;
   disk_->ClearTight();
   const auto term = core_->log().TermAt(handed_);
