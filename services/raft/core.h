@@ -315,6 +315,7 @@ class Core {
   void PumpSnapshot(const ServerId& id, Progress& peer);
   void HandleSnapshotChunk(const Message& message, SnapshotChunk& chunk);
   void HandleSnapshotReply(const Message& message, const SnapshotReply& reply);
+  void WaitForOther(const SnapshotReply& reply, Progress* peer);
 
   const Options options_;
   Time now_;

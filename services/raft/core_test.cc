@@ -463,7 +463,8 @@ TEST_F(CoreTest, WhoInstallsASnapshotSaysSoWhenItIsAsked) {
   EXPECT_EQ(ToText(give(meta, 10, "").messages.front()), "c>a t2 SnapshotReply next=10");
   SnapshotMeta other = meta;
   other.id = "t";
-  EXPECT_TRUE(give(other, 0, "0123456789").empty());
+  EXPECT_EQ(ToText(give(other, 0, "0123456789").messages.front()),
+            "c>a t2 SnapshotReply next=10 of=50");
   EXPECT_EQ(ToText(give(meta, 10, "").messages.front()), "c>a t2 SnapshotReply next=10");
   c.SnapshotRefused(cluster().now(), "s");
   EXPECT_EQ(ToText(c.TakeOutput().messages.front()), "c>a t2 SnapshotReply next=0");
@@ -500,6 +501,32 @@ TEST_F(CoreTest, WhoInstallsASnapshotIsAskedNowAndThenForTheEndOfItAlone) {
   // It has begun anew.
   Give("c", "a", 2, SnapshotReply{.id = meta.id});
   EXPECT_EQ(chunks(), std::vector<std::string>{"a>c t2 Snapshot 2/3 offset=0 bytes=4 last"});
+}
+
+// Of an earlier leader's: the log behind that is what it will want.
+TEST_F(CoreTest, WhoInstallsAnotherSnapshotIsWaitedFor) {
+  StartThree();
+  cluster().Elect("a");
+  cluster().CutOff("c");
+  for (int i = 0; i < 5; ++i) {
+    cluster().Propose("a", "x");
+    cluster().Settle();
+  }
+  cluster().TakeSnapshot("a", /*keep=*/3);
+  ASSERT_EQ(core("a").log().base().index, Index{4});
+  Give("c", "a", 2, AppendReply{.refused = Index{7}, .hint_index = Index{2}, .hint_term = Term{2}});
+  const SnapshotReply other{.id = "of another", .next_offset = 10, .match = Index{5}};
+  Give("c", "a", 2, other);
+  for (int asked = 0; asked < 3; ++asked) {
+    Forget();
+    cluster().Run(TestCluster::TellsAtOnce().election_timeout_max);
+    Give("c", "a", 2, HeartbeatReply{});
+    ASSERT_EQ(Sent("a").back(), "a>c t2 Snapshot 2/5 offset=10 bytes=0 last");
+    Give("c", "a", 2, SnapshotReply{.id = other.id, .next_offset = 10});
+  }
+  Forget();
+  Give("c", "a", 2, SnapshotReply{.id = other.id, .installed = true, .match = Index{5}});
+  EXPECT_EQ(Sent("a").front(), "a>c t2 Append prev=2/5 commit=7 [2/6 x, 2/7 x]");
 }
 
 // ---- Determinism.

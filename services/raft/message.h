@@ -86,11 +86,13 @@ struct SnapshotChunk {
 // is all of it, it is being installed.
 // `installed`: it has the whole, durable, or needs none of it: its log is equal to the leader's up
 // to `match`.
+// To a leader that sends another one than is being installed: `id`, `next_offset` and `match` are
+// the id, size and index of the latter.
 struct SnapshotReply {
   std::string id;
   uint64_t next_offset = 0;
   bool installed = false;
-  Index match{};  // when installed
+  Index match{};  // when installed, or of another one than was sent
 };
 
 // Start an election at once: the leader hands over.

@@ -173,7 +173,8 @@ TEST_F(SnapshotInstallTest, WhoDoesNotComeOnKeepsTheLogForAWhileOnly) {
 // The log behind it stays much longer than for one that only does not come on; the leader hears of
 // it although the word that all of it is there is lost.
 TEST_F(SnapshotInstallTest, AnInstallMayTakeLong) {
-  static constexpr Duration kKept = std::chrono::milliseconds(200);
+  // No server is silent for as long, on a slow machine too.
+  static constexpr Duration kKept = std::chrono::seconds(1);
   leader_.set_sent_kept(kKept);
   RestartLeader();
   WriteUntilTheLogIsCut();
@@ -190,7 +191,7 @@ TEST_F(SnapshotInstallTest, AnInstallMayTakeLong) {
   Until([&] { return said_whole > 1; });
   wire_.SetFilter(nullptr);
   while (LeadersSnapshot() < sent.index.value + 100) Write(10);
-  Until([&] { return BootNow() >= begun + 4 * kKept; });
+  Until([&] { return BootNow() >= begun + 2 * kKept; });
   while (LeadersSnapshot() < sent.index.value + 200) Write(10);
   installing_->Down();
   UntilTheFollowerHasAll();
@@ -211,7 +212,7 @@ TEST_F(SnapshotInstallTest, AnInstallThatTakesTooLongKeepsTheLogNoMore) {
 // Goal: that it is asked on does not begin its time anew. Method: the time ends while a snapshot is
 // being written, so that the log cannot go before it was asked again.
 TEST_F(SnapshotInstallTest, AnInstallThatTakesTooLongKeepsTheLogNoMoreThoughItIsAsked) {
-  static constexpr Duration kKept = std::chrono::seconds(1);
+  static constexpr Duration kKept = std::chrono::seconds(3);
   leader_.set_installing_kept(kKept);
   RestartLeader();
   WriteUntilTheLogIsCut();
@@ -228,7 +229,7 @@ TEST_F(SnapshotInstallTest, AnInstallThatTakesTooLongKeepsTheLogNoMoreThoughItIs
   while (!writing->is_down()) Write(10);
   Until([&] { return BootNow() > end; });
   Until([&, before = asked->load()] { return *asked >= before + 2; });
-  const Time later = BootNow() + kKept / 2;
+  const Time later = BootNow() + kKept * 3 / 4;
   written->Down();
   while (leader_.CutTo() <= sent) {
     ASSERT_LT(BootNow(), later) << "the log is kept";
@@ -262,10 +263,7 @@ TEST_F(SnapshotInstallTest, ALeaderWithoutRoomKeepsNoLogForWhoInstalls) {
   EXPECT_LE(leader_.CutTo(), sent);
   // Room for a snapshot, and for little more.
   leader_.fs()->SetCapacity(leader_.fs()->size_total() + (512 << 10));
-  const size_t enough = written_.size() + 400;
-  Until([&] { return !TryWrite().ok() || written_.size() >= enough; });
-  Until([&] { return TryWrite().ok() && written_.size() >= enough; });
-  EXPECT_GT(leader_.CutTo(), sent);
+  Until([&] { return TryWrite().ok() && leader_.CutTo() > sent; });
   leader_.fs()->SetCapacity(std::nullopt);
   installing_->Down();
   UntilTheFollowerHasAll();

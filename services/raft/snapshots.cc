@@ -66,7 +66,8 @@ void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& repl
   if (reply.installed) return TakeAck(message.from, peer, reply.match);
   if (peer->mode() != Progress::Mode::kSnapshot) return;
   Progress::SnapshotTransfer& transfer = peer->snapshot();
-  if (transfer.meta.id != reply.id || reply.next_offset > transfer.meta.size_bytes) return;
+  if (transfer.meta.id != reply.id) return WaitForOther(reply, peer);
+  if (reply.next_offset > transfer.meta.size_bytes) return;
   peer->touch(now_);
   // One that has nothing of it yet, or no longer, is better served with what is newest; the log
   // behind the older one need not be kept for it.
@@ -77,6 +78,21 @@ void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& repl
   // All of it: it is being installed. Now and then it is asked whether it still is, by an empty
   // chunk; one that has begun anew says so.
   transfer.sent = reply.next_offset == transfer.meta.size_bytes && reply.next_offset > 0;
+}
+
+// It installs one of an earlier leader. It is asked about that from now on, as if this one had sent
+// it: what it wants next is the log behind it.
+void Core::WaitForOther(const SnapshotReply& reply, Progress* peer) {
+  if (reply.next_offset == 0 || reply.match == Index{0} || reply.match > log_.last_index()) return;
+  const Term term = log_.TermAt(reply.match).value_or(log_.base().term);
+  peer->StartSnapshot({.index = reply.match,
+                       .term = term,
+                       .configuration = {},
+                       .id = reply.id,
+                       .size_bytes = reply.next_offset},
+                      now_);
+  peer->snapshot().offset = reply.next_offset;
+  peer->snapshot().sent = true;
 }
 
 // ---- Follower.
@@ -91,7 +107,14 @@ void Core::HandleSnapshotChunk(const Message& message, SnapshotChunk& chunk) {
     return;
   }
   const bool other = !incoming_.has_value() || incoming_->meta.id != chunk.meta.id;
-  if (incoming_.has_value() && (incoming_->storing || (incoming_->installing && other))) return;
+  if (incoming_.has_value() && incoming_->storing) return;
+  if (other && incoming_.has_value() && incoming_->installing) {
+    SnapshotReply reply{.id = incoming_->meta.id,
+                        .next_offset = incoming_->next_offset,
+                        .match = incoming_->meta.index};
+    Send(message.from, hard_state_.term, std::move(reply), /*after_persist=*/false);
+    return;
+  }
   if (other) incoming_ = IncomingSnapshot{.meta = chunk.meta};
   // Of one that is being installed as well: a leader that knows it keeps the log behind it.
   if (incoming_->installing || chunk.offset != incoming_->next_offset) {

@@ -264,7 +264,9 @@ void TestCluster::ServeLoads(Server& server, Output& output) {
   }
   for (const SnapshotLoadRequest& load : output.snapshot_loads) {
     std::optional<Buffer> bytes;
-    if (server.disk.snapshot.id == load.meta.id) {
+    if (load.offset == load.meta.size_bytes) {
+      bytes = MakeBuffer("");
+    } else if (server.disk.snapshot.id == load.meta.id) {
       bytes = MakeBuffer(server.snapshot_bytes.substr(load.offset, load.bytes_max));
     }
     server.core->SnapshotChunkLoaded(now_, load, std::move(bytes));

@@ -57,7 +57,9 @@ std::string ToText(const SnapshotChunk& chunk) {
 
 std::string ToText(const SnapshotReply& reply) {
   if (reply.installed) return StrCat("SnapshotReply installed match=", reply.match.value);
-  return StrCat("SnapshotReply next=", reply.next_offset);
+  std::string text = StrCat("SnapshotReply next=", reply.next_offset);
+  if (reply.match > Index{0}) base::StrAppend(&text, " of=", reply.match.value);
+  return text;
 }
 
 std::string ToText(const TimeoutNow&) { return "TimeoutNow"; }

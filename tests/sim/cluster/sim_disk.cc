@@ -205,6 +205,7 @@ void SimDisk::DropOldSegments() {
 }
 
 std::optional<raft::Buffer> SimDisk::LoadChunk(const raft::SnapshotLoadRequest& request) {
+  if (request.offset == request.meta.size_bytes) return raft::MakeBuffer("");
   const auto reader = snapshots_->Open(request.meta);
   if (!reader.ok()) return std::nullopt;
   auto bytes = (*reader)->ReadAt(request.offset, request.bytes_max);
