@@ -20,9 +20,18 @@ constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
 // many as a leader sends ahead of the acks.
 constexpr size_t kHeldRequestsMax = 256;
 
+constexpr std::string_view kOwnDisk = "this server's disk is full: ";
+
+// What the disk said, of a FullDisk or as it came.
+std::string_view WhyFull(const absl::Status& status) {
+  std::string_view text = base::ToStd(status.message());
+  if (text.starts_with(kOwnDisk)) text.remove_prefix(kOwnDisk.size());
+  return text;
+}
+
+// As callers are told.
 absl::Status FullDisk(const absl::Status& why) {
-  return absl::UnavailableError(
-      StrCat("this server's disk is full: ", base::ToStd(why.message())));
+  return absl::UnavailableError(StrCat(kOwnDisk, WhyFull(why)));
 }
 
 }  // namespace
@@ -59,8 +68,7 @@ bool NodeImpl::HandOnFor(const absl::Status& full) {
   if (core_.TransferLeadership(now, ServerId{}) != TransferStatus::kStarted) return false;
   hand_on_at_ = now + hand_on_pause_;
   hand_on_pause_ = std::min(2 * hand_on_pause_, kHandOnPauseMax);
-  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ",
-                               base::ToStd(full.message())));
+  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ", WhyFull(full)));
   return true;
 }
 
@@ -150,7 +158,7 @@ void NodeImpl::TakeEvent(LogDisk::Dropped dropped) {
 void NodeImpl::SayFull(const absl::Status& why) {
   const bool news = disk_full_.ok();
   disk_full_ = FullDisk(why);
-  if (news) Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(why.message())));
+  if (news) Log(LogLevel::kError, StrCat("raft: disk full: ", WhyFull(why)));
 }
 
 void NodeImpl::HasRoomAgain() {

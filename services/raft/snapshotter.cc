@@ -13,6 +13,13 @@ namespace consul::raft {
 
 using base::StrCat;
 
+namespace {
+
+// Whoever wants to write waits so long for a snapshot that makes room.
+constexpr Duration kRoomWaitMax = std::chrono::seconds(5);
+
+}  // namespace
+
 Snapshotter::Snapshotter(const SnapshotOptions& options, std::unique_ptr<SnapshotFiles> files,
                          Core* core, LogDisk* disk, ApplyThread* apply, Hooks hooks, Time now)
     : options_(options),
@@ -75,10 +82,10 @@ void Snapshotter::KeepBehind(std::optional<Index> index, uint64_t bytes_max) {
 bool Snapshotter::GiveBack() {
   if (gave_back_ == core_->snapshot().index) {
     pressed_ = true;
-    return false;
+    return Hopeful();
   }
   gives_back_ = true;
-  if (busy()) return false;  // then when that one is written
+  if (busy()) return Hopeful();  // then when that one is written
   phase_ = Phase::kDropping;
   return true;
 }
@@ -90,7 +97,7 @@ Time Snapshotter::NextDeadline() const {
       return Due() ? check_at_ : Time::max();
     case Phase::kFreezing:
     case Phase::kWriting:
-      return Time::max();
+      return forced_ ? begun_at_ + kRoomWaitMax : Time::max();
     case Phase::kDropping:
       return dropping_ ? Time::max() : Time{};  // at once
   }
@@ -105,6 +112,7 @@ absl::Status Snapshotter::Step(Time now) {
     frozen = std::move(frozen_);
     written = std::exchange(written_, std::nullopt);
   }
+  if (forced_ && now >= begun_at_ + kRoomWaitMax) forced_ = false;
   if (frozen != nullptr) StartWriting(std::move(frozen));
   if (written.has_value()) return Finish(now, *written);
   if (phase_ == Phase::kDropping && !dropping_) DropSegment();
@@ -114,6 +122,7 @@ absl::Status Snapshotter::Step(Time now) {
 
 void Snapshotter::Begin(Time now) {
   begun_at_ = now;
+  forced_ = Pressed();
   pressed_ = false;
   disk_->ClearTight();
   const auto term = core_->log().TermAt(handed_);
@@ -156,6 +165,7 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   phase_ = Phase::kWaiting;
   check_at_ = now + options_.interval;
   cancelled_ = false;
+  forced_ = false;
   failed_ = !written.ok();
   // What the one before it covers is asked for again, if it is wanted still.
   if (!written.ok()) gives_back_ = false;

@@ -75,12 +75,12 @@ class Snapshotter {
   void KeepBehind(std::optional<Index> index, uint64_t bytes_max = 0);
 
   // The disk is full: what the log keeps for servers that are behind goes as well, and what a new
-  // snapshot covers, once that is there. Returns whether there may be something that goes now; then
-  // it does while giving_back().
+  // snapshot covers, once that is there. Returns whether there may be something that goes soon;
+  // then it does while giving_back().
   bool GiveBack();
   // There is room again without any of it.
   void RoomFound() { pressed_ = false; }
-  bool giving_back() const { return gives_back_ && phase_ == Phase::kDropping; }
+  bool giving_back() const { return (gives_back_ && phase_ == Phase::kDropping) || Hopeful(); }
 
   SnapshotFiles* files() const { return files_.get(); }
 
@@ -101,6 +101,8 @@ class Snapshotter {
   // Whether one is to be taken for the sake of the room, and at once.
   bool Pressed() const { return pressed_ || disk_->tight(); }
   bool Pressing() const { return Pressed() && !failed_ && Possible() && Grown(); }
+  // Such a one is on its way, and has not taken long yet.
+  bool Hopeful() const { return !failed_ && (busy() ? forced_ : Pressing()); }
   bool Grown() const { return bytes_ > core_->snapshot().size_bytes; }
   void LeaveRoom();
   void Begin(Time now);
@@ -127,6 +129,7 @@ class Snapshotter {
   Time begun_at_;
   bool pressed_ = false;       // the disk is full, whatever the log gave back
   bool failed_ = false;        // nothing came of the last one
+  bool forced_ = false;        // the one under way is for the sake of the room
   bool dropping_ = false;      // a segment is on its way out
   bool gives_back_ = false;    // all that the snapshot covers is to go
   bool gives_segment_ = false; // so was the one on its way out chosen
