@@ -88,6 +88,7 @@ void ClusterMembers::Changed(const Change& change, const Intents& intents) {
   // What is true by now; changes after this one follow.
   const std::optional<Entry> entry = context_->swim.Find(name);
   if (!entry.has_value()) return;
+  if (entry->member->info.id != change.entry.member->info.id) return Displaced(change.entry);
   const auto [found, is_new] = records_.try_emplace(name);
   Record& record = found->second;
   if (is_new) {
@@ -107,6 +108,18 @@ void ClusterMembers::Changed(const Change& change, const Intents& intents) {
     CheckMeta(*entry);
     Tell(MemberEventKind::kUpdate, *entry, record);
   }
+}
+
+// Another node id has the name by now, as a change after this one says. What there is to tell of
+// the one before is its end.
+void ClusterMembers::Displaced(const Entry& former) {
+  const auto found = records_.find(former.member->info.name);
+  if (found == records_.end() || IsLiving(former.state)) return;
+  Record& record = found->second;
+  const Record before = record;
+  record.status = StatusOf(former.state, MeansLeave(record.intent));
+  Recount(found->first, before, record, /*is_new=*/false);
+  TellTransition(former, before, record, /*is_new=*/false);
 }
 
 bool ClusterMembers::JoinEnded(const JoinResult& result) {

@@ -106,6 +106,7 @@ class ClusterMembers {
 
   using Intents = std::map<std::string_view, Intent>;
   void Changed(const Change& change, const Intents& intents);
+  void Displaced(const Entry& former);
   void Hear(std::string_view name, const Intent& intent);
   void PassOn(std::string_view name, const Intent& intent);
   void RefuteLeave();

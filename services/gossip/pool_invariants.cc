@@ -101,7 +101,7 @@ void PoolInvariants::CheckMemberEvents(Seen* seen, const Cluster& cluster,
         break;
     }
     if (entry.has_value()) {
-      seen->gone[name] = {entry->incarnation, entry->member->info.id, entry->state};
+      seen->gone[name] = {entry->incarnation, event.member.id, entry->state};
     }
   }
 }

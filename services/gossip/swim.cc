@@ -81,6 +81,7 @@ void Swim::Tick(Time now) {
   while (const Slot slot = suspicions_.TakeDue(now_)) {
     BecomeGone(slot, table_.incarnation(slot), LifeState::kDead, now_, self().name, {});
   }
+  TickSuccessions();
   if (life_ == Life::kMember) TickProbe();
   TickStreams();
   if (life_ == Life::kMember) TickExchange();
@@ -94,6 +95,7 @@ Time Swim::NextDeadline() const {
   for (const Relay& relay : relays_) {
     deadline = std::min({deadline, relay.nack_at, relay.expires_at});
   }
+  for (const Succession& each : successions_) deadline = std::min(deadline, each.ask_at);
   for (const auto& [id, stream] : streams_) deadline = std::min(deadline, stream.expires_at);
   if (life_ == Life::kLeaving) return std::min(deadline, leave_ends_at_);
   return std::min({deadline, ProbeDeadline(), next_exchange_at_});

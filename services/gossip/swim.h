@@ -206,12 +206,20 @@ class Swim {
                  uint64_t number);
   void Note(ChangeKind kind, Slot slot);
 
-  // swim_claims.cc: what is believed of whom.
+  // swim_claims.cc: what is believed of whom; swim_names.cc: two ids of one name.
   void HearAlive(const MemberPtr& member, Incarnation incarnation, const Source& source);
   void HearSuspect(const SuspectClaim& claim, const Source& source);
   void HearDead(const DeadClaim& claim, const Source& source);
   void HearEntry(const Entry& entry, const Source& source);
   void HearOtherId(Slot held, const Entry& entry, const Source& source);
+  // Another id has the name from now on.
+  void GiveName(Slot held, const Entry& newcomer, bool spread);
+  void AskSuccessor(const Entry& newcomer, const Source& source);
+  void Ask(Succession* succession);
+  Slot PlaceOf(const Succession& succession) const;
+  // Whether the ack was that of one that was asked.
+  bool SuccessorAnswered(const AckMessage& ack);
+  void TickSuccessions();
   void HearOfSelf(const MemberPtr& member, Incarnation incarnation);
   // Of another id that claims this member's own name.
   void HearRival(const MemberPtr& rival, Incarnation incarnation);
@@ -245,6 +253,8 @@ class Swim {
   void JudgeProbe();
   // `stale`: the packet held a claim about self that was refuted long ago.
   void HandlePing(const Endpoint& from, const PingMessage& ping, bool stale);
+  // Tells a member that means the former holder of our name and place; false: it is no such one.
+  bool TellOfSuccession(const Endpoint& from, const PingMessage& ping);
   void HandleIndirectPing(const Endpoint& from, const IndirectPingMessage& ping);
   void HandleAck(const Endpoint& from, AckMessage& ack);
   void HandleNack(const NackMessage& nack);
@@ -353,6 +363,7 @@ class Swim {
     Sequence sequence;
   };
   std::optional<Rival> rival_;
+  std::vector<Succession> successions_;
   Time next_conflict_at_;  // notices of conflicts are sent no sooner
 
   uint64_t malformed_count_ = 0;

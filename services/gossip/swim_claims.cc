@@ -1,10 +1,8 @@
-// What Swim believes of whom, and why: the order of claims, refutation, conflicts of names.
+// What Swim believes of whom, and why: the order of claims, and refutation.
 //
 // Claims about one node id are ordered by incarnation, and within one alive < suspect < dead <
 // left: whatever order they come in, the highest is what remains. Between two ids of one name there
-// is no such order. A living incumbent keeps its name; that of a dead one is free after a while,
-// that of one that left at once. Two that are both alive settle it between themselves: the one with
-// the larger id, once it has heard the other answer, leaves.
+// is no such order: swim_names.cc.
 #include <algorithm>
 #include <utility>
 
@@ -13,17 +11,6 @@
 #include "services/gossip/swim.h"
 
 namespace consul::gossip {
-namespace {
-
-// Members learn of a death at different times. Who has just heard of it still takes a newcomer that
-// another member, which knew earlier, has let in.
-constexpr int kReclaimDivisor = 2;
-
-// Two entries of dead ids are told apart by their ages, which travel in whole seconds.
-constexpr Duration kAgeError = std::chrono::seconds(2);
-
-}  // namespace
-
 // ---- Others.
 
 void Swim::HearAlive(const MemberPtr& member, Incarnation incarnation, const Source& source) {
@@ -200,95 +187,6 @@ void Swim::HearGoneEntry(Slot slot, const Entry& entry, const Source& source) {
   const bool above = IsLiving(state) || (state == LifeState::kDead && left);
   if (entry.incarnation == held && !above) return;
   BecomeGone(slot, entry.incarnation, entry.state, entry.since, source.peer, source);
-}
-
-// ---- Two ids of one name.
-
-void Swim::HearOtherId(Slot held, const Entry& entry, const Source& source) {
-  const LifeState state = table_.state(held);
-  if (!IsLiving(entry.state)) {
-    // Of two that are gone the later one is what is told.
-    const bool later = entry.since > table_.since(held) + kAgeError;
-    if (IsLiving(state) || !later) return;
-    table_.Set(held, entry.member, entry.incarnation, entry.state, entry.since, &random_);
-    Note(entry.state == LifeState::kLeft ? ChangeKind::kLeft : ChangeKind::kFailed, held);
-    return;
-  }
-  if (IsLiving(state)) {
-    NoticeConflict(held, entry.member, entry.incarnation);
-    return;
-  }
-  const bool free = state == LifeState::kLeft ||
-                    now_ - table_.since(held) >= options_.dead_node_reclaim / kReclaimDivisor;
-  if (!free) return;
-  table_.Set(held, entry.member, entry.incarnation, LifeState::kAlive, now_, &random_);
-  table_.SetIntent(held, {});
-  Note(ChangeKind::kJoined, held);
-  if (source.spread) SpreadAlive(held);
-}
-
-// The two hear of each other, which they may not otherwise: whoever refuses a claim does not pass
-// it on.
-void Swim::NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarnation) {
-  if (now_ < next_conflict_at_) return;
-  next_conflict_at_ = now_ + options_.probe_interval;
-  const MemberPtr& member = table_.member(held);
-  Say(FactKind::kNameConflict, member->info.name, other->info.address, 0,
-      base::StrCat("node id ", member->info.id, " has it, ", other->info.id, " wants it"));
-  Send(member->info.address, {EncodeAlive(*other, incarnation)});
-  Send(other->info.address, {EncodeAlive(*member, table_.incarnation(held))});
-}
-
-void Swim::HearRival(const MemberPtr& rival, Incarnation incarnation) {
-  if (life_ != Life::kMember || now_ < next_conflict_at_) return;
-  next_conflict_at_ = now_ + options_.probe_interval;
-  if (self().id < rival->info.id) {
-    Say(FactKind::kNameConflict, self().name, rival->info.address, 0,
-        base::StrCat("ours, node id ", self().id, ", keeps it; ", rival->info.id, " loses it"));
-    Send(rival->info.address, {EncodeAlive(*self_, incarnation_)});
-    SpreadAlive(MemberTable::self_slot());
-    return;
-  }
-  // What was heard may be years old. The rival itself must answer.
-  rival_ = Rival{rival, NextSequence()};
-  PingMessage ping;
-  ping.sequence = rival_->sequence;
-  ping.target = rival->info.name;
-  ping.target_id_check = rival->id_check;
-  ping.source = self().name;
-  ping.incarnation = incarnation;
-  ping.info_check = static_cast<uint32_t>(rival->info_hash);
-  Send(rival->info.address, {EncodePing(ping)});
-}
-
-void Swim::LoseName() {
-  Say(FactKind::kNameConflict, self().name, rival_->member->info.address, 0,
-      base::StrCat("node id ", rival_->member->info.id, " keeps it; ours, ", self().id,
-                   ", loses it"));
-  output_.name_lost_to = rival_->member;
-  rival_.reset();
-  StartLeaving();
-}
-
-std::string Swim::WhyNameHeld(const Entry& newcomer) const {
-  const MemberInfo& info = newcomer.member->info;
-  const Slot slot = table_.Find(info.name);
-  if (!slot || table_.member(slot)->info.id == info.id) return "";
-  const MemberInfo& held = table_.member(slot)->info;
-  const auto of = [](const MemberInfo& who) {
-    return base::StrCat("node id ", who.id, " at ", who.address.ToString());
-  };
-  const std::string names =
-      base::StrCat("name '", info.name, "' of ", of(info), " belongs to ", of(held));
-  const LifeState state = table_.state(slot);
-  if (IsLiving(state)) return base::StrCat(names, ", which is living");
-  const Duration gone = now_ - table_.since(slot);
-  if (state == LifeState::kLeft || gone >= options_.dead_node_reclaim) return "";
-  const auto seconds = [](Duration duration) {
-    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-  };
-  return base::StrCat(names, ", which died ", seconds(gone), " s ago: it is free after ",
-                      seconds(options_.dead_node_reclaim), " s");
 }
 
 // ---- Self.

@@ -133,6 +133,7 @@ void Swim::StartLeaving() {
   life_ = Life::kLeaving;
   leave_ends_at_ = now_ + options_.leave_timeout;
   probe_.reset();
+  successions_.clear();
   for (auto& [id, stream] : streams_) {
     output_.stream_closes.push_back({id});
     FailJoin(stream, "this member is leaving");

@@ -79,6 +79,9 @@ struct SwimOptions {
   size_t evicted_max = 4096;
   // Pings under way for others. One that would be more is not done, and the asker has others.
   size_t relays_max = 256;
+  // Members asked whether they have come to others' addresses. All of a pool may be set up anew at
+  // once; one that would be more is asked when it is heard of again.
+  size_t successions_max = 256;
 
   // The reference's profiles.
   static SwimOptions Lan() { return {}; }

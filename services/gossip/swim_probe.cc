@@ -140,6 +140,7 @@ void Swim::HandleAck(const Endpoint& from, AckMessage& ack) {
     if (life_ == Life::kMember) LoseName();
     return;
   }
+  if (SuccessorAnswered(ack)) return;
   if (probe_.has_value() && ack.sequence == probe_->sequence) {
     const MemberPtr target = probe_->target;
     if (ack.name != target->info.name) {
@@ -184,7 +185,8 @@ void Swim::HandlePing(const Endpoint& from, const PingMessage& ping, bool stale)
   const bool ours = ping.target == self().name &&
                     (ping.target_id_check == 0 || ping.target_id_check == self_->id_check);
   if (!ours) {
-    // Addresses are used again. An answer would keep the one who had it before alive for ever.
+    // Addresses are used again. An ack would keep the one who had it before alive for ever.
+    if (TellOfSuccession(from, ping)) return;
     Say(FactKind::kWrongName, ping.target, from, 0, self().name);
     return;
   }
@@ -197,6 +199,18 @@ void Swim::HandlePing(const Endpoint& from, const PingMessage& ping, bool stale)
   }
   parts.push_back(EncodeAck({ping.sequence, self().name, ack_payload_}));
   Send(from, std::move(parts));
+}
+
+// A member of this pool means the one who had our name and address before: it has missed the news.
+// Who is no member may be one of another pool, which is to let us in first, or not.
+bool Swim::TellOfSuccession(const Endpoint& from, const PingMessage& ping) {
+  if (life_ != Life::kMember || ping.target != self().name) return false;
+  const Slot slot = table_.Find(ping.source);
+  if (!slot || slot == MemberTable::self_slot() || !IsLiving(table_.state(slot))) return false;
+  std::vector<std::string> parts;
+  TellOfSelf(&parts);
+  Send(from, std::move(parts));
+  return true;
 }
 
 bool Swim::BelievedWrongly(const PingMessage& ping) {

@@ -44,6 +44,16 @@ struct Relay {
   Time expires_at;
 };
 
+// Another node id says to be at a member's very address, or others say so. It is asked there.
+struct Succession {
+  Entry newcomer;
+  Sequence sequence;  // of our pings
+  Time ask_at;        // asked again, or given up; Time::max(): over
+  int asked_count = 0;
+  bool spread = true;   // whether others are told
+  bool itself = false;  // it has said so itself, in an exchange
+};
+
 enum class StreamPhase : uint8_t {
   kOpening,     // ours, and not connected yet
   kProbing,     // ours: the ack of a ping is awaited

@@ -15,7 +15,8 @@ const bool kRegistered = base::RegisterTextTests(
     {"services/gossip/testdata/swim_probe.txt", "services/gossip/testdata/swim_suspicion.txt",
      "services/gossip/testdata/swim_claims.txt", "services/gossip/testdata/swim_gossip.txt",
      "services/gossip/testdata/swim_exchange.txt", "services/gossip/testdata/swim_names.txt",
-     "services/gossip/testdata/swim_leave.txt", "services/gossip/testdata/swim_limits.txt"},
+     "services/gossip/testdata/swim_successors.txt", "services/gossip/testdata/swim_leave.txt",
+     "services/gossip/testdata/swim_limits.txt"},
     [](const std::string& input) { return SimText().Run(input); });
 
 }  // namespace

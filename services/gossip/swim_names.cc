@@ -1,0 +1,222 @@
+// Two node ids of one name: whose it is.
+//
+// A living incumbent keeps its name; that of a dead one is free after a while, that of one that
+// left at once. Two that are both alive settle it between themselves: the one with the larger id,
+// once it has heard the other answer, leaves.
+//
+// At one address there is no such question. Only one process has it, so a member whose machine was
+// set up anew is the successor of the one that was there, however lately that was alive. Not
+// because it says so, nor because anybody does: each member asks at the address, and the id that
+// answers has the name. So a stale word of the former id takes nothing back, and whoever claims a
+// living member's address gets nothing.
+#include <algorithm>
+#include <utility>
+
+#include "services/base/strings.h"
+#include "services/gossip/swim.h"
+
+namespace consul::gossip {
+namespace {
+
+// Members learn of a death at different times. Who has just heard of it still takes a newcomer that
+// another member, which knew earlier, has let in.
+constexpr int kReclaimDivisor = 2;
+
+// Two entries of dead ids are told apart by their ages, which travel in whole seconds.
+constexpr Duration kAgeError = std::chrono::seconds(2);
+
+// How often a successor is asked whether it is there, a probe timeout apart: packets are lost.
+constexpr int kSuccessorAsksMax = 3;
+
+}  // namespace
+
+void Swim::HearOtherId(Slot held, const Entry& entry, const Source& source) {
+  const LifeState state = table_.state(held);
+  if (!IsLiving(entry.state)) {
+    // Of two that are gone the later one is what is told.
+    const bool later = entry.since > table_.since(held) + kAgeError;
+    if (IsLiving(state) || !later) return;
+    table_.Set(held, entry.member, entry.incarnation, entry.state, entry.since, &random_);
+    Note(entry.state == LifeState::kLeft ? ChangeKind::kLeft : ChangeKind::kFailed, held);
+    return;
+  }
+  const bool living = IsLiving(state);
+  const bool free = state == LifeState::kLeft ||
+                    (!living && now_ - table_.since(held) >=
+                                    options_.dead_node_reclaim / kReclaimDivisor);
+  if (free) {
+    GiveName(held, entry, source.spread);
+  } else if (table_.member(held)->info.address == entry.member->info.address) {
+    AskSuccessor(entry, source);
+  } else if (living) {
+    NoticeConflict(held, entry.member, entry.incarnation);
+  }
+}
+
+void Swim::GiveName(Slot held, const Entry& newcomer, bool spread) {
+  if (IsLiving(table_.state(held))) {
+    suspicions_.End(held);
+    const MemberPtr former = table_.member(held);
+    if (probe_.has_value() && probe_->target->info.name == former->info.name) {
+      EndProbe(/*answered=*/false);
+    }
+    table_.Set(held, former, table_.incarnation(held), LifeState::kDead, now_, &random_);
+    Note(ChangeKind::kFailed, held);
+  }
+  table_.Set(held, newcomer.member, newcomer.incarnation, LifeState::kAlive, now_, &random_);
+  table_.SetIntent(held, {});
+  Note(ChangeKind::kJoined, held);
+  if (spread) SpreadAlive(held);
+}
+
+// ---- Successors.
+
+void Swim::AskSuccessor(const Entry& newcomer, const Source& source) {
+  if (life_ != Life::kMember) return;
+  const MemberInfo& info = newcomer.member->info;
+  const bool itself = source.peer == info.name;
+  for (Succession& known : successions_) {
+    if (known.newcomer.member->info.name != info.name ||
+        known.newcomer.member->info.id != info.id) {
+      continue;
+    }
+    known.itself = known.itself || itself;
+    known.spread = known.spread || source.spread;
+    if (newcomer.incarnation > known.newcomer.incarnation) known.newcomer = newcomer;
+    return;
+  }
+  // What is heard of again is asked for again.
+  if (successions_.size() >= options_.successions_max) return;
+  // A number that nobody can guess who does not get the ping.
+  const Sequence sequence{static_cast<uint32_t>(random_.Next())};
+  successions_.push_back({newcomer, sequence, Time{}, 0, source.spread, itself});
+  Ask(&successions_.back());
+}
+
+void Swim::Ask(Succession* succession) {
+  const Member& member = *succession->newcomer.member;
+  succession->ask_at = now_ + options_.probe_timeout;
+  ++succession->asked_count;
+  Send(member.info.address,
+       {EncodePing(PingOf(succession->sequence, member.info.name, member.id_check))});
+}
+
+// The slot of the member whose place it would take; none when there is none by now.
+Slot Swim::PlaceOf(const Succession& succession) const {
+  const MemberInfo& info = succession.newcomer.member->info;
+  const Slot held = table_.Find(info.name);
+  if (!held) return {};
+  const MemberInfo& former = table_.member(held)->info;
+  const bool open = former.id != info.id && former.address == info.address &&
+                    table_.state(held) != LifeState::kLeft;
+  return open ? held : Slot{};
+}
+
+bool Swim::SuccessorAnswered(const AckMessage& ack) {
+  const auto found =
+      std::find_if(successions_.begin(), successions_.end(), [&](const Succession& each) {
+        return each.sequence == ack.sequence && each.newcomer.member->info.name == ack.name;
+      });
+  if (found == successions_.end()) return false;
+  const Succession succession = *found;
+  successions_.erase(found);
+  if (const Slot held = PlaceOf(succession)) {
+    GiveName(held, succession.newcomer, succession.spread);
+  } else {
+    HearAlive(succession.newcomer.member, succession.newcomer.incarnation,
+              {{}, succession.spread});
+  }
+  return true;
+}
+
+void Swim::TickSuccessions() {
+  for (Succession& succession : successions_) {
+    if (succession.ask_at > now_) continue;
+    const Slot held = PlaceOf(succession);
+    if (held && succession.asked_count < kSuccessorAsksMax) {
+      Ask(&succession);
+      continue;
+    }
+    succession.ask_at = Time::max();  // over
+    const bool all_the_while =
+        held && now_ - table_.since(held) > kSuccessorAsksMax * options_.probe_timeout;
+    if (!all_the_while || !succession.itself) continue;
+    const MemberInfo& info = succession.newcomer.member->info;
+    Say(FactKind::kNameConflict, info.name, info.address, 0,
+        base::StrCat("node id ", table_.member(held)->info.id, " has it, ", info.id,
+                     " wants it and does not answer at that one's address"));
+  }
+  std::erase_if(successions_, [](const Succession& each) { return each.ask_at == Time::max(); });
+}
+
+// ---- Conflicts.
+
+// The two hear of each other, which they may not otherwise: whoever refuses a claim does not pass
+// it on.
+void Swim::NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarnation) {
+  if (now_ < next_conflict_at_) return;
+  next_conflict_at_ = now_ + options_.probe_interval;
+  const MemberPtr& member = table_.member(held);
+  Say(FactKind::kNameConflict, member->info.name, other->info.address, 0,
+      base::StrCat("node id ", member->info.id, " has it, ", other->info.id, " wants it"));
+  Send(member->info.address, {EncodeAlive(*other, incarnation)});
+  Send(other->info.address, {EncodeAlive(*member, table_.incarnation(held))});
+}
+
+void Swim::HearRival(const MemberPtr& rival, Incarnation incarnation) {
+  // A former life of this machine, or one that says to be where only we can be.
+  if (rival->info.address == self().address) return;
+  if (life_ != Life::kMember || now_ < next_conflict_at_) return;
+  next_conflict_at_ = now_ + options_.probe_interval;
+  if (self().id < rival->info.id) {
+    Say(FactKind::kNameConflict, self().name, rival->info.address, 0,
+        base::StrCat("ours, node id ", self().id, ", keeps it; ", rival->info.id, " loses it"));
+    Send(rival->info.address, {EncodeAlive(*self_, incarnation_)});
+    SpreadAlive(MemberTable::self_slot());
+    return;
+  }
+  // What was heard may be years old. The rival itself must answer.
+  rival_ = Rival{rival, NextSequence()};
+  PingMessage ping;
+  ping.sequence = rival_->sequence;
+  ping.target = rival->info.name;
+  ping.target_id_check = rival->id_check;
+  ping.source = self().name;
+  ping.incarnation = incarnation;
+  ping.info_check = static_cast<uint32_t>(rival->info_hash);
+  Send(rival->info.address, {EncodePing(ping)});
+}
+
+void Swim::LoseName() {
+  Say(FactKind::kNameConflict, self().name, rival_->member->info.address, 0,
+      base::StrCat("node id ", rival_->member->info.id, " keeps it; ours, ", self().id,
+                   ", loses it"));
+  output_.name_lost_to = rival_->member;
+  rival_.reset();
+  StartLeaving();
+}
+
+std::string Swim::WhyNameHeld(const Entry& newcomer) const {
+  const MemberInfo& info = newcomer.member->info;
+  const Slot slot = table_.Find(info.name);
+  if (!slot || table_.member(slot)->info.id == info.id) return "";
+  const MemberInfo& held = table_.member(slot)->info;
+  // Its successor, which will be asked.
+  if (held.address == info.address && slot != MemberTable::self_slot()) return "";
+  const auto of = [](const MemberInfo& who) {
+    return base::StrCat("node id ", who.id, " at ", who.address.ToString());
+  };
+  const std::string names =
+      base::StrCat("name '", info.name, "' of ", of(info), " belongs to ", of(held));
+  const LifeState state = table_.state(slot);
+  if (IsLiving(state)) return base::StrCat(names, ", which is living");
+  const Duration gone = now_ - table_.since(slot);
+  if (state == LifeState::kLeft || gone >= options_.dead_node_reclaim) return "";
+  const auto seconds = [](Duration duration) {
+    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+  };
+  return base::StrCat(names, ", which died ", seconds(gone), " s ago: it is free after ",
+                      seconds(options_.dead_node_reclaim), " s");
+}
+
+}  // namespace consul::gossip
