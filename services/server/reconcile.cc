@@ -1,5 +1,6 @@
 #include "services/server/reconcile.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <unordered_set>
 #include <utility>
@@ -65,6 +66,16 @@ bool InCatalog(const Member& member, bool passing, const state::Version& version
       ServerService(member));
 }
 
+void AddSerfCheck(bool alive, CatalogRegister* registration) {
+  health::v1::HealthCheck* const check = registration->add_checks();
+  check->set_node(registration->node().node());
+  check->set_check_id(std::string(state::kSerfCheckId));
+  check->set_name(std::string(kSerfCheckName));
+  check->set_status(alive ? health::v1::CHECK_STATUS_PASSING
+                          : health::v1::CHECK_STATUS_CRITICAL);
+  check->set_output(std::string(alive ? kSerfCheckAlive : kSerfCheckFailed));
+}
+
 void Fill(const Member& member, std::string_view datacenter, bool alive,
           CatalogRegister* registration) {
   registration->set_by_membership(true);
@@ -75,13 +86,7 @@ void Fill(const Member& member, std::string_view datacenter, bool alive,
   if (alive && TagOf(member, "role") == kServerService) {
     *registration->mutable_service() = ServerService(member);
   }
-  health::v1::HealthCheck* const check = registration->add_checks();
-  check->set_node(member.name());
-  check->set_check_id(std::string(state::kSerfCheckId));
-  check->set_name(std::string(kSerfCheckName));
-  check->set_status(alive ? health::v1::CHECK_STATUS_PASSING
-                          : health::v1::CHECK_STATUS_CRITICAL);
-  check->set_output(std::string(alive ? kSerfCheckAlive : kSerfCheckFailed));
+  AddSerfCheck(alive, registration);
 }
 
 std::string SubjectOf(std::string_view name) { return base::StrCat("member '", name, "'"); }
@@ -98,8 +103,39 @@ bool IsNodeOf(const Member& member, const state::Version& version) {
   return node != nullptr && (node->id().empty() || node->id() == TagOf(member, "id"));
 }
 
-void ReconcileAlive(const Member& member, std::string_view datacenter,
-                    const state::Version& version, Corrections* corrections) {
+// Whether nobody in the pool is the node that has the member's name: the member's machine was set
+// up anew, and is another node now.
+bool Succeeds(const Member& member, const catalog::v1::Node& holder,
+              const agent::v1::ListMembersResponse& members) {
+  if (holder.id().empty() || holder.address() != member.addr()) return false;
+  const std::string id = state::NodeIdKey(holder.id());
+  return std::none_of(members.members().begin(), members.members().end(), [&](const Member& each) {
+    const bool there = each.status() == agent::v1::MEMBER_STATUS_ALIVE ||
+                       each.status() == agent::v1::MEMBER_STATUS_LEAVING;
+    return there && state::NodeIdKey(TagOf(each, "id")) == id;
+  });
+}
+
+// What the failure of the one before would have been, had there been the time to see it: its name
+// is free from then on.
+Correction EndOf(const catalog::v1::Node& holder) {
+  Correction correction;
+  correction.subject = SubjectOf(holder.node());
+  auto* const registration = correction.command.mutable_catalog_register();
+  registration->set_by_membership(true);
+  registration->mutable_node()->set_node(holder.node());
+  registration->mutable_node()->set_id(holder.id());
+  registration->mutable_node()->set_address(holder.address());
+  registration->mutable_node()->set_datacenter(holder.datacenter());
+  AddSerfCheck(/*alive=*/false, registration);
+  correction.news = base::StrCat(correction.subject, " of node id ", holder.id(),
+                                 " is gone, marking health critical");
+  return correction;
+}
+
+void ReconcileAlive(const Member& member, const agent::v1::ListMembersResponse& members,
+                    std::string_view datacenter, const state::Version& version,
+                    Corrections* corrections) {
   const bool passing = IsPassing(SerfCheck(member.name(), version));
   // It was made to leave, or was forgotten, while nobody heard of it.
   const std::string_view generation = TagOf(member, kGenerationTag);
@@ -112,11 +148,15 @@ void ReconcileAlive(const Member& member, std::string_view datacenter,
   if (taken_back) registration->set_generation(std::string(generation));
   state::Refusal refusal =
       state::CheckRegistration(version.tables(), correction.command.catalog_register());
-  if (refusal.refused()) {
+  const auto* const holder = version.nodes().Find(state::NodeKey(member.name()), nullptr);
+  const bool succeeds = refusal.reason == errors::v1::REASON_NODE_NAME_RESERVED &&
+                        Succeeds(member, *holder, members);
+  if (refusal.refused() && !succeeds) {
     corrections->conflicts.push_back({std::move(correction.subject), std::move(refusal.text)});
     return;
   }
-  if (!passing) correction.news = correction.subject + " joined, marking health alive";
+  if (succeeds) corrections->writes.push_back(EndOf(*holder));
+  if (!passing || succeeds) correction.news = correction.subject + " joined, marking health alive";
   corrections->writes.push_back(std::move(correction));
 }
 
@@ -153,7 +193,7 @@ Corrections Reconcile(const agent::v1::ListMembersResponse& members, std::string
   for (const Member& member : members.members()) {
     switch (member.status()) {
       case agent::v1::MEMBER_STATUS_ALIVE:
-        ReconcileAlive(member, datacenter, version, &corrections);
+        ReconcileAlive(member, members, datacenter, version, &corrections);
         break;
       case agent::v1::MEMBER_STATUS_FAILED:
         ReconcileFailed(member, datacenter, version, &corrections);
