@@ -56,7 +56,19 @@ operators::v1::AutopilotConfiguration DefaultAutopilotConfiguration() {
   return configuration;
 }
 
-void Autopilot::Clear() { *this = Autopilot(); }
+void Autopilot::Clear() {
+  std::map<ServerId, Seen> seen = std::move(seen_);
+  *this = Autopilot();
+  seen_ = std::move(seen);
+}
+
+void Autopilot::Meet(const raft::Configuration& configuration,
+                     const std::vector<ServerMember>& pool) {
+  for (const ServerMember& server : pool) seen_[server.id] = {server.name, server.address};
+  std::erase_if(seen_, [&](const auto& each) {
+    return !configuration.Contains(each.first) && FindServer(pool, each.first) == nullptr;
+  });
+}
 
 const ClusterHealth& Autopilot::Observe(const AutopilotView& view) {
   Remember(view);
@@ -112,10 +124,10 @@ ServerHealth Autopilot::HealthOf(const AutopilotView& view, const raft::Member& 
 
 void Autopilot::Remember(const AutopilotView& view) {
   const raft::Configuration& configuration = view.configuration;
+  Meet(configuration, view.pool);
   for (const raft::Member& member : configuration.members()) {
     removed_at_.erase(member.id);
     const ServerMember* const server = FindServer(view.pool, member.id);
-    if (server != nullptr) seen_[member.id] = {server->name, server->address};
     const bool known = server != nullptr;
     if (known && server->status != agent::v1::MEMBER_STATUS_FAILED) {
       gone_.erase(member.id);
@@ -133,7 +145,6 @@ void Autopilot::Remember(const AutopilotView& view) {
   // Nothing is remembered of who takes no part.
   const auto takes_no_part = [&](const auto& each) { return !configuration.Contains(each.first); };
   std::erase_if(stability_, takes_no_part);
-  std::erase_if(seen_, takes_no_part);
   std::erase_if(gone_, takes_no_part);
   std::erase_if(removed_at_, [&](const auto& each) {
     return view.now - each.second >= kRemovedGrace;

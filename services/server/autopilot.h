@@ -105,8 +105,11 @@ struct AutopilotDecision {
 
 class Autopilot {
  public:
-  // Another lead begins: what was seen before counts no more.
+  // Another lead begins: how servers were before counts no more.
   void Clear();
+  // How the pool has the servers while this one does not lead. It may lead when another id has the
+  // name and the address of one that takes part, and is to know whose place that is.
+  void Meet(const raft::Configuration& configuration, const std::vector<ServerMember>& pool);
   // How the servers are. To be asked every two seconds or so.
   const ClusterHealth& Observe(const AutopilotView& view);
   // What to do. REQUIRES: Observe was asked with this view.
@@ -138,9 +141,9 @@ class Autopilot {
 
   ClusterHealth health_;
   std::map<raft::ServerId, Stability> stability_;
-  // Of servers in the configuration: how the pool had them last, and since when it has them as
-  // failed, or not at all.
+  // Of servers in the pool and in the configuration: how the pool had them last.
   std::map<raft::ServerId, Seen> seen_;
+  // Of servers in the configuration: since when the pool has them as failed, or not at all.
   std::map<raft::ServerId, Gone> gone_;
   std::map<raft::ServerId, raft::Time> removed_at_;
   std::optional<raft::Configuration> last_configuration_;

@@ -88,9 +88,15 @@ std::optional<ClusterHealth> AutopilotDriver::health() {
 }
 
 void AutopilotDriver::Run() {
-  bool begins = false;
-  while (WaitForWork(&begins)) {
-    if (begins) {
+  for (;;) {
+    const Task task = WaitForWork();
+    if (task == Task::kStop) return;
+    if (task == Task::kMeet) {
+      Meet();
+      work_at_ = Clock::now() + options_.meet_interval;
+      continue;
+    }
+    if (task == Task::kBegin) {
       told_.clear();
       base::MutexLock lock(&core_mutex_);
       core_.Clear();
@@ -100,23 +106,34 @@ void AutopilotDriver::Run() {
   }
 }
 
-bool AutopilotDriver::WaitForWork(bool* begins) {
+AutopilotDriver::Task AutopilotDriver::WaitForWork() {
   base::MutexLock lock(&mutex_);
   for (;;) {
-    if (stop_) return false;
-    if (role_ == Role::kFollows) {
-      changed_.Wait(&mutex_);
-      continue;
-    }
+    if (stop_) return Task::kStop;
     const Clock::time_point now = Clock::now();
-    *begins = role_ == Role::kBegins;
-    if (*begins || members_changed_ || now >= work_at_) {
-      role_ = Role::kLeads;
+    const bool follows = role_ == Role::kFollows;
+    const bool begins = role_ == Role::kBegins;
+    const bool due = follows ? members_changed_ && now >= work_at_
+                             : begins || members_changed_ || now >= work_at_;
+    if (due) {
       members_changed_ = false;
-      return true;
+      if (follows) return Task::kMeet;
+      role_ = Role::kLeads;
+      return begins ? Task::kBegin : Task::kWork;
     }
-    changed_.WaitFor(&mutex_, work_at_ - now);
+    if (follows && !members_changed_) {
+      changed_.Wait(&mutex_);
+    } else {
+      changed_.WaitFor(&mutex_, work_at_ - now);
+    }
   }
+}
+
+void AutopilotDriver::Meet() {
+  const RaftMembers::View members = members_->view();
+  const std::vector<ServerMember> pool = ServerMembers(*lan_->members(), options_.datacenter);
+  base::MutexLock lock(&core_mutex_);
+  core_.Meet(members.configuration.configuration, pool);
 }
 
 bool AutopilotDriver::Over() {

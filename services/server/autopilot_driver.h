@@ -36,6 +36,8 @@ class AutopilotDriver {
     operators::v1::AutopilotConfiguration initial = DefaultAutopilotConfiguration();
     raft::Duration heartbeat_interval = std::chrono::milliseconds(150);
     std::chrono::milliseconds interval = std::chrono::seconds(2);
+    // While it does not lead: a pool of many members changes often, and is much to read.
+    std::chrono::milliseconds meet_interval = std::chrono::milliseconds(200);
     // After a change that failed.
     std::chrono::milliseconds retry_interval = std::chrono::seconds(1);
     // The pools give up a failed member of this node name. On the autopilot thread.
@@ -77,11 +79,11 @@ class AutopilotDriver {
  private:
   using Clock = std::chrono::steady_clock;
   enum class Role { kFollows, kBegins, kLeads };
+  enum class Task { kStop, kMeet, kBegin, kWork };
 
   void Run();
-  // Returns whether there is something to do, and `begins` whether another lead has begun; false:
-  // it is to stop.
-  bool WaitForWork(bool* begins);
+  Task WaitForWork();
+  void Meet();
   bool Over();
   AutopilotView MakeView(const RaftMembers::View& members) const;
   // Whether it is there, or was written.

@@ -222,6 +222,28 @@ TEST_F(AutopilotDriverTest, WhoDoesNotLeadDoesNotKnowHowTheServersAre) {
   EXPECT_FALSE(driver_->health().has_value());
 }
 
+TEST_F(AutopilotDriverTest, ALeaderKnowsWhoseDiskWasLostWhileItFollowed) {
+  members_.Take("id-b", raft::MemberKind::kVoter);
+  members_.SetLeads(false);
+  Publish({Server("self"), Server("b")});
+  options_.meet_interval = 1ms;
+  Start();
+  // When it looks for the second time it has seen what it looked at before.
+  for (int look = 0; look < 2; ++look) {
+    const size_t before = members_.views();
+    driver_->MembersChanged();
+    ASSERT_TRUE(members_.AwaitViews(before + 1)) << "a follower looks at the pool";
+  }
+  agent::v1::Member again = Server("b");
+  for (auto& tag : *again.mutable_tags()) {
+    if (tag.key() == "id") tag.set_value("id-new");
+  }
+  Publish({Server("self"), again});
+  members_.SetLeads(true);
+  driver_->Lead();
+  EXPECT_EQ(members_.AwaitChanges(2), (Changes{"remove id-b", "learner id-new"}));
+}
+
 TEST_F(AutopilotDriverTest, AnotherLeadBeginsAnew) {
   members_.Take("id-b", raft::MemberKind::kLearner);
   Publish({Server("self"), Server("b")});

@@ -13,6 +13,7 @@
 //   decide                             prints what is to be done, and what is in the way
 //   do                                 does the first of it, and prints that
 //   lead                               another lead begins
+//   follow                             the pool is seen by one that does not lead yet
 //   health                             prints how the servers are
 #include "services/server/autopilot.h"
 
@@ -97,6 +98,7 @@ class World {
     if (verb == "behind") behind_[words.at(0)] = std::stoul(words.at(1));
     if (verb == "silent") silent_[words.at(0)] = words.at(1);
     if (verb == "lead") autopilot_.Clear();
+    if (verb == "follow") autopilot_.Meet(view_.configuration, pool_);
     if (verb == "cluster-version") {
       view_.cluster_version = static_cast<uint32_t>(std::stoul(words.at(0)));
     }

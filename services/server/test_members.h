@@ -33,6 +33,8 @@ class TestMembers : public RaftMembers {
 
   View view() const override {
     base::MutexLock lock(&mutex_);
+    ++views_;
+    changed_.SignalAll();
     View view = view_;
     for (const raft::Member& member : view.configuration.configuration.members()) {
       if (member.id == view.self || !view.leads) continue;
@@ -66,6 +68,21 @@ class TestMembers : public RaftMembers {
       if (status.ok()) view_.leads = false;
     }
     done(std::move(status));
+  }
+
+  // How often view() was asked for.
+  size_t views() const {
+    base::MutexLock lock(&mutex_);
+    return views_;
+  }
+  // Waits until it was so often; false: after ten seconds it was not.
+  bool AwaitViews(size_t count) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    base::MutexLock lock(&mutex_);
+    while (views_ < count && std::chrono::steady_clock::now() < end) {
+      changed_.WaitFor(&mutex_, std::chrono::milliseconds(100));
+    }
+    return views_ >= count;
   }
 
   void Take(const std::string& id, raft::MemberKind kind) {
@@ -156,6 +173,7 @@ class TestMembers : public RaftMembers {
   mutable base::CondVar changed_;
   View view_ GUARDED_BY(mutex_);
   raft::Time now_ GUARDED_BY(mutex_);
+  mutable size_t views_ GUARDED_BY(mutex_) = 0;
   bool held_ GUARDED_BY(mutex_) = false;
   Done waiting_ GUARDED_BY(mutex_);
   absl::Status failure_ GUARDED_BY(mutex_);
