@@ -68,12 +68,16 @@ void Connection::BeginCall(const Outcome& outcome) {
   context.pretty = outcome.pretty;
   const rpc::Method& method = *outcome.route->method;
   context.request = method.request_prototype->New(&context.arena);
-  absl::Status status = outcome.route->request.Fill(outcome.match.captured(),
-                                                    loop_->dispatcher().query(), context.request);
+  const RequestPlan& plan = outcome.route->request;
+  absl::Status status;
+  if (parser_->head().has_namespace) status = plan.CheckNamespace();
+  if (status.ok()) {
+    status = plan.Fill(outcome.match.captured(), loop_->dispatcher().query(), context.request);
+  }
   const auto length = parser_->content_length();
-  const bool too_large = outcome.route->request.takes_body() && length.has_value() &&
-                         *length > outcome.route->request.body_max();
-  if (status.ok() && too_large) status = outcome.route->request.BodyTooLarge(*length);
+  const bool too_large =
+      plan.takes_body() && length.has_value() && *length > plan.body_max();
+  if (status.ok() && too_large) status = plan.BodyTooLarge(*length);
   if (status.ok()) {
     context.token = parser_->head().token;
     if (context.token.empty()) {

@@ -58,6 +58,9 @@ void Parser::on_field_impl(boost::beast::http::field name, string_view text, str
       return;
     case field::unknown:
       if (EqualsIgnoringCase(View(text), "x-consul-token")) head_.token = View(value);
+      if (EqualsIgnoringCase(View(text), "x-consul-namespace")) {
+        head_.has_namespace = head_.has_namespace || !value.empty();
+      }
       return;
     default:
       return;

@@ -21,6 +21,7 @@ struct RequestHead {
   std::string_view token;  // X-Consul-Token, else a bearer token
   int version = 11;        // 10 or 11
   int hosts = 0;
+  bool has_namespace = false;  // X-Consul-Namespace is not empty
   bool expects_continue = false;
   bool expects_other = false;
   bool transfer_encoding = false;

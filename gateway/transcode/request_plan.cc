@@ -103,6 +103,7 @@ RequestPlan::RequestPlan(const rpc::Method& method, const options::v1::Route& ro
   }
   refused_.assign(route.refused().begin(), route.refused().end());
   rejected_.assign(route.rejected().begin(), route.rejected().end());
+  namespace_rejected_ = route.namespace_rejected();
   for (const auto& exclusive : route.exclusive()) {
     exclusive_.emplace_back(exclusive.parameter().begin(), exclusive.parameter().end());
   }
@@ -188,6 +189,11 @@ absl::Status RequestPlan::Fill(std::span<const std::string_view> captures, const
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status RequestPlan::CheckNamespace() const {
+  if (namespace_rejected_.empty()) return absl::OkStatus();
+  return Invalid(namespace_rejected_, "X-Consul-Namespace");
 }
 
 absl::Status RequestPlan::FillQuery(const Query& query, Message* request) const {

@@ -43,6 +43,9 @@ class RequestPlan {
   absl::Status Fill(std::span<const std::string_view> captures, const Query& query,
                     google::protobuf::Message* request) const;
 
+  // Of a request whose header names a namespace: INVALID_ARGUMENT where these are rejected.
+  absl::Status CheckNamespace() const;
+
   bool takes_body() const { return body_ != nullptr || json_ != nullptr; }
   uint64_t body_max() const { return body_max_.load(std::memory_order_relaxed); }
   // Instead of the route's own. REQUIRES: takes_body.
@@ -106,6 +109,7 @@ class RequestPlan {
   std::vector<RequiredField> required_;
   std::vector<std::string> refused_;
   std::vector<options::v1::Rejected> rejected_;
+  std::string namespace_rejected_;  // empty: it is passed over
   std::vector<std::vector<std::string>> exclusive_;
   // What becomes of the body: one field as it is, or with `json_` the request, or the message in
   // that field.
