@@ -38,15 +38,17 @@ bool HasBareLineEnd(std::string_view data) {
   return false;
 }
 
-// "HTTP/3.0" is of another version, "HTPP/1.1" is nothing that is known.
+// "HTTP/3.0" is of another version; "HTPP/1.1", or a target with a space, is nothing that is known.
 bool HasVersion(std::string_view line) {
-  constexpr std::string_view kProtocol = " HTTP/";
-  constexpr size_t kNumber = 3;
-  if (line.size() < kProtocol.size() + kNumber) return false;
-  const std::string_view end = line.substr(line.size() - kProtocol.size() - kNumber);
+  constexpr std::string_view kProtocol = "HTTP/";
+  const size_t target = line.find(' ');
+  const size_t space = target == line.npos ? line.npos : line.find(' ', target + 1);
+  if (space == line.npos) return false;
+  const std::string_view version = line.substr(space + 1);
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  return end.starts_with(kProtocol) && is_digit(end[kProtocol.size()]) &&
-         end[kProtocol.size() + 1] == '.' && is_digit(end.back());
+  return version.size() == kProtocol.size() + 3 && version.starts_with(kProtocol) &&
+         is_digit(version[kProtocol.size()]) && version[kProtocol.size() + 1] == '.' &&
+         is_digit(version.back());
 }
 
 // What the reference says of a header that could not be parsed; empty: nothing in particular.
