@@ -41,9 +41,6 @@ void SetTags(const config::Config& config, const std::string& node_id, v1::Membe
   }
   Add(tags, "build", base::StrCat(base::kVersion, ":"));
   Add(tags, "id", node_id);
-  if (config.server && config.ports.serf_wan.has_value()) {
-    Add(tags, "wan_join_port", std::to_string(*config.ports.serf_wan));
-  }
   member->set_protocol_min(base::kProtocolMin);
   member->set_protocol_max(base::kProtocolMax);
   member->set_protocol_cur(base::kProtocolDefault);
@@ -158,12 +155,16 @@ v1::Member LanMember(const config::Config& config, const std::string& node_id,
   member.set_addr(config.advertise_address);
   member.set_port(config.ports.serf_lan.value_or(0));
   SetTags(config, node_id, &member);
+  if (config.server && config.ports.serf_wan.has_value()) {
+    Add(member.mutable_tags(), "wan_join_port", std::to_string(*config.ports.serf_wan));
+  }
   if (!generation.empty()) Add(member.mutable_tags(), "gen", generation);
   return member;
 }
 
 v1::Member WanMember(const config::Config& config, const std::string& node_id) {
-  v1::Member member = LanMember(config, node_id, "");
+  v1::Member member;
+  SetTags(config, node_id, &member);
   member.set_name(base::StrCat(config.node_name, ".", config.datacenter));
   member.set_addr(config.advertise_address_wan);
   member.set_port(config.ports.serf_wan.value_or(0));

@@ -60,6 +60,13 @@ TEST(SelfTest, TagsStandInThePagesOrder) {
   EXPECT_EQ(Tag(member, "wan_join_port"), "8302");
 }
 
+TEST(SelfTest, WhoIsInTheWanPoolNeedNotBeToldWhereItIs) {
+  const v1::Member member = WanMember(ServerConfig(), "id");
+  EXPECT_EQ(Tag(member, "wan_join_port"), "none");
+  EXPECT_EQ(Tag(member, "gen"), "none");
+  EXPECT_EQ(Tag(member, "port"), "8300");
+}
+
 TEST(SelfTest, OnlyABootstrapServerHasTheTag) {
   config::Config config = ServerConfig();
   config.bootstrap = false;
