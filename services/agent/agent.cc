@@ -20,9 +20,32 @@
 #include "services/base/uuid.h"
 #include "services/gossip/words.h"
 #include "services/rpc/errors.h"
+#include "services/rpc/listen_check.h"
 
 namespace consul::agent {
 namespace {
+
+// The faces come last, when a server may lead already: a port that is taken is found out before.
+absl::Status CheckFace(std::string_view name, const std::vector<config::Endpoint>& listen) {
+  for (const config::Endpoint& endpoint : listen) {
+    // Whether it collides with what IPv4 has is for the face to say.
+    if (endpoint.address == "::") continue;
+    const absl::Status status = rpc::CheckListen(endpoint.ToString());
+    if (!status.ok()) {
+      return absl::Status(status.code(),
+                          base::StrCat(name, ": ", base::ToStd(status.message())));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFaces(const config::Config& config) {
+  absl::Status status = CheckFace("HTTP server", config.http_listen);
+  if (status.ok()) status = CheckFace("DNS server", config.dns_listen);
+  // The default port of RPC may be somebody else's.
+  if (status.ok() && config.rpc_port_asked) status = CheckFace("RPC server", config.rpc_listen);
+  return status;
+}
 
 // The same error under the name that the reference's agent gives it.
 absl::Status OfAgent(const absl::Status& status) {
@@ -43,6 +66,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(config::Config config, base:
   if (!lock.ok()) return lock.status();
   absl::StatusOr<std::string> node_id = config::ResolveNodeId(config.node_id, config.data_dir);
   if (!node_id.ok()) return node_id.status();
+  if (absl::Status status = CheckFaces(config); !status.ok()) return status;
   std::unique_ptr<Agent> agent(
       new Agent(std::move(config), *std::move(lock), *std::move(node_id), logger,
                 std::move(callbacks)));

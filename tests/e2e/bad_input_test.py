@@ -120,6 +120,8 @@ class TakenPortTest(Story):
                 lines = output.read().splitlines()
             self.assertEqual(agent.wait(PATIENCE_S), 1)
         self.assertRegex(lines[-1], r"^==> Error starting agent: .*127\.0\.0\.1:8500")
+        self.assertNotIn("Leader", "\n".join(lines))
+        self.assertFalse(os.path.exists(self.path("data/raft")))
 
     def test_dns_over_tcp(self):
         self.take(8600)
