@@ -94,7 +94,10 @@ void ApplyThread::Do(Work* work) {
   if (auto* batch = std::get_if<ApplyBatch>(work)) {
     Apply(batch);
   } else if (auto* frozen = std::get_if<Freezing>(work)) {
-    (*frozen)(state_machine_->Freeze());
+    const base::MetricTimer took;
+    std::unique_ptr<FrozenState> state = state_machine_->Freeze();
+    times_.freeze->Add(took.ms());
+    (*frozen)(std::move(state));
   } else {
     RestoreNow(&std::get<Restoring>(*work));
   }

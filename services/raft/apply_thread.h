@@ -37,6 +37,7 @@ class ApplyThread {
   struct Times {
     base::MetricSeries* apply;  // an entry, on average over its batch
     base::MetricSeries* restore;
+    base::MetricSeries* freeze;
   };
 
   // `applied` is told after each batch, once its waiters are answered: how far the state machine is

@@ -33,7 +33,10 @@ RaftMetrics::RaftMetrics(base::Metrics* metrics)
       install_snapshot_(metrics->Sample("raft.rpc.installSnapshot")),
       fsm_apply_(metrics->Sample("raft.fsm.apply")),
       fsm_restore_(metrics->Sample("raft.fsm.restore")),
+      fsm_snapshot_(metrics->Sample("raft.fsm.snapshot")),
       take_snapshot_(metrics->Sample("raft.snapshot.takeSnapshot")),
+      write_snapshot_(metrics->Sample("raft.snapshot.persist")),
+      compact_logs_(metrics->Sample("raft.compactLogs")),
       dispatched_(metrics->Gauge("raft.leader.dispatchNumLogs")),
       committed_(metrics->Gauge("raft.commitNumLogs")) {}
 

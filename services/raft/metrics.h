@@ -47,7 +47,10 @@ class RaftMetrics {
 
   base::MetricSeries* apply() const { return fsm_apply_; }
   base::MetricSeries* restore() const { return fsm_restore_; }
+  base::MetricSeries* freeze() const { return fsm_snapshot_; }
   base::MetricSeries* take_snapshot() const { return take_snapshot_; }
+  base::MetricSeries* write_snapshot() const { return write_snapshot_; }
+  base::MetricSeries* compact_logs() const { return compact_logs_; }
 
  private:
   // A question that is under way, and when it left.
@@ -79,7 +82,10 @@ class RaftMetrics {
   base::MetricSeries* const install_snapshot_;
   base::MetricSeries* const fsm_apply_;
   base::MetricSeries* const fsm_restore_;
+  base::MetricSeries* const fsm_snapshot_;
   base::MetricSeries* const take_snapshot_;
+  base::MetricSeries* const write_snapshot_;
+  base::MetricSeries* const compact_logs_;
   base::MetricGauge* const dispatched_;
   base::MetricGauge* const committed_;
 

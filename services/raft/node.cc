@@ -72,13 +72,17 @@ NodeImpl::NodeImpl(NodeOptions options, StateMachine* state_machine, RecoveredNo
       snapshotter_(options_.snapshots, std::move(recovered.snapshots), &core_, &disk_, &apply_,
                    {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
                     .wake = [this] { Wake(); },
-                    .took = metrics_.take_snapshot()},
+                    .took = metrics_.take_snapshot(),
+                    .wrote = metrics_.write_snapshot(),
+                    .compacted = metrics_.compact_logs()},
                    BootNow()),
       transfers_(options_.snapshots, &core_, &apply_, &snapshotter_,
                  {.log = [this](LogLevel level, std::string_view text) { Log(level, text); },
                   .wake = [this] { Wake(); },
                   .installed = [this](Index index) { OnInstalled(index); }}),
-      apply_(state_machine, handed_, {.apply = metrics_.apply(), .restore = metrics_.restore()},
+      apply_(state_machine, handed_, {.apply = metrics_.apply(),
+              .restore = metrics_.restore(),
+              .freeze = metrics_.freeze()},
              [this](Index, uint64_t bytes) { OnApplied(bytes); }) {
   const auto index = [](Index value) { return static_cast<double>(value.value); };
   all_metrics_->GaugeBy(this, "raft.applied_index", [=, this] { return index(apply_.applied()); });
@@ -225,6 +229,13 @@ std::map<std::string, std::string> NodeImpl::Stats() const {
 std::string NodeImpl::AddressOf(const ServerId& id) const {
   if (id == options_.core.self) return options_.address;
   return options_.address_of ? options_.address_of(id) : std::string();
+}
+
+void NodeImpl::WakeUp() {
+  const LogLine initial =
+      WordInitial(core_.configuration(), [this](const ServerId& id) { return AddressOf(id); });
+  Log(initial.level, initial.text);
+  Pump();
 }
 
 void NodeImpl::Start() {

@@ -172,6 +172,12 @@ class NodeClusterTest : public testing::Test {
     const auto commands = At(at).machine->commands();
     return std::find(commands.begin(), commands.end(), command) != commands.end();
   }
+  bool HasLineThatBegins(std::string_view begin) {
+    base::MutexLock lock(&mutex_);
+    return std::any_of(lines_.begin(), lines_.end(), [begin](const std::string& line) {
+      return line.starts_with(begin);
+    });
+  }
   bool HasLine(const std::string& line) {
     base::MutexLock lock(&mutex_);
     return std::find(lines_.begin(), lines_.end(), line) != lines_.end();

@@ -145,6 +145,19 @@ TEST_F(NodeClusterTest, ALeaderThatIsCutOffLosesItsLeaseAndItsWritesOutcomeIsUnk
 
 // Two leaders have come and gone before a paused one looks: what both said is one output, in which
 // another's entry is committed at the index that somebody waits for here.
+TEST_F(NodeClusterTest, ALeaderNamesWhomItDoesNotHear) {
+  Form(3);
+  const size_t leader = Leader();
+  const ServerId gone = IdOf((leader + 1) % 3);
+  wire_.LoseIf([gone](const Message& m) { return m.from == gone || m.to == gone; });
+  const std::string line =
+      base::StrCat(IdOf(leader).value, ": raft: failed to contact: server-id=", gone.value,
+                   " time=");
+  WaitUntil([&] { return HasLineThatBegins(line); });
+  EXPECT_EQ(node(leader).status().role, Role::kLeader);
+  wire_.LoseIf(nullptr);
+}
+
 TEST_F(NodeClusterTest, ALeaderThatWasPausedGivesNobodyAnothersResult) {
   Form(3);
   const size_t paused = Leader();

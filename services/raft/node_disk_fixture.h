@@ -34,7 +34,6 @@ class NodeDiskTest : public NodeClusterTest {
     return std::ranges::count_if(lines_,
                                  [&](const auto& line) { return line.starts_with(begin); });
   }
-  bool HasLineThatBegins(const std::string& begin) { return CountLines(begin) > 0; }
   bool SaysFull(size_t at) {
     return HasLineThatBegins(base::StrCat(IdOf(at).value, ": raft: disk full: make log segment "));
   }

@@ -36,6 +36,7 @@
 #include "services/raft/node.h"
 #include "services/raft/node_recovery.h"
 #include "services/raft/node_view.h"
+#include "services/raft/peer_words.h"
 #include "services/raft/proposal_forwarder.h"
 #include "services/raft/read_barriers.h"
 #include "services/raft/snapshot_transfers.h"
@@ -57,7 +58,7 @@ class NodeImpl final : public Node {
   ~NodeImpl() override { Stop(); }
 
   // Says what role it wakes up in. Before Start.
-  void WakeUp() { Pump(); }
+  void WakeUp();
   const Core& core() const { return core_; }
 
   void Start() override;
@@ -194,6 +195,7 @@ class NodeImpl final : public Node {
   void SendDurable();
   bool IsOnlyMember() const;
   void MeasureContact(Time now);
+  void SayRefusal(Time now, const Message& message);
   void KeepDisk(Time now);
   void StepTransfers(Time now);
   void OnInstalled(Index index);
@@ -276,6 +278,7 @@ class NodeImpl final : public Node {
   bool failed_ = false;  // of the disk: nothing more may be promised
   // Why this server takes no commands of its leader, or its disk nothing at all. OK: it does.
   absl::Status disk_full_;
+  absl::Status full_why_;  // the same as the disk said it
   bool blocked_ = false;          // the disk takes nothing
   std::optional<Time> write_at_;  // then it is tried again
   std::optional<Refusal> refused_;
@@ -289,6 +292,7 @@ class NodeImpl final : public Node {
   RoleChange role_;
   std::string said_role_;
   std::set<ServerId> said_peers_;
+  PeerWords peer_words_{options_.core.election_timeout_min * options_.core.raft_multiplier};
   RaftMetrics metrics_;
   Time contact_at_;  // when it is measured next
 
@@ -317,6 +321,8 @@ absl::Status StoppedStatus();
 absl::Status TooLateStatus();
 // Of a command that was proposed by a leader which lost its lead.
 absl::Status LostStatus();
+// That this server's disk is full, for callers; `why` is what the disk said.
+absl::Status FullDisk(const absl::Status& why);
 
 }  // namespace consul::raft
 

@@ -149,7 +149,7 @@ void NodeImpl::Say(const Output& output) {
 
 void NodeImpl::SayFact(const Fact& fact) {
   metrics_.Happened(fact.kind);
-  const LogLine line = WordFact(fact);
+  const LogLine line = WordFact(fact, core_.leader());
   Log(line.level, line.text);
   switch (fact.kind) {
     case FactKind::kConfigurationChanged:
@@ -190,6 +190,7 @@ void NodeImpl::SayPeers() {
 void NodeImpl::LeadershipLost() {
   DropWaiters(LostStatus());
   said_peers_.clear();
+  peer_words_.Clear();
   if (transfer_) std::exchange(transfer_, nullptr)(absl::OkStatus());
 }
 
@@ -292,7 +293,19 @@ void NodeImpl::KeepDisk(Time now) {
 void NodeImpl::MeasureContact(Time now) {
   if (now < contact_at_ || core_.role() != Role::kLeader) return;
   contact_at_ = now + kContactInterval;
-  for (const MemberProgress& peer : core_.Members()) metrics_.LastContact(now - peer.heard_at);
+  const std::vector<MemberProgress> members = core_.Members();
+  for (const MemberProgress& peer : members) metrics_.LastContact(now - peer.heard_at);
+  for (const LogLine& line : peer_words_.OfSilent(now, members)) Log(line.level, line.text);
+}
+
+// Before the core moves back for it.
+void NodeImpl::SayRefusal(Time now, const Message& message) {
+  const auto* const reply = std::get_if<AppendReply>(&message.body);
+  if (reply == nullptr || reply->accepted) return;
+  if (core_.role() != Role::kLeader || message.term != core_.term()) return;
+  const Index next = std::min(reply->refused, reply->hint_index.Next());
+  const auto line = peer_words_.OfRefusal(now, message.from, AddressOf(message.from), next);
+  if (line.has_value()) Log(line->level, line->text);
 }
 
 void NodeImpl::StepTransfers(Time now) {

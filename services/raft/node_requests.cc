@@ -80,6 +80,7 @@ void NodeImpl::Deliver(Time now, Message message) {
     barriers_.Answered(now, message.from, *reply);
   } else if (Admits(&message)) {
     metrics_.Received(now, message);
+    SayRefusal(now, message);
     base::MetricSeries* const handling = metrics_.HandlingOf(message.body);
     const base::MetricTimer took;
     core_.Receive(now, std::move(message));
@@ -113,7 +114,7 @@ void NodeImpl::TakeProposals() {
   }
   Refuse(&of_other_terms, NotLeader());
   if (batch.empty()) return;
-  if (!room->ok()) return Refuse(&batch, HandOnFor(*room) ? Transferring() : *room);
+  if (!room->ok()) return Refuse(&batch, HandOnFor(*room) ? Transferring() : FullDisk(*room));
   ProposeBatch(std::move(batch));
 }
 
@@ -372,7 +373,7 @@ bool NodeImpl::ChangeMembers(Time now, const MembershipChange& change, ChangeCal
   if (!room->ok() || result.status != MembershipStatus::kAccepted) {
     (*done)(room->ok()         ? WhyNotChanged(result.status)
             : HandOnFor(*room) ? Transferring()
-                               : *room);
+                               : FullDisk(*room));
     return true;
   }
   const LogLine line =

@@ -20,20 +20,6 @@ constexpr Duration kFullDiskRetry = std::chrono::seconds(1);
 // many as a leader sends ahead of the acks.
 constexpr size_t kHeldRequestsMax = 256;
 
-constexpr std::string_view kOwnDisk = "this server's disk is full: ";
-
-// What the disk said, of a FullDisk or as it came.
-std::string_view WhyFull(const absl::Status& status) {
-  std::string_view text = base::ToStd(status.message());
-  if (text.starts_with(kOwnDisk)) text.remove_prefix(kOwnDisk.size());
-  return text;
-}
-
-// As callers are told.
-absl::Status FullDisk(const absl::Status& why) {
-  return absl::UnavailableError(StrCat(kOwnDisk, WhyFull(why)));
-}
-
 }  // namespace
 
 // ---- What comes into the log.
@@ -51,9 +37,14 @@ std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t 
   } else if (room->code() == absl::StatusCode::kResourceExhausted) {
     if (snapshotter_.GiveBack()) return std::nullopt;
     // With the place, where the disk said it before.
-    room = blocked_ ? disk_full_ : FullDisk(*room);
+    room = blocked_ ? full_why_ : absl::UnavailableError(room->message());
   }
   return room;
+}
+
+absl::Status FullDisk(const absl::Status& why) {
+  return absl::UnavailableError(
+      StrCat("this server's disk is full: ", base::ToStd(why.message())));
 }
 
 // A leader without room keeps everybody from writing, though others may have some: it hands the
@@ -68,7 +59,8 @@ bool NodeImpl::HandOnFor(const absl::Status& full) {
   if (core_.TransferLeadership(now, ServerId{}) != TransferStatus::kStarted) return false;
   hand_on_at_ = now + hand_on_pause_;
   hand_on_pause_ = std::min(2 * hand_on_pause_, kHandOnPauseMax);
-  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ", WhyFull(full)));
+  Log(LogLevel::kError, StrCat("raft: disk full, handing over leadership: ",
+                               base::ToStd(full.message())));
   return true;
 }
 
@@ -157,8 +149,9 @@ void NodeImpl::TakeEvent(LogDisk::Dropped dropped) {
 
 void NodeImpl::SayFull(const absl::Status& why) {
   const bool news = disk_full_.ok();
+  full_why_ = absl::UnavailableError(why.message());
   disk_full_ = FullDisk(why);
-  if (news) Log(LogLevel::kError, StrCat("raft: disk full: ", WhyFull(why)));
+  if (news) Log(LogLevel::kError, StrCat("raft: disk full: ", base::ToStd(why.message())));
 }
 
 void NodeImpl::HasRoomAgain() {

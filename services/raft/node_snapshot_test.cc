@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "services/base/faulty_file_system.h"
+#include "services/base/metrics.h"
 #include "services/base/strings.h"
 #include "services/raft/log_store.h"
 #include "services/raft/node.h"
@@ -93,6 +94,24 @@ TEST_F(NodeSnapshotTest, ASnapshotShortensTheLogAndARestartReplaysOnlyWhatIsBehi
 }
 
 // They would be kept for followers that are a little behind.
+TEST_F(NodeSnapshotTest, WhatASnapshotTakesIsMeasured) {
+  base::Metrics metrics;
+  NodeOptions options = Often();
+  options.metrics = &metrics;
+  ASSERT_TRUE(Open(std::move(options)).ok());
+  WaitUntilReady();
+  Write(300, 500);
+  WaitForLine(kComplete);
+  WaitForLine("[INFO] raft: compacting logs: from=1 to=");
+  node_->Stop();
+  const std::string shown = metrics.Exposition({});
+  for (const char* const name : {"raft_fsm_snapshot", "raft_snapshot_persist",
+                                 "raft_snapshot_takeSnapshot", "raft_compactLogs"}) {
+    EXPECT_NE(shown.find(StrCat("consul_", name, "_count")), std::string::npos) << name;
+    EXPECT_EQ(shown.find(StrCat("consul_", name, "_count 0")), std::string::npos) << name;
+  }
+}
+
 TEST_F(NodeSnapshotTest, OnAFullDiskTheEntriesBeforeTheSnapshotGo) {
   NodeOptions options = Often();
   options.snapshots.trailing_entries = 10'000;

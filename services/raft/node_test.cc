@@ -35,6 +35,7 @@ TEST_F(NodeTest, TheLogReadsLikeTheReferences) {
   OpenReady();
   node_->Stop();
   const std::vector<std::string> expected = {
+      "[INFO] raft: initial configuration: index=0 servers=\"[]\"",
       "[INFO] raft: Node at 10.1.10.38:8300 [Follower] entering Follower state",
       "[WARN] raft: Heartbeat timeout reached, starting election",
       "[INFO] raft: Node at 10.1.10.38:8300 [Candidate] entering Candidate state",

@@ -70,7 +70,7 @@ std::optional<LogLine> WordRole(const RoleChange& change, std::string_view addre
                  StrCat("raft: Node at ", address, " [", name, "] entering ", name, " state")};
 }
 
-LogLine WordFact(const Fact& fact) {
+LogLine WordFact(const Fact& fact, const ServerId& leader) {
   const std::string& server = fact.server.value;
   const uint64_t number = fact.number;
   switch (fact.kind) {
@@ -86,7 +86,9 @@ LogLine WordFact(const Fact& fact) {
       return {LogLevel::kDebug,
               StrCat("raft: Vote granted: candidate=", server, " term=", fact.term.value)};
     case FactKind::kVoteWithheld:
-      return {LogLevel::kDebug, StrCat("raft: Vote withheld: candidate=", server)};
+      return {LogLevel::kWarn,
+              StrCat("raft: rejecting vote request since we have a leader: from=", server,
+                     " leader=", leader.value)};
     case FactKind::kSteppedDownNewTerm:
       return {LogLevel::kWarn, StrCat("raft: Stepping down, newer term: from=", server)};
     case FactKind::kSteppedDownNoQuorum:
@@ -114,6 +116,12 @@ LogLine WordFact(const Fact& fact) {
       return {LogLevel::kInfo, StrCat("raft: Installed remote snapshot: index=", number)};
   }
   return {};
+}
+
+LogLine WordInitial(const PlacedConfiguration& initial, const AddressOf& address_of) {
+  return {LogLevel::kDebug,
+          StrCat("raft: initial configuration: index=", initial.index.value, " servers=\"",
+                 Members(initial.configuration, address_of), "\"")};
 }
 
 LogLine WordChange(const MembershipChange& change, const Configuration& changed,

@@ -27,7 +27,12 @@ std::string_view RoleName(Role role);
 
 // Nothing for a pre-candidate: it has changed nothing yet.
 std::optional<LogLine> WordRole(const RoleChange& change, std::string_view address);
-LogLine WordFact(const Fact& fact);
+// `leader` is whom this server hears, empty where it hears none.
+LogLine WordFact(const Fact& fact, const ServerId& leader);
+
+// Who takes part by what was found on the disk. For debugging only: the seed page has no such line.
+LogLine WordInitial(const PlacedConfiguration& initial,
+                    const std::function<std::string(const ServerId&)>& address_of);
 
 // A change of members that this leader has put into its log; `changed` is the outcome.
 LogLine WordChange(const MembershipChange& change, const Configuration& changed,

@@ -148,7 +148,9 @@ void Snapshotter::Begin(Time now) {
 void Snapshotter::StartWriting(std::unique_ptr<FrozenState> state) {
   phase_ = Phase::kWriting;
   thread_ = std::thread([this, state = std::move(state)]() mutable {
+    const base::MetricTimer took;
     auto written = files_->Write(at_, *state, cancelled_);
+    if (written.ok()) hooks_.wrote->Add(took.ms());
     // The memory that only this version holds is free before the next one can be taken.
     state.reset();
     {
@@ -205,6 +207,7 @@ void Snapshotter::DropSegment() {
     bytes_max = std::max(bytes_max, sent_bytes_max_);
   }
   dropping_ = true;
+  dropping_since_.emplace();
   gives_segment_ = gives_back_;
   disk_->DropSegment(next, gives_back_ ? next : wanted, gives_back_ ? 0 : bytes_max);
 }
@@ -217,6 +220,7 @@ void Snapshotter::Dropped(const LogDisk::Dropped& dropped) {
     if (std::exchange(gives_back_, false)) gave_back_ = core_->snapshot().index;
     return;
   }
+  hooks_.compacted->Add(dropping_since_->ms());
   const SnapshotMeta newest = core_->snapshot();
   core_->SnapshotTaken(Time{}, newest, disk_->first());
   // Otherwise it was only what an installed snapshot had replaced.

@@ -47,7 +47,11 @@ class Snapshotter {
   struct Hooks {
     std::function<void(LogLevel, std::string_view)> log;
     std::function<void()> wake;  // the thread `raft`, to call Step; on any thread
-    base::MetricSeries* took;    // from the beginning to the end, in milliseconds
+    // In milliseconds: from the beginning to the end; of that, writing it; letting go of what it
+    // covers, a segment at a time.
+    base::MetricSeries* took;
+    base::MetricSeries* wrote;
+    base::MetricSeries* compacted;
   };
 
   // Core, disk and apply thread outlive what this calls of them, which is nothing after Stop.
@@ -131,6 +135,7 @@ class Snapshotter {
   bool failed_ = false;        // nothing came of the last one
   bool forced_ = false;        // the one under way is for the sake of the room
   bool dropping_ = false;      // a segment is on its way out
+  std::optional<base::MetricTimer> dropping_since_;
   bool gives_back_ = false;    // all that the snapshot covers is to go
   bool gives_segment_ = false; // so was the one on its way out chosen
   Index gave_back_;            // the snapshot of which all that it covers is gone

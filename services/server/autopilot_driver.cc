@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <future>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -40,6 +41,7 @@ AutopilotDriver::AutopilotDriver(Options options, const gossip::MemberList* lan,
       work_at_(Clock::now()),
       thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "autopilot");
+  if (options_.metrics != nullptr) Measure();
 }
 
 AutopilotDriver::~AutopilotDriver() { Stop(); }
@@ -68,7 +70,24 @@ void AutopilotDriver::AskToStop() {
   changed_.Signal();
 }
 
+void AutopilotDriver::Measure() {
+  const auto figure = [this](double (*of)(const ClusterHealth&)) {
+    return [this, of] {
+      const std::optional<ClusterHealth> now = health();
+      return now.has_value() ? of(*now) : std::numeric_limits<double>::quiet_NaN();
+    };
+  };
+  options_.metrics->GaugeBy(this, "autopilot.healthy", figure([](const ClusterHealth& health) {
+                              return health.healthy ? 1.0 : 0.0;
+                            }));
+  options_.metrics->GaugeBy(this, "autopilot.failure_tolerance",
+                            figure([](const ClusterHealth& health) {
+                              return static_cast<double>(health.failure_tolerance);
+                            }));
+}
+
 void AutopilotDriver::Stop() {
+  if (options_.metrics != nullptr) options_.metrics->Forget(this);
   AskToStop();
   if (thread_.joinable()) thread_.join();
 }

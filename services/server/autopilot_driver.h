@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "consul/operators/v1/autopilot.pb.h"
 #include "services/base/log.h"
+#include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/gossip/member_list.h"
 #include "services/rpc/consensus.h"
@@ -52,6 +53,8 @@ class AutopilotDriver {
       return true;
     };
     std::function<void()> end_promotion = [] {};
+    // Where gauges of the cluster's health are, while this server leads; outlives the driver.
+    base::Metrics* metrics = nullptr;
     // CLOCK_BOOTTIME; tests have their own.
     std::function<raft::Time()> now;
   };
@@ -90,6 +93,7 @@ class AutopilotDriver {
   bool WriteInitial();
   // Does all that is to be done, one by one. Returns false where a change failed.
   bool Work();
+  void Measure();
   bool CarryOut(const AutopilotAction& action);
   void Tell(const std::vector<std::string>& obstacles);
 

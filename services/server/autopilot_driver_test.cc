@@ -271,6 +271,21 @@ class OperatorViewTest : public AutopilotDriverTest {
   }
 };
 
+TEST_F(AutopilotDriverTest, TheLeaderShowsTheClustersHealthAsGauges) {
+  base::Metrics metrics;
+  options_.metrics = &metrics;
+  Publish({Server("self")});
+  Start();
+  const auto shown = [&metrics] { return metrics.Exposition({}); };
+  EXPECT_NE(shown().find("consul_autopilot_healthy 1\n"), std::string::npos) << shown();
+  EXPECT_NE(shown().find("consul_autopilot_failure_tolerance 0\n"), std::string::npos);
+  members_.SetLeads(false);
+  EXPECT_EQ(shown().find("autopilot"), std::string::npos);
+  members_.SetLeads(true);
+  driver_.reset();
+  EXPECT_EQ(shown().find("autopilot"), std::string::npos);
+}
+
 TEST_F(OperatorViewTest, TheConfigurationNamesItsMembersByThePool) {
   const auto pool = ServerMembers(*lan_.members(), "dc1");
   const auto response = RaftConfigurationOf(members_.view(), pool);

@@ -27,7 +27,7 @@ class FrozenVersion final : public raft::FrozenState {
 }  // namespace
 
 ReplicatedState::ReplicatedState(std::function<void(const absl::Status&)> fatal,
-                                 std::function<void()> restored)
+                                 std::function<void(uint64_t)> restored)
     : fatal_(std::move(fatal)),
       restored_(std::move(restored)),
       fsm_(std::make_unique<state::Fsm>()),
@@ -47,7 +47,7 @@ void ReplicatedState::ApplyBatch(std::span<const raft::Entry> entries,
   for (const auto& waiter : source_.Publish(std::move(batch.version), batch.touched)) {
     waiter->Fire();
   }
-  if (batch.restored) restored_();
+  if (batch.restored) restored_(fsm_->tables().restored_index);
   source_.FreeRetired();
   if (results == nullptr) return;
   // One allocation a batch: each result shares the batch's.

@@ -24,9 +24,9 @@ class ReplicatedState : public raft::StateMachine {
   // `fatal` is told what this server cannot apply, and does not return: to go on would part it from
   // the other servers.
   // `restored` is told, on the apply thread, that an archive's tables have taken the place of those
-  // that were there; it must be short.
+  // that were there, by the entry at `index`; it must be short.
   explicit ReplicatedState(std::function<void(const absl::Status&)> fatal,
-                           std::function<void()> restored = [] {});
+                           std::function<void(uint64_t index)> restored = [](uint64_t) {});
 
   void ApplyBatch(std::span<const raft::Entry> entries,
                   std::vector<raft::ApplyResult>* results) override;
@@ -39,7 +39,7 @@ class ReplicatedState : public raft::StateMachine {
 
  private:
   const std::function<void(const absl::Status&)> fatal_;
-  const std::function<void()> restored_;
+  const std::function<void(uint64_t)> restored_;
   std::unique_ptr<state::Fsm> fsm_;
   state::VersionSource source_;
   std::vector<state::FsmEntry> entries_;  // of the batch; kept for its memory

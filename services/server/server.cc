@@ -67,8 +67,9 @@ transport::TransportOptions TransportTo(const Server::Options& options, base::Lo
 }
 
 AutopilotDriver::Options AutopilotOptions(const Server::Options& options,
-                                          VoterVersions* versions) {
+                                          VoterVersions* versions, base::Metrics* metrics) {
   AutopilotDriver::Options autopilot;
+  autopilot.metrics = metrics;
   autopilot.datacenter = options.datacenter;
   autopilot.initial = options.autopilot;
   autopilot.heartbeat_interval = raft::Options().heartbeat_interval * options.raft_multiplier;
@@ -128,8 +129,8 @@ Server::Server(Options options, const gossip::MemberList* lan, base::Metrics* me
             std::_Exit(1);
           },
           // The catalog is that of another time: the leader compares it with the pool.
-          [this] {
-            logger_->Info("raft", "restored user snapshot");
+          [this](uint64_t index) {
+            logger_->Info("raft", base::StrCat("restored user snapshot: index=", index));
             if (duties_ != nullptr) duties_->MembersChanged();
           })),
       consensus_(std::make_unique<RaftConsensus>(
@@ -137,9 +138,9 @@ Server::Server(Options options, const gossip::MemberList* lan, base::Metrics* me
       members_(std::make_unique<NodeMembers>(raft::ServerId{options_.node_id},
                                              [this] { VersionsChanged(); })),
       versions_(MakeVersions()),
-      autopilot_(std::make_unique<AutopilotDriver>(AutopilotOptions(options_, versions_.get()), lan,
-                                                   members_.get(), consensus_.get(),
-                                                   &state_->source(), logger)) {}
+      autopilot_(std::make_unique<AutopilotDriver>(
+          AutopilotOptions(options_, versions_.get(), metrics_), lan, members_.get(),
+          consensus_.get(), &state_->source(), logger)) {}
 
 Server::~Server() { Stop(); }
 

@@ -225,6 +225,30 @@ TEST(GrpcTransportTest, TheEndOfAPeerIsTold) {
   b.WaitForBroken("a");
 }
 
+TEST(GrpcTransportTest, ALeaderSaysWhomItCannotReachInTheReferencesWords) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  a.Send(b, Heartbeat{Index{0}, Round{1}});
+  a.Send(b, TestAppend("x"));
+  b.WaitForCount(2);
+  b.Kill();
+  EXPECT_NE(a.WaitForLine("[ERR] raft: failed to heartbeat to: peer=b address=").find(" error="),
+            std::string::npos);
+  a.WaitForLine("[ERR] raft: failed to appendEntries to: peer=b address=");
+}
+
+TEST(GrpcTransportTest, AServerWithoutTheLeadOnlySaysWhomItDoesNotReach) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  a.Send(b, raft::VoteRequest{});
+  b.WaitForCount(1);
+  b.Kill();
+  a.WaitForLine("no connection to server b: lane=control address=");
+  EXPECT_EQ(a.CountLines("failed to heartbeat to"), 0u);
+}
+
 TEST(GrpcTransportTest, AServerOfAnotherClusterIsRefusedAndBothSaySoOnce) {
   TestAddresses addresses;
   TestServer a("a", &addresses, {.cluster_id = "ours"});

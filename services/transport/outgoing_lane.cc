@@ -34,6 +34,13 @@ bool IsRefusal(const grpc::Status& status) {
   }
 }
 
+// What leaders alone say.
+bool IsLeaders(const raft::Body& body) {
+  return std::holds_alternative<raft::Heartbeat>(body) ||
+         std::holds_alternative<raft::AppendRequest>(body) ||
+         std::holds_alternative<raft::SnapshotChunk>(body);
+}
+
 }  // namespace
 
 // A call of gRPC's, from its start to its last word.
@@ -115,6 +122,7 @@ void OutgoingLane::Send(raft::Message message) {
     base::MutexLock lock(&mutex_);
     if (dropped_ || queued_bytes_ + bytes > bytes_max()) return;
     if (state_ == State::kNone && Clock::now() < retry_at_) return;
+    leads_ = IsLeaders(message.body);
     queued_bytes_ += bytes;
     queue_.push_back({std::move(message), bytes});
     switch (state_) {
@@ -240,6 +248,7 @@ void OutgoingLane::Ended(Stream* stream) {
 
 void OutgoingLane::Over(Stream* stream, const grpc::Status& status) {
   std::string address;
+  bool leads = false;
   bool log = false;
   bool dial = false;
   {
@@ -248,8 +257,13 @@ void OutgoingLane::Over(Stream* stream, const grpc::Status& status) {
     stream_ = nullptr;
     state_ = State::kNone;
     address = address_;
-    log = !dropped_ && logged_ != status.error_message();
-    if (log) logged_ = status.error_message();
+    leads = leads_;
+    const Clock::time_point now = Clock::now();
+    log = !dropped_ && (logged_ != status.error_message() || now >= log_again_at_);
+    if (log) {
+      logged_ = status.error_message();
+      log_again_at_ = now + kLogPause;
+    }
     const bool early = Clock::now() - stream->started < kRetryPause;
     if (dropped_ || IsRefusal(status) || early) {
       GiveUpLocked(IsRefusal(status) ? kRefusedPause : kRetryPause);
@@ -258,22 +272,32 @@ void OutgoingLane::Over(Stream* stream, const grpc::Status& status) {
       dial = true;
     }
   }
-  if (log) LogOver(status, address);
+  if (log) LogOver(status, address, leads);
   if (dial) Dial();
 }
 
-void OutgoingLane::LogOver(const grpc::Status& status, const std::string& address) {
+// A leader's in the reference's words.
+void OutgoingLane::LogOver(const grpc::Status& status, const std::string& address, bool leads) {
   const std::string error = base::StrCat("address=", address, " error=", status.error_message());
-  if (!IsRefusal(status)) {
-    // The other side ends streams when it learns of its cluster, and has them made anew.
-    const bool asked = status.error_code() == grpc::StatusCode::CANCELLED;
-    options_->logger->Log(asked ? base::LogLevel::kDebug : base::LogLevel::kWarn, kLogComponent,
-                          base::StrCat("no connection to server ", peer_.value,
-                                       ": lane=", LaneName(lane_), " ", error));
-  } else if (refusals_->IsNew(peer_, error)) {
+  if (IsRefusal(status)) {
+    if (!refusals_->IsNew(peer_, error)) return;
     options_->logger->Warn(kLogComponent,
                            base::StrCat("refused by server ", peer_.value, ": ", error));
+    return;
   }
+  const std::string_view lane = LaneName(lane_);
+  // The other side ends streams when it learns of its cluster, and has them made anew.
+  if (status.error_code() == grpc::StatusCode::CANCELLED || !leads) {
+    const bool asked = status.error_code() == grpc::StatusCode::CANCELLED;
+    options_->logger->Log(asked ? base::LogLevel::kDebug : base::LogLevel::kWarn, kLogComponent,
+                          base::StrCat("no connection to server ", peer_.value, ": lane=", lane,
+                                       " ", error));
+    return;
+  }
+  options_->logger->Error(
+      "raft", base::StrCat(lane_ == raft::Lane::kControl ? "failed to heartbeat to: peer="
+                                                         : "failed to appendEntries to: peer=",
+                           peer_.value, " ", error));
 }
 
 }  // namespace consul::transport

@@ -66,7 +66,7 @@ class OutgoingLane : public std::enable_shared_from_this<OutgoingLane> {
   // Nothing can be sent until `pause` is over.
   void GiveUpLocked(std::chrono::milliseconds pause) REQUIRES_LOCK(mutex_);
   std::vector<raft::Message> TakeBatchLocked() REQUIRES_LOCK(mutex_);
-  void LogOver(const grpc::Status& status, const std::string& address);
+  void LogOver(const grpc::Status& status, const std::string& address, bool leads);
 
   // Said by the stream, on gRPC's threads.
   void Written(Stream* stream, bool ok);
@@ -90,6 +90,8 @@ class OutgoingLane : public std::enable_shared_from_this<OutgoingLane> {
   std::shared_ptr<grpc::Channel> channel_ GUARDED_BY(mutex_);
   Clock::time_point retry_at_ GUARDED_BY(mutex_);
   std::string logged_ GUARDED_BY(mutex_);  // the last reason why a stream ended
+  Clock::time_point log_again_at_ GUARDED_BY(mutex_);
+  bool leads_ GUARDED_BY(mutex_) = false;  // it was sent a leader's word last
 };
 
 }  // namespace consul::transport

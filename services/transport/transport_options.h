@@ -27,6 +27,8 @@ inline constexpr size_t kBatchBytesMax = 1 << 20;
 inline constexpr size_t kMessageBytesMax = (4 << 20) - 4096;
 // A stream that ended so early was never of use: its peer is not tried again for as long.
 inline constexpr std::chrono::milliseconds kRetryPause{100};
+// The same reason why a lane has no stream is in the log again after so long.
+inline constexpr std::chrono::minutes kLogPause{1};
 // Who refuses us will hardly change its mind.
 inline constexpr std::chrono::milliseconds kRefusedPause{1000};
 // Peers of whom is remembered that their refusal was logged. A cluster has a handful of servers.
