@@ -188,6 +188,10 @@ class FullFollowerTest(DiskStory):
         self.fill_it()
         leader = self.agree()
         (left,) = [server for server in self.large if server is not leader]
+        # What is committed it hears with the next heartbeat.
+        self.eventually(
+            lambda: left.get(f"/v1/kv/{self.accepted[-1]}?raw&stale").status == 200, "it has all"
+        )
         leader.kill()
         # The full one's vote has room, what it lacks has none: nothing can be committed. The first
         # write may have been on its way.
