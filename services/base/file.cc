@@ -189,6 +189,8 @@ class PosixFileSystem final : public FileSystem {
     if (::statvfs(std::string(path).c_str(), &info) != 0) {
       return ErrnoStatus("statvfs", path, errno);
     }
+    // A file system without a size of its own.
+    if (info.f_blocks == 0) return uint64_t{1} << 50;
     return uint64_t{info.f_bavail} * info.f_frsize;
   }
 

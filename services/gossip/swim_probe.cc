@@ -207,6 +207,8 @@ bool Swim::TellOfSuccession(const Endpoint& from, const PingMessage& ping) {
   if (life_ != Life::kMember || ping.target != self().name) return false;
   const Slot slot = table_.Find(ping.source);
   if (!slot || slot == MemberTable::self_slot() || !IsLiving(table_.state(slot))) return false;
+  // Another pool may have members of the same names, but elsewhere.
+  if (table_.member(slot)->info.address != from) return false;
   std::vector<std::string> parts;
   TellOfSelf(&parts);
   Send(from, std::move(parts));

@@ -27,14 +27,19 @@ constexpr size_t kHeldRequestsMax = 256;
 // Room on the disk comes first: once the core has an entry, it can no longer be refused. Nothing:
 // it is being made.
 std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t reserve) {
-  std::optional<absl::Status> room = disk_.Reserve(admitted_bytes_ + records_bytes + reserve);
+  const uint64_t wanted = admitted_bytes_ + records_bytes + reserve;
+  std::optional<absl::Status> room = disk_.Reserve(wanted);
   if (!room.has_value()) return room;
   if (room->ok()) {
     admitted_bytes_ += records_bytes;
-    snapshotter_.RoomFound();
+    if (wanted >= short_of_bytes_) {
+      short_of_bytes_ = 0;
+      snapshotter_.RoomFound();
+    }
     // A change of members finds room where commands find none.
     if (reserve == kReservedForVotesBytes) hand_on_pause_ = options_.hand_on_pause;
   } else if (room->code() == absl::StatusCode::kResourceExhausted) {
+    short_of_bytes_ = std::max(short_of_bytes_, wanted);
     if (snapshotter_.GiveBack()) return std::nullopt;
     // With the place, where the disk said it before.
     room = blocked_ ? full_why_ : absl::UnavailableError(room->message());

@@ -119,6 +119,7 @@ absl::StatusOr<SnapshotMeta> SnapshotFiles::WriteFile(const std::string& path,
     absl::Status written = (*file)->WriteAt(begin + header.body_bytes, bytes);
     if (!written.ok()) return written;
     header.body_bytes += bytes.size();
+    written_bytes_.store(header.body_bytes, std::memory_order_relaxed);
     header.body_crc = base::ExtendCrc32c(header.body_crc, bytes);
     unsynced += bytes.size();
     if (unsynced < kSyncEveryBytes) return written;
@@ -138,6 +139,7 @@ absl::StatusOr<SnapshotMeta> SnapshotFiles::Write(const SnapshotMeta& at, const 
   const std::string path = base::JoinPath(directory_, SnapshotName(at.index));
   const std::string unfinished = StrCat(path, kUnfinished);
   auto meta = WriteFile(unfinished, at, state, cancelled);
+  written_bytes_.store(0, std::memory_order_relaxed);
   if (!meta.ok()) {
     file_system_->Remove(unfinished).IgnoreError();  // the first error is the one to tell
     return AboutSnapshot(path, meta.status());

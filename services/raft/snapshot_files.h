@@ -56,6 +56,8 @@ class SnapshotFiles {
   // as SnapshotReader::Open.
   absl::StatusOr<std::unique_ptr<SnapshotReader>> Open(const SnapshotMeta& meta) const;
 
+  // Of the snapshot that is being written, what is on the disk already. Any thread.
+  uint64_t written_bytes() const { return written_bytes_.load(std::memory_order_relaxed); }
   // What a snapshot leaves to the log.
   uint64_t left_free_bytes() const { return left_free_bytes_; }
   // RESOURCE_EXHAUSTED unless `bytes` more leave the log its room.
@@ -83,6 +85,7 @@ class SnapshotFiles {
   const std::string directory_;
   const uint64_t left_free_bytes_;
   uint64_t salt_;
+  std::atomic<uint64_t> written_bytes_{0};
   std::vector<std::string> passed_over_;
 };
 

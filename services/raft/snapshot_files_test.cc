@@ -275,6 +275,33 @@ TEST_F(SnapshotFilesTest, AFullDiskLeavesEverythingAsItWas) {
   ASSERT_TRUE(Write(&fs_, 90).ok());
 }
 
+// Two pieces, and what is told of them meanwhile.
+class Watched final : public FrozenState {
+ public:
+  explicit Watched(const SnapshotFiles* files) : files_(files) {}
+  absl::Status Write(const SnapshotSink& sink) const override {
+    for (const size_t bytes : {300, 500}) {
+      if (absl::Status status = sink(std::string(bytes, 'x')); !status.ok()) return status;
+      told_.push_back(files_->written_bytes());
+    }
+    return absl::OkStatus();
+  }
+  const std::vector<uint64_t>& told() const { return told_; }
+
+ private:
+  const SnapshotFiles* const files_;
+  mutable std::vector<uint64_t> told_;
+};
+
+TEST_F(SnapshotFilesTest, WhatIsWrittenAlreadyNeedsNoRoomAnyMore) {
+  const std::atomic<bool> cancelled{false};
+  SnapshotFiles files(&fs_, kDirectory, 1);
+  const Watched state(&files);
+  ASSERT_TRUE(files.Write(At(70), state, cancelled).ok());
+  EXPECT_EQ(state.told(), (std::vector<uint64_t>{300, 800}));
+  EXPECT_EQ(files.written_bytes(), 0u);
+}
+
 TEST_F(SnapshotFilesTest, TheLogsRoomIsLeftToIt) {
   const std::atomic<bool> cancelled{false};
   SnapshotFiles files(&fs_, kDirectory, 1, /*left_free_bytes=*/5000);

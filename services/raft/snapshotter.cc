@@ -39,9 +39,11 @@ void Snapshotter::Handed(Index last, uint64_t bytes) {
   LeaveRoom();
 }
 
-// The state has grown by what was written since the last one, at the most.
+// The state has grown by what was written since the last one, at the most. What of the next one is
+// written already needs no room any more.
 void Snapshotter::LeaveRoom() {
-  disk_->LeaveFree(core_->snapshot().size_bytes + bytes_ + files_->left_free_bytes());
+  const uint64_t whole = core_->snapshot().size_bytes + bytes_;
+  disk_->LeaveFree(whole - std::min(whole, files_->written_bytes()) + files_->left_free_bytes());
 }
 
 // A follower may apply what its own disk does not have yet; a snapshot of that would leave a gap
@@ -66,6 +68,8 @@ void Snapshotter::Installed(Time now) {
   CONSUL_CHECK(held_ && !busy());
   handed_ = core_->snapshot().index;
   bytes_ = 0;
+  pressed_ = false;
+  failed_ = false;
   LeaveRoom();
   check_at_ = now + options_.interval;
   phase_ = Phase::kDropping;
@@ -168,7 +172,7 @@ absl::Status Snapshotter::Finish(Time now, const absl::StatusOr<SnapshotMeta>& w
   check_at_ = now + options_.interval;
   cancelled_ = false;
   forced_ = false;
-  failed_ = !written.ok();
+  failed_ = !written.ok() && written.status().code() != absl::StatusCode::kCancelled;
   // What the one before it covers is asked for again, if it is wanted still.
   if (!written.ok()) gives_back_ = false;
   if (written.status().code() == absl::StatusCode::kCancelled) {

@@ -74,7 +74,7 @@ rpc::Consensus::View RaftConsensus::view() const {
           .leads = ready,
           .leased = ready && status.lease_holds,
           .alone = ready && status.alone,
-          .removed = status.leader_known && !status.member,
+          .removed = status.leader_known && !status.member && !leads,
           .leader_known = status.leader_known,
           .last_contact =
               std::chrono::duration_cast<std::chrono::milliseconds>(status.last_contact)};
