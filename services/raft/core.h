@@ -166,6 +166,8 @@ class Core {
   // Term and vote are on the disk.
   bool hard_state_durable() const { return hard_state_persist_ <= persisted_; }
   ServerId leader() const;  // this server itself when it leads; empty: none known
+  // Whether it has acknowledged something in `term`, since its start.
+  bool has_acknowledged_in(Term term) const { return matched_term_ == term; }
   // Whether the newest configuration that it knows has this server.
   bool is_member() const { return configuration().configuration.Contains(options_.self); }
   Index commit_index() const { return commit_; }

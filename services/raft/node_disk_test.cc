@@ -351,6 +351,35 @@ TEST_F(NodeDiskTest, AFullFollowerStillSaysWhereTheLogsPart) {
   EXPECT_EQ(CountSaysFull(at), 0u);
 }
 
+// Otherwise it would never hear what is committed: its leader goes by what it has acknowledged.
+TEST_F(NodeDiskTest, AFullFollowerTellsANewTermsLeaderWhatItHas) {
+  Form(3);
+  const size_t leader = Leader();
+  const size_t at = Follower();
+  const NodeStatus before = node(leader).status();
+  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
+  wire_.LoseIf([](const Message&) { return true; });
+  std::atomic<uint64_t> match{0};
+  std::atomic<int> answers{0};
+  wire_.Watch([&](const Message& message) {
+    const auto* reply = std::get_if<AppendReply>(&message.body);
+    if (reply == nullptr || message.from != IdOf(at) || !reply->accepted) return;
+    match = reply->match.value;
+    ++answers;
+  });
+  Limit(at);
+  const Message request{IdOf(leader), IdOf(at), before.term.Next(), MuchBehind(before)};
+  node(at).Receive(Message(request));
+  WaitUntil([&] { return CountSaysFull(at) > 0 && answers > 0; });
+  EXPECT_EQ(match, before.last_index.value);
+  // Once: then it is as if they had been lost.
+  for (int i = 0; i < 3; ++i) node(at).Receive(Message(request));
+  EXPECT_FALSE(Barrier(at, ReadMode::kReadIndex).ok());
+  wire_.Watch(nullptr);
+  EXPECT_EQ(answers, 1);
+  EXPECT_EQ(node(at).status().last_index, before.last_index);
+}
+
 // Goal: what was refused counts once when it comes again. Method: it comes in the turn behind the
 // one in which room was found, and the log grows by one segment for it, and one made ahead.
 TEST_F(NodeDiskTest, RoomThatWasFoundForWhatWasRefusedIsFreeForIt) {

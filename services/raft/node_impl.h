@@ -238,6 +238,7 @@ class NodeImpl final : public Node {
   uint64_t NewBytesOf(const AppendRequest& request) const;
   Refusal RefusalOf(Term term, const AppendRequest& request) const;
   bool Admits(Message* message);
+  bool SaysWhatItHas(Message* message);
   void TakeHeld(Time now);
   void SayFull(const absl::Status& why);
   bool IsRefusalOver() const;

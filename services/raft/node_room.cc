@@ -99,6 +99,17 @@ NodeImpl::Refusal NodeImpl::RefusalOf(Term term, const AppendRequest& request) c
           .last = {last.index, last.term}};
 }
 
+// A follower that has acknowledged nothing in this term says what it has, whatever the request
+// brings: its leader could not tell it what is committed. Returns whether the core is to have the
+// message, of which nothing is to be written then.
+bool NodeImpl::SaysWhatItHas(Message* message) {
+  if (core_.has_acknowledged_in(message->term)) return false;
+  std::vector<Entry>& entries = std::get<AppendRequest>(message->body).entries;
+  entries.erase(std::ranges::find_if(entries, [this](const Entry& each) { return IsNew(each); }),
+                entries.end());
+  return true;
+}
+
 // Commands of a leader that find no room are dropped as if they had been lost, and come again: in
 // the log's queue they would stand before a vote. False: the core is not to have the message now.
 bool NodeImpl::Admits(Message* message) {
@@ -117,7 +128,9 @@ bool NodeImpl::Admits(Message* message) {
   const uint64_t bytes = NewBytesOf(*request);
   if (bytes == 0) return true;
   if (refused_.has_value()) {
-    if (!disk_.HasRoom(admitted_bytes_ + bytes + kReservedForVotesBytes)) return false;
+    if (!disk_.HasRoom(admitted_bytes_ + bytes + kReservedForVotesBytes)) {
+      return SaysWhatItHas(message);
+    }
     admitted_bytes_ += bytes;
     return true;
   }
@@ -130,7 +143,7 @@ bool NodeImpl::Admits(Message* message) {
   refused_ = RefusalOf(message->term, *request);
   room_at_ = BootNow() + kFullDiskRetry;
   SayFull(*room);
-  return false;
+  return SaysWhatItHas(message);
 }
 
 // Those that still have to wait are held again.
