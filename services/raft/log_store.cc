@@ -287,8 +287,7 @@ void LogStore::BuildGroup(std::span<const Persist> group) {
 absl::Status LogStore::Append(std::span<const Persist> group) {
   uint64_t bytes = 0;
   for (const Persist& persist : group) bytes += RecordsBytes(persist);
-  if (bytes == 0) return failed_;
-  if (!failed_.ok()) return failed_;
+  if (!failed_.ok() || bytes == 0) return failed_;
   if (!Fits(*active(), write_offset_, bytes)) {
     if (absl::Status status = RollFor(bytes, 0); !status.ok()) return status;
   }

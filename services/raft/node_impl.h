@@ -277,8 +277,8 @@ class NodeImpl final : public Node {
   std::deque<DurableMessage> after_persist_;
   PersistId persisted_;
   bool failed_ = false;  // of the disk: nothing more may be promised
-  // Why this server takes no commands of its leader, or its disk nothing at all. OK: it does.
   uint64_t short_of_bytes_ = 0;  // the most for which there was no room since there was some
+  // Why this server takes no commands of its leader, or its disk nothing at all. OK: it does.
   absl::Status disk_full_;
   absl::Status full_why_;  // the same as the disk said it
   bool blocked_ = false;          // the disk takes nothing
