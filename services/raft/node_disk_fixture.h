@@ -105,6 +105,13 @@ class NodeDiskTest : public NodeClusterTest {
       WaitUntil([&] { return SaysFull(full) || node(leader).status().commit_index >= written; });
     }
   }
+  // Once `follower` has what the leader has nobody hears of anybody any more. How the leader stood.
+  NodeStatus CutOff(size_t leader, size_t follower) {
+    const NodeStatus stood = node(leader).status();
+    WaitUntil([&] { return node(follower).status().last_index == stood.last_index; });
+    wire_.LoseIf([](const Message&) { return true; });
+    return stood;
+  }
   // Until a new leader has heard of all what they have: before, it trusts none of them to go on.
   void WaitUntilAllAcknowledge(size_t leader) {
     WaitUntil([&] {

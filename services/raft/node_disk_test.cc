@@ -309,10 +309,8 @@ TEST_F(NodeDiskTest, NoRoomIsMadeForALeaderOfAnOlderTerm) {
   const size_t leader = Leader();
   const size_t at = Follower();
   const size_t other = 3 - leader - at;
-  const NodeStatus before = node(leader).status();
+  const NodeStatus before = CutOff(leader, at);
   const Term later{before.term.value + 100};
-  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
-  wire_.LoseIf([](const Message&) { return true; });
   std::atomic<bool> answered{false};
   wire_.Watch([&](const Message& message) {
     if (message.from == IdOf(at) && message.to == IdOf(leader) && message.term == later) {
@@ -332,9 +330,7 @@ TEST_F(NodeDiskTest, AFullFollowerStillSaysWhereTheLogsPart) {
   Form(3);
   const size_t leader = Leader();
   const size_t at = Follower();
-  const NodeStatus before = node(leader).status();
-  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
-  wire_.LoseIf([](const Message&) { return true; });
+  const NodeStatus before = CutOff(leader, at);
   std::atomic<bool> answered{false};
   wire_.Watch([&](const Message& message) {
     const auto* reply = std::get_if<AppendReply>(&message.body);
@@ -356,9 +352,7 @@ TEST_F(NodeDiskTest, AFullFollowerTellsANewTermsLeaderWhatItHas) {
   Form(3);
   const size_t leader = Leader();
   const size_t at = Follower();
-  const NodeStatus before = node(leader).status();
-  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
-  wire_.LoseIf([](const Message&) { return true; });
+  const NodeStatus before = CutOff(leader, at);
   std::atomic<uint64_t> match{0};
   std::atomic<int> answers{0};
   wire_.Watch([&](const Message& message) {
@@ -392,9 +386,7 @@ TEST_F(NodeDiskTest, RoomThatWasFoundForWhatWasRefusedIsFreeForIt) {
   });
   const size_t leader = Leader();
   const size_t at = Follower();
-  const NodeStatus before = node(leader).status();
-  WaitUntil([&] { return node(at).status().last_index == before.last_index; });
-  wire_.LoseIf([](const Message&) { return true; });
+  const NodeStatus before = CutOff(leader, at);
   std::atomic<bool> acknowledged{false};
   wire_.Watch([&](const Message& message) {
     const auto* ack = std::get_if<AppendReply>(&message.body);
@@ -420,9 +412,7 @@ TEST_F(NodeDiskTest, WhatWaitsForRoomHasALimit) {
   Form(3);
   const size_t leader = Leader();
   const size_t slow = Follower();
-  const NodeStatus before = node(leader).status();
-  WaitUntil([&] { return node(slow).status().last_index == before.last_index; });
-  wire_.LoseIf([](const Message&) { return true; });
+  const NodeStatus before = CutOff(leader, slow);
   std::atomic<bool> all_taken{false};
   std::atomic<uint64_t> acknowledged{0};
   wire_.Watch([&](const Message& message) {
