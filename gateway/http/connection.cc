@@ -145,6 +145,8 @@ void Connection::Abort() {
 }
 
 void Connection::CheckDeadline(Loop::Clock::time_point now) {
+  // A call that takes long is cancelled when its client is gone.
+  if (state_ == State::kCall) ArmRead();
   if (now < deadline_ || state_ == State::kClosed) return;
   if (state_ == State::kHeader && !stash_.empty() && out_.empty()) {
     Refuse(408, "no complete header within the time that is given for it");
@@ -185,8 +187,8 @@ void Connection::ArmRead() {
   // A client that waits for a large reply may send what it likes: it stays in the kernel.
   if (state_ == State::kClosed || state_ == State::kReply) return;
   if (state_ != State::kHeader) {
-    // A call that waits needs no buffer; large bodies come through the loop's own.
-    if (buffer_ != nullptr) loop_->GiveBuffer(std::move(buffer_));
+    // Large bodies come through the loop's own buffer.
+    GiveBuffer();
     waiting_readable_ = true;
     socket_.async_wait(Socket::wait_read, OnReadable{this});
     return;
@@ -194,6 +196,10 @@ void Connection::ArmRead() {
   if (buffer_ == nullptr) buffer_ = loop_->TakeBuffer();
   reading_ = true;
   socket_.async_read_some(boost::asio::buffer(buffer_.get(), Loop::kSmallBuffer), OnRead{this});
+}
+
+void Connection::GiveBuffer() {
+  if (buffer_ != nullptr && !reading_) loop_->GiveBuffer(std::move(buffer_));
 }
 
 void Connection::HandleRead(const boost::system::error_code& ec, size_t size) {
@@ -406,7 +412,12 @@ void Connection::Settle() {
       SetDeadline(loop_->limits().header_timeout);
       header_began_ = true;
     }
-    ArmRead();
+    // To wait for more is a system call, and most calls are over before anything comes.
+    if (state_ == State::kCall) {
+      GiveBuffer();
+    } else {
+      ArmRead();
+    }
   }
   DeleteIfOver();
 }

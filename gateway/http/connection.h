@@ -99,6 +99,7 @@ class Connection final : public Served {
 
   // Reading.
   void ArmRead();
+  void GiveBuffer();
   void HandleRead(const boost::system::error_code& ec, size_t size);
   void HandleReadable(const boost::system::error_code& ec);
   void Feed(std::string_view bytes);
