@@ -149,8 +149,9 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
             StrCat("reads that wait exceed the limit of ", options_.core.reads_waiting_max));
       } else {
         inbox_.reads.push_back({mode, std::move(callback)});
+        inbox_.reads_of[static_cast<size_t>(mode)] = true;
         mine = TakeQuietTurnLocked(&inbox);
-        wake = !mine && !due_.asking[static_cast<size_t>(mode)] && WakeLocked();
+        wake = !mine && HasDueReadsLocked() && WakeLocked();
       }
     }
     if (mine) return WorkHere(std::move(inbox));

@@ -125,9 +125,11 @@ class NodeImpl final : public Node {
     uint64_t messages_bytes = 0;
     bool disk_spoke = false;
     bool woken = false;  // for snapshots: the thread `raft` alone steps them
-    bool empty() const {
-      return proposals.empty() && reads.empty() && orders.empty() && messages.empty() &&
-             broken.empty() && !disk_spoke && !woken;
+    std::array<bool, 2> reads_of{};  // by ReadMode: there are some
+    // There is more than reads, which may wait for a question that is under way.
+    bool urgent() const {
+      return !proposals.empty() || !orders.empty() || !messages.empty() || !broken.empty() ||
+             disk_spoke || woken;
     }
   };
   // What the last turn left: when the next one is due.
@@ -161,6 +163,7 @@ class NodeImpl final : public Node {
   void Run();
   bool WaitForTurn(Inbox* inbox);
   bool IsDueLocked() const REQUIRES_LOCK(mutex_);
+  bool HasDueReadsLocked() const REQUIRES_LOCK(mutex_);
   bool TakeTurnLocked(Inbox* inbox) REQUIRES_LOCK(mutex_);
   bool TakeQuietTurnLocked(Inbox* inbox) REQUIRES_LOCK(mutex_) {
     return due_.quiet && TakeTurnLocked(inbox);

@@ -41,8 +41,16 @@ bool NodeImpl::WaitForTurn(Inbox* inbox) {
 }
 
 bool NodeImpl::IsDueLocked() const {
-  return stopping_ || due_.at_once || !inbox_.empty() || (due_.when_applied && applied_more_) ||
+  return stopping_ || due_.at_once || inbox_.urgent() || HasDueReadsLocked() ||
+         (due_.when_applied && applied_more_) ||
          (due_.at != Time::max() && BootNow() >= due_.at);
+}
+
+bool NodeImpl::HasDueReadsLocked() const {
+  for (size_t mode = 0; mode < due_.asking.size(); ++mode) {
+    if (inbox_.reads_of[mode] && !due_.asking[mode]) return true;
+  }
+  return false;
 }
 
 // Of any other thread; false: it is not for the taking.
