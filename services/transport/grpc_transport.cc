@@ -55,7 +55,10 @@ void GrpcTransport::PeersChanged() {
   }
   // Outside the lock: whoever knows the addresses may have one of its own.
   for (const auto& [key, lane] : lanes) {
-    if (lane->WouldDial(options_->address_of(key.first), cluster_id)) continue;
+    if (lane->WouldDial(options_->address_of(key.first))) {
+      lane->Introduce(cluster_id);
+      continue;
+    }
     lane->Drop();
     base::MutexLock lock(&mutex_);
     const auto found = lanes_.find(key);

@@ -48,8 +48,8 @@ class GrpcTransport final : public raft::Transport {
   // refuses us.
   void Send(raft::Message message) override;
 
-  // Addresses of peers, who they are, or the cluster's id may have changed: connections that are
-  // not as they would be made now are dropped, and made anew by the next message.
+  // Addresses of peers, who they are, or the cluster's id may have changed: connections to other
+  // addresses are dropped, and made anew by the next message; on the rest the id is said.
   void PeersChanged();
 
   // The newest version of the state machine that `peer` has said that its program knows, 0 where it

@@ -277,6 +277,48 @@ TEST(GrpcTransportTest, WhoKnowsNoClusterYetIsTakenUntilItDoes) {
   a.WaitForLine("refused by server b");
 }
 
+// Its streams go on: to make them anew would look as if it had died.
+TEST(GrpcTransportTest, WhoLearnsOfItsClusterSaysSoOnTheStreamsThatThereAre) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.cluster_id = ""});
+  TestServer b("b", &addresses, {.cluster_id = ""});
+  a.Send(b, Heartbeat{Index{0}, Round{1}});
+  a.Send(b, TestAppend("x"));
+  b.WaitForCount(2);
+  a.SetClusterId("ours");
+  a.Send(b, Heartbeat{Index{0}, Round{2}});
+  a.Send(b, TestAppend("y"));
+  b.WaitForCount(4);
+  EXPECT_EQ(b.broken_count(), 0u);
+  EXPECT_EQ(b.WaitForHeard(1).size(), 1u) << "it is known already what its program knows";
+  // What was said then counts.
+  b.SetClusterId("theirs");
+  while (a.CountLines("refused by server b") == 0) {
+    a.Send(b, Heartbeat{Index{0}, Round{3}});
+    std::this_thread::yield();
+  }
+  EXPECT_NE(a.WaitForLine("refused by server b").find("this is a server of cluster theirs"),
+            std::string::npos);
+}
+
+// Goes on until the id is there, whatever is being written then.
+TEST(GrpcTransportTest, WhoLearnsOfItsClusterWhileItSendsSaysSoAndLosesNothing) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses, {.cluster_id = ""});
+  TestServer b("b", &addresses, {.cluster_id = ""});
+  constexpr uint64_t kCount = 2000;
+  std::thread learns([&] {
+    b.WaitForCount(kCount / 10);
+    a.SetClusterId("ours");
+  });
+  for (uint64_t round = 1; round <= kCount; ++round) {
+    a.Send(b, Heartbeat{Index{0}, Round{round}});
+  }
+  EXPECT_EQ(Rounds(b.WaitForCount(kCount), "a"), Count(kCount));
+  learns.join();
+  EXPECT_EQ(b.broken_count(), 0u);
+}
+
 TEST(GrpcTransportTest, AServerOfAnotherDatacenterIsRefused) {
   TestAddresses addresses;
   TestServer a("a", &addresses, {.datacenter = "dc1"});

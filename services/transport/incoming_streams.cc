@@ -23,6 +23,11 @@ grpc::Status ToGrpc(const absl::Status& status) {
                       std::string(status.message()));
 }
 
+bool SameButCluster(Hello a, const Hello& b) {
+  a.cluster_id = b.cluster_id;
+  return a == b;
+}
+
 }  // namespace
 
 class IncomingStreams::Stream final : public grpc::ServerReadReactor<ByteBuffer> {
@@ -47,29 +52,30 @@ class IncomingStreams::Stream final : public grpc::ServerReadReactor<ByteBuffer>
   void OnReadDone(bool ok) override {
     absl::Status status = absl::OkStatus();
     if (ok) {
-      status = hello_.has_value() ? TakeBatch() : TakeHello();
+      status = TakeRequest();
+      request_.Clear();
       if (status.ok()) return StartRead(&request_);
     }
     streams_->Ended(this);
     Finish(ToGrpc(status));
   }
 
-  absl::Status TakeHello() {
+  absl::Status TakeRequest() {
+    absl::Status no_batch;
+    if (hello_.has_value()) {
+      absl::StatusOr<std::vector<raft::Message>> batch =
+          DecodeBatch(request_, hello_->from, hello_->to);
+      if (batch.ok()) {
+        for (raft::Message& message : *batch) streams_->options_->receive(std::move(message));
+        return absl::OkStatus();
+      }
+      no_batch = batch.status();
+    }
     absl::StatusOr<Hello> hello = DecodeHello(request_);
-    request_.Clear();
-    if (!hello.ok()) return hello.status();
+    if (!hello.ok()) return no_batch.ok() ? hello.status() : no_batch;
     const absl::Status accepted = streams_->Accept(this, *hello);
     if (accepted.ok()) hello_ = *std::move(hello);
     return accepted;
-  }
-
-  absl::Status TakeBatch() {
-    absl::StatusOr<std::vector<raft::Message>> batch =
-        DecodeBatch(request_, hello_->from, hello_->to);
-    request_.Clear();
-    if (!batch.ok()) return batch.status();
-    for (raft::Message& message : *batch) streams_->options_->receive(std::move(message));
-    return absl::OkStatus();
   }
 
   void OnDone() override {
@@ -147,6 +153,10 @@ absl::Status IncomingStreams::Compare(const Hello& hello, const std::string& our
 }
 
 absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
+  const std::optional<Hello>& before = stream->hello();
+  if (before.has_value() && !SameButCluster(*before, hello)) {
+    return absl::InvalidArgumentError("a later hello may name a cluster, and nothing else anew");
+  }
   const std::string ours = options_->cluster_id();
   const absl::Status same = Compare(hello, ours);
   if (!same.ok()) {
@@ -161,12 +171,15 @@ absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
   bool heard = false;
   {
     base::MutexLock lock(&mutex_);
-    const std::optional<uint32_t> before = StateVersionLocked(hello.from);
+    const std::optional<uint32_t> known = StateVersionLocked(hello.from);
     Current& current = current_[Key{hello.from, hello.lane}];
-    // The peer has given the old one up.
-    if (current.stream != nullptr) current.stream->Cancel();
+    if (current.stream != stream) {
+      if (before.has_value()) return absl::CancelledError("another stream has taken its place");
+      // The peer has given the old one up.
+      if (current.stream != nullptr) current.stream->Cancel();
+    }
     current = Current{stream, hello.cluster_id, hello.state_version};
-    heard = StateVersionLocked(hello.from) != before;
+    heard = StateVersionLocked(hello.from) != known;
   }
   if (heard) options_->state_version_heard(hello.from);
   // The id may have become known since it was compared.

@@ -43,7 +43,7 @@ class IncomingStreams {
   grpc::Service* service();
 
   // Streams of another cluster, which were accepted before this server knew its own, are ended, and
-  // nobody is told that they broke. A sender that knew none yet dials anew when it does.
+  // nobody is told that they broke. A sender that knew none yet says hello again when it does.
   void SetClusterId(const std::string& cluster_id);
 
   // As GrpcTransport::StateVersionOf.
@@ -67,6 +67,7 @@ class IncomingStreams {
   bool Add(Stream* stream);
   void Remove(Stream* stream);
   // OK: messages of the stream are taken from now on, and it is its peer's only one on its lane.
+  // Of a hello that is not the stream's first, too.
   absl::Status Accept(Stream* stream, const Hello& hello);
   absl::Status Compare(const Hello& hello, const std::string& ours) const;
   std::optional<uint32_t> StateVersionLocked(const raft::ServerId& peer) const

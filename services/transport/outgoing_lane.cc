@@ -60,8 +60,7 @@ class OutgoingLane::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuff
   }
 
   // REQUIRES: nothing is being written, and the hold is there.
-  void Write(const std::vector<raft::Message>& batch) {
-    grpc::ByteBuffer request = EncodeBatch(batch);
+  void Write(grpc::ByteBuffer request) {
     request_.Swap(&request);
     StartWrite(&request_);
   }
@@ -117,7 +116,7 @@ void OutgoingLane::Send(raft::Message message) {
     return;
   }
   Stream* stream = nullptr;
-  std::vector<raft::Message> batch;
+  Next next;
   {
     base::MutexLock lock(&mutex_);
     if (dropped_ || queued_bytes_ + bytes > bytes_max()) return;
@@ -136,12 +135,20 @@ void OutgoingLane::Send(raft::Message message) {
       case State::kIdle:
         state_ = State::kWriting;
         stream = stream_;
-        batch = TakeBatchLocked();
+        next = *TakeNextLocked();
         break;
     }
   }
   if (stream == nullptr) return Dial();
-  stream->Write(batch);
+  stream->Write(Encode(next));
+}
+
+grpc::ByteBuffer OutgoingLane::Encode(const Next& next) const {
+  if (const auto* batch = std::get_if<std::vector<raft::Message>>(&next)) {
+    return EncodeBatch(*batch);
+  }
+  return EncodeHello({std::get<std::string>(next), options_->datacenter, options_->self, peer_,
+                      lane_, options_->state_version});
 }
 
 void OutgoingLane::PeerSpoke() {
@@ -151,11 +158,28 @@ void OutgoingLane::PeerSpoke() {
   if (channel_ != nullptr) grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
 }
 
-bool OutgoingLane::WouldDial(const std::string& address, const std::string& cluster_id) {
+bool OutgoingLane::WouldDial(const std::string& address) {
   base::MutexLock lock(&mutex_);
   // What a thread that dials has asked for may be old by now.
   if (channel_ == nullptr && state_ == State::kNone) return true;
-  return address_ == address && cluster_id_ == cluster_id;
+  return address_ == address;
+}
+
+void OutgoingLane::Introduce(const std::string& cluster_id) {
+  Stream* stream = nullptr;
+  Next next;
+  {
+    base::MutexLock lock(&mutex_);
+    if (cluster_id.empty()) return;
+    introduce_ = cluster_id;
+    if (state_ != State::kIdle) return;  // after what is being written, or by the next stream
+    std::optional<Next> hello = TakeNextLocked();
+    if (!hello.has_value()) return;
+    state_ = State::kWriting;
+    stream = stream_;
+    next = *std::move(hello);
+  }
+  stream->Write(Encode(next));
 }
 
 void OutgoingLane::Drop() {
@@ -168,10 +192,7 @@ void OutgoingLane::Drop() {
 
 void OutgoingLane::Dial() {
   const std::string address = options_->address_of(peer_);
-  std::string cluster_id = options_->cluster_id();
-  grpc::ByteBuffer hello =
-      EncodeHello({cluster_id, options_->datacenter, options_->self, peer_, lane_,
-                   options_->state_version});
+  const std::string cluster_id = options_->cluster_id();
   Stream* stream = nullptr;
   {
     base::MutexLock lock(&mutex_);
@@ -180,13 +201,13 @@ void OutgoingLane::Dial() {
       address_ = address;
       channel_ = ChannelTo(address);
     }
-    cluster_id_ = std::move(cluster_id);
+    cluster_id_ = cluster_id;
     count_->Add();
     stream_ = stream = new Stream(shared_from_this(), channel_);
     state_ = State::kWriting;
   }
   // Nobody ends it while it counts as writing.
-  stream->Start(std::move(hello));
+  stream->Start(Encode(cluster_id));
 }
 
 std::shared_ptr<grpc::Channel> OutgoingLane::ChannelTo(const std::string& address) {
@@ -204,8 +225,10 @@ void OutgoingLane::GiveUpLocked(std::chrono::milliseconds pause) {
   retry_at_ = Clock::now() + pause;
 }
 
-// As much as makes one request. REQUIRES: something waits.
-std::vector<raft::Message> OutgoingLane::TakeBatchLocked() {
+// As much as makes one request, behind a hello that is due.
+std::optional<OutgoingLane::Next> OutgoingLane::TakeNextLocked() {
+  if (!introduce_.empty() && introduce_ != cluster_id_) return cluster_id_ = introduce_;
+  if (queue_.empty()) return std::nullopt;
   std::vector<raft::Message> batch;
   size_t bytes = 0;
   while (!queue_.empty() && batch.size() < kBatchMessagesMax) {
@@ -220,7 +243,7 @@ std::vector<raft::Message> OutgoingLane::TakeBatchLocked() {
 }
 
 void OutgoingLane::Written(Stream* stream, bool ok) {
-  std::vector<raft::Message> batch;
+  std::optional<Next> next;
   {
     base::MutexLock lock(&mutex_);
     CONSUL_CHECK(stream == stream_);
@@ -229,13 +252,13 @@ void OutgoingLane::Written(Stream* stream, bool ok) {
       stream->RemoveHold();
       return;
     }
-    if (queue_.empty()) {
+    next = TakeNextLocked();
+    if (!next.has_value()) {
       state_ = State::kIdle;
       return;
     }
-    batch = TakeBatchLocked();
   }
-  stream->Write(batch);
+  stream->Write(Encode(*next));
 }
 
 void OutgoingLane::Ended(Stream* stream) {
@@ -286,7 +309,7 @@ void OutgoingLane::LogOver(const grpc::Status& status, const std::string& addres
     return;
   }
   const std::string_view lane = LaneName(lane_);
-  // The other side ends streams when it learns of its cluster, and has them made anew.
+  // The other side ends those of another cluster when it learns of its own.
   if (status.error_code() == grpc::StatusCode::CANCELLED || !leads) {
     const bool asked = status.error_code() == grpc::StatusCode::CANCELLED;
     options_->logger->Log(asked ? base::LogLevel::kDebug : base::LogLevel::kWarn, kLogComponent,

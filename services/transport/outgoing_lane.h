@@ -17,7 +17,9 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "services/base/mutex.h"
@@ -39,8 +41,11 @@ class OutgoingLane : public std::enable_shared_from_this<OutgoingLane> {
   void Send(raft::Message message);
   // The peer is there: an attempt to reach it need not wait any longer.
   void PeerSpoke();
-  // Whether it is, or would now be, a stream to this address with this cluster's id in its hello.
-  bool WouldDial(const std::string& address, const std::string& cluster_id);
+  // Whether it is, or would now be, a stream to this address.
+  bool WouldDial(const std::string& address);
+  // This server's cluster is this one. A peer that was told of another, or of none, is told so on
+  // the stream that there is.
+  void Introduce(const std::string& cluster_id);
   // Drops what waits and ends the stream; nothing is sent any more.
   void Drop();
 
@@ -65,7 +70,10 @@ class OutgoingLane : public std::enable_shared_from_this<OutgoingLane> {
   std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address);
   // Nothing can be sent until `pause` is over.
   void GiveUpLocked(std::chrono::milliseconds pause) REQUIRES_LOCK(mutex_);
-  std::vector<raft::Message> TakeBatchLocked() REQUIRES_LOCK(mutex_);
+  // One request: a hello of this cluster, or a batch.
+  using Next = std::variant<std::string, std::vector<raft::Message>>;
+  std::optional<Next> TakeNextLocked() REQUIRES_LOCK(mutex_);
+  grpc::ByteBuffer Encode(const Next& next) const;
   void LogOver(const grpc::Status& status, const std::string& address, bool leads);
 
   // Said by the stream, on gRPC's threads.
@@ -87,6 +95,7 @@ class OutgoingLane : public std::enable_shared_from_this<OutgoingLane> {
   Stream* stream_ GUARDED_BY(mutex_) = nullptr;  // deletes itself
   std::string address_ GUARDED_BY(mutex_);       // of channel_
   std::string cluster_id_ GUARDED_BY(mutex_);    // of the last hello
+  std::string introduce_ GUARDED_BY(mutex_);     // of the next one; empty: as whoever dials knows
   std::shared_ptr<grpc::Channel> channel_ GUARDED_BY(mutex_);
   Clock::time_point retry_at_ GUARDED_BY(mutex_);
   std::string logged_ GUARDED_BY(mutex_);  // the last reason why a stream ended
