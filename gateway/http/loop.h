@@ -77,6 +77,7 @@ class Loop final : public rpc::Executor {
   void Join();
 
   void Post(rpc::Task* task) override;
+  bool gathers() const override { return true; }
   // Serves a connection that counts in ClientCounts already.
   void Add(Socket socket, const ClientKey& client);
 

@@ -31,6 +31,10 @@ class Executor {
   // REQUIRES: the task is not already posted.
   virtual void Post(Task* task) = 0;
 
+  // Whether many calls begin here: a task that is posted then runs when those that have come in by
+  // now have begun, so that they can share what they ask others for.
+  virtual bool gathers() const { return false; }
+
  protected:
   ~Executor() = default;
 };

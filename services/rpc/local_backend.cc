@@ -92,33 +92,35 @@ class LocalBackend::HeldCall : public WaitingCall, private base::Timer {
 };
 
 // Waits until this server has applied what the leader vouches for.
-class LocalBackend::BarrierRead : public WaitingCall {
+class LocalBackend::BarrierRead : public WaitingCall, public SharedBarriers::Read {
  public:
-  BarrierRead(LocalBackend* backend, const Read& read)
+  BarrierRead(LocalBackend* backend, const rpc::Read& read)
       : WaitingCall(read.call), backend_(backend), read_(read) {}
 
   void Begin(ReadMode mode) {
     Attach();
-    auto self = std::static_pointer_cast<BarrierRead>(shared_from_this());
-    backend_->consensus_->ReadBarrier(mode, [self = std::move(self)](absl::Status status) {
-      self->status_ = std::move(status);
-      self->Wake();
-    });
+    backend_->barriers_.Await(call()->executor(), mode,
+                              std::static_pointer_cast<BarrierRead>(shared_from_this()));
   }
 
  private:
+  void Answered(const absl::Status& status) override {
+    status_ = status;
+    GoOn();
+  }
+
   void Continue() override {
     LocalBackend* const backend = backend_;
     if (IsNoLeader(status_)) return backend->Hold(Release());
     if (!status_.ok()) return Finish(status_);
-    const Read read = read_;
+    const rpc::Read read = read_;
     Release();
     backend->RunRead(read);
   }
   void Detach() override {}
 
   LocalBackend* const backend_;
-  const Read read_;
+  const rpc::Read read_;
   absl::Status status_;
 };
 
@@ -191,6 +193,7 @@ LocalBackend::LocalBackend(Options options, const Handlers* handlers, Consensus*
       handlers_(handlers),
       consensus_(consensus),
       timers_("rpc-timers"),
+      barriers_(consensus),
       long_reads_(consensus),
       parked_({options_.wait_default, options_.wait_max, options_.parked_max}, consensus,
               &long_reads_, &timers_) {

@@ -22,6 +22,7 @@
 #include "services/rpc/leader_calls.h"
 #include "services/rpc/long_reads.h"
 #include "services/rpc/parked_reads.h"
+#include "services/rpc/shared_barriers.h"
 
 namespace consul::rpc {
 
@@ -89,6 +90,7 @@ class LocalBackend : public Backend {
   LeaderCalls* leader_ = nullptr;
   std::atomic<bool> holds_{true};
   base::TimerQueue timers_;
+  SharedBarriers barriers_;
   LongReads long_reads_;
   base::Mutex mutex_;
   std::unordered_map<const HeldCall*, std::shared_ptr<HeldCall>> held_ GUARDED_BY(mutex_);

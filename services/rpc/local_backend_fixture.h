@@ -102,6 +102,7 @@ class TestConsensus : public Consensus {
 class TestExecutor : public Executor {
  public:
   void Post(Task* task) override { queue.Push(task); }
+  bool gathers() const override { return gathering; }
   // Runs until `done`, or for five seconds.
   void RunUntil(const bool& done) {
     const auto end = std::chrono::steady_clock::now() + 5s;
@@ -110,6 +111,7 @@ class TestExecutor : public Executor {
     }
   }
   TaskQueue queue;
+  bool gathering = false;
 };
 
 template <typename Request, typename Response>

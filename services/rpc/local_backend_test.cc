@@ -170,6 +170,41 @@ TEST_F(LocalBackendTest, AConsistentReadWaitsForItsBarrier) {
   EXPECT_EQ(call->answer.entry().value(), "six");  // read after the barrier, not before
 }
 
+TEST_F(LocalBackendTest, ReadsThatComeToALoopTogetherAskOnce) {
+  consensus_.now = TestConsensus::kFollows;
+  executor_.gathering = true;
+  std::vector<std::unique_ptr<GetCall>> calls;
+  for (int i = 0; i < 4; ++i) {
+    calls.push_back(NewGet());
+    if (i == 3) {
+      calls[i]->request_to_fill().mutable_options()->set_consistency(
+          query::v1::CONSISTENCY_CONSISTENT);
+    }
+    backend_->Start(calls[i].get());
+  }
+  EXPECT_TRUE(consensus_.modes.empty()) << "others may come in the same turn of the loop";
+  executor_.queue.RunAll();
+  ASSERT_EQ(consensus_.modes, (std::vector<ReadMode>{ReadMode::kDefault, ReadMode::kConsistent}));
+  // This one comes too late for what was asked.
+  calls.push_back(NewGet());
+  backend_->Start(calls[4].get());
+  executor_.queue.RunAll();
+  ASSERT_EQ(consensus_.barriers.size(), 3);
+  backend_->Cancel(calls[1].get());
+  EXPECT_EQ(calls[1]->status.code(), absl::StatusCode::kCancelled);
+  consensus_.barriers[0](absl::OkStatus());
+  EXPECT_EQ(executor_.queue.RunAll(), 1) << "all are told by one task";
+  for (const int answered : {0, 2}) EXPECT_EQ(calls[answered]->answer.entry().value(), "five");
+  EXPECT_FALSE(calls[3]->done);
+  EXPECT_FALSE(calls[4]->done);
+  Publish(6, "six");
+  consensus_.barriers[1](Error(errors::v1::REASON_OVERLOADED, "too many"));
+  consensus_.barriers[2](absl::OkStatus());
+  executor_.queue.RunAll();
+  EXPECT_EQ(Detail(calls[3]->status).reason(), errors::v1::REASON_OVERLOADED);
+  EXPECT_EQ(calls[4]->answer.entry().value(), "six");
+}
+
 TEST_F(LocalBackendTest, ASoleVoterAnswersAConsistentReadItself) {
   auto call = NewGet();
   call->request_to_fill().mutable_options()->set_consistency(query::v1::CONSISTENCY_CONSISTENT);

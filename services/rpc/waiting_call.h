@@ -60,6 +60,9 @@ class WaitingCall : public Call::Waiting, public Waking {
  protected:
   explicit WaitingCall(Call* call) : Waking(call->executor()), call_(call) {}
 
+  // As when it was told to. On the executor's thread.
+  void GoOn() { OnWake(); }
+
   // Makes this what its call waits for.
   void Attach() { call_->waiting = std::static_pointer_cast<WaitingCall>(shared_from_this()); }
 

@@ -1,0 +1,70 @@
+#include "services/rpc/shared_barriers.h"
+
+#include <vector>
+
+namespace consul::rpc {
+
+// Of one executor and mode. Posted twice: to ask, and to tell.
+class SharedBarriers::Group final : public Task, public std::enable_shared_from_this<Group> {
+ public:
+  Group(SharedBarriers* barriers, const Key& key) : barriers_(barriers), key_(key) {}
+
+  // REQUIRES: it has not been asked. On the executor's thread.
+  void Add(std::shared_ptr<Read> read) { reads_.push_back(std::move(read)); }
+
+  void Ask() {
+    asked_ = true;
+    barriers_->consensus_->ReadBarrier(key_.second,
+                                       [self = shared_from_this()](absl::Status status) {
+                                         self->status_ = std::move(status);
+                                         self->Post();
+                                       });
+  }
+
+  void Post() {
+    posted_self_ = shared_from_this();
+    key_.first->Post(this);
+  }
+
+ private:
+  void Run() override {
+    const std::shared_ptr<Group> self = std::move(posted_self_);
+    if (asked_) {
+      for (const std::shared_ptr<Read>& read : reads_) read->Answered(status_);
+      return;
+    }
+    {
+      base::MutexLock lock(&barriers_->mutex_);
+      barriers_->gathering_.erase(key_);
+    }
+    Ask();
+  }
+
+  SharedBarriers* const barriers_;
+  const Key key_;
+  std::vector<std::shared_ptr<Read>> reads_;
+  bool asked_ = false;
+  absl::Status status_;
+  std::shared_ptr<Group> posted_self_;  // while it is in the executor's queue
+};
+
+void SharedBarriers::Await(Executor* executor, ReadMode mode, std::shared_ptr<Read> read) {
+  const Key key(executor, mode);
+  std::shared_ptr<Group> made;
+  if (executor->gathers()) {
+    base::MutexLock lock(&mutex_);
+    std::shared_ptr<Group>& found = gathering_[key];
+    if (found != nullptr) return found->Add(std::move(read));
+    found = made = std::make_shared<Group>(this, key);
+  } else {
+    made = std::make_shared<Group>(this, key);
+  }
+  made->Add(std::move(read));
+  if (executor->gathers()) {
+    made->Post();
+  } else {
+    made->Ask();
+  }
+}
+
+}  // namespace consul::rpc
