@@ -214,18 +214,30 @@ class Swim {
   void HearOtherId(Slot held, const Entry& entry, const Source& source);
   // Another id has the name from now on.
   void GiveName(Slot held, const Entry& newcomer, bool spread);
-  void AskSuccessor(const Entry& newcomer, const Source& source);
+  // Whether it is being asked from now on: not when too many are. `of_pool`: see Succession.
+  bool AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool);
   void Ask(Succession* succession);
   Slot PlaceOf(const Succession& succession) const;
   // Whether the ack was that of one that was asked.
   bool SuccessorAnswered(const AckMessage& ack);
   void TickSuccessions();
+  // It did not answer, or there is no place of its to ask about any more.
+  void GiveUp(const Succession& succession);
+  // The slot of the living or lately dead member, not self, whose name `newcomer` claims at that
+  // one's own address; none when there is none.
+  Slot HeldAtAddressOf(const MemberInfo& newcomer) const;
+  // Whether another id has the name at once: its holder left, or died long enough ago.
+  bool IsFree(Slot held) const;
+  std::string WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const;
   void HearOfSelf(const MemberPtr& member, Incarnation incarnation);
   // Of another id that claims this member's own name.
   void HearRival(const MemberPtr& rival, Incarnation incarnation);
   void NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarnation);
+  // Whether it is our own ping of a rival: that one is not there, as we are.
+  bool IsOfOurRival(const PingMessage& ping) const;
   void LoseName();
-  void StartLeaving();
+  // `why`: told to the joins that are under way.
+  void StartLeaving(const std::string& why);
   void AddMember(const Entry& entry, const Source& source);
   void BecomeSuspect(Slot slot, Incarnation incarnation, std::string_view accuser,
                      const Source& source);
@@ -304,6 +316,17 @@ class Swim {
   void Handle(StreamId id, Stream& stream, AckMessage& ack);
   void AdoptCluster(const std::string& cluster_id, std::string_view peer);
   bool Refuses(StreamId id, const Stream& stream, const HelloMessage& hello);
+  // Ends the exchange; the peer is told why.
+  void Refuse(StreamId id, const Stream& stream, GoodbyeKind kind, const std::string& why);
+  // Whether the exchange waits until the one who joins has been asked at its address.
+  bool AsksFirst(StreamId id, const HelloMessage& hello);
+  // Exchanges that wait for this member go on, or are refused when `why` is not empty. Returns how
+  // many there were.
+  size_t EndAsking(const MemberInfo& asked, const std::string& why);
+  // Whether the peer may refuse us when it has heard of our cluster.
+  bool MayRefuse(const HelloMessage& hello) const;
+  // What follows a Hello that is not refused.
+  void TakeUp(StreamId id, Stream& stream, HelloMessage& hello);
   std::string WhyNameHeld(const Entry& newcomer) const;
   void AnswerHello(StreamId id, Stream& stream, const HelloMessage& hello);
   void AnswerDigests(StreamId id, Stream& stream);

@@ -212,18 +212,57 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
   stream.peer_name = hello.self.member->info.name;
   stream.join_of_either = stream.join_of_either || hello.join;
   if (Refuses(id, stream, hello)) return;
+  if (AsksFirst(id, hello)) {
+    stream.phase = StreamPhase::kAsking;
+    stream.held_hello = std::move(hello);
+  } else {
+    TakeUp(id, stream, hello);
+  }
+}
+
+// One who is alone and says to be at the address of a member of its name is either its successor or
+// wrong about its own address. It learns which before it believes that it has joined.
+bool Swim::AsksFirst(StreamId id, const HelloMessage& hello) {
+  const MemberInfo& joiner = hello.self.member->info;
+  if (id.opened() || hello.living_count > 1 || !HeldAtAddressOf(joiner)) return false;
+  return AskSuccessor(hello.self, {joiner.name, true}, !MayRefuse(hello));
+}
+
+size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why) {
+  std::vector<StreamId> waiting;
+  for (const auto& [id, stream] : streams_) {
+    if (stream.phase != StreamPhase::kAsking) continue;
+    const MemberInfo& joiner = stream.held_hello->self.member->info;
+    if (joiner.name == asked.name && joiner.id == asked.id) waiting.push_back(id);
+  }
+  for (const StreamId id : waiting) {
+    Stream& stream = streams_.at(id);
+    HelloMessage hello = *std::exchange(stream.held_hello, std::nullopt);
+    if (!why.empty()) {
+      Refuse(id, stream, GoodbyeKind::kName, why);
+    } else if (!Refuses(id, stream, hello)) {
+      TakeUp(id, stream, hello);
+    }
+  }
+  return waiting.size();
+}
+
+bool Swim::MayRefuse(const HelloMessage& hello) const {
+  return hello.pool.cluster_id.empty() && !pool_.cluster_id.empty();
+}
+
+void Swim::TakeUp(StreamId id, Stream& stream, HelloMessage& hello) {
   AdoptCluster(hello.pool.cluster_id, stream.peer_name);
   // What one who is alone learns from a pool is no news to the pool.
   stream.newcomer = counts().living() <= 1 && hello.living_count > 1;
-  const Slot held = table_.Find(stream.peer_name);
+  const MemberInfo& peer = hello.self.member->info;
+  const Slot held = table_.Find(peer.name);
+  const Slot namesake = HeldAtAddressOf(peer);
   std::optional<Entry> about;
-  if (held && table_.member(held)->info.id == hello.self.member->info.id) {
-    about = table_.entry(held);
-  }
+  if (held && table_.member(held)->info.id == peer.id) about = table_.entry(held);
   const Source source{stream.peer_name, !stream.newcomer};
   if (hello.about_receiver.has_value()) HearEntry(*hello.about_receiver, source);
-  const bool may_refuse = hello.pool.cluster_id.empty() && !pool_.cluster_id.empty();
-  if (!id.opened() && may_refuse && !about.has_value()) {
+  if (!id.opened() && MayRefuse(hello) && !about.has_value()) {
     stream.held_note = std::move(hello.note);
   } else {
     HearEntry(hello.self, source);
@@ -233,6 +272,8 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
     stream.phase = StreamPhase::kDifference;
     return;
   }
+  // It may see for itself who is at its address.
+  if (namesake) about = table_.entry(namesake);
   SendHello(id, stream, about.has_value() ? &*about : nullptr);
   AnswerHello(id, stream, hello);
 }
@@ -265,6 +306,11 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
     why = WhyNameHeld(hello.self);
   }
   if (why.empty()) return false;
+  Refuse(id, stream, kind, why);
+  return true;
+}
+
+void Swim::Refuse(StreamId id, const Stream& stream, GoodbyeKind kind, const std::string& why) {
   const FactKind fact = kind == GoodbyeKind::kPool   ? FactKind::kMergeRefused
                         : kind == GoodbyeKind::kName ? FactKind::kNameHeld
                                                      : FactKind::kExchangeFailed;
@@ -272,7 +318,6 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
   SendGoodbye(id, kind, why);
   FailJoin(stream, why);
   CloseStream(id);
-  return true;
 }
 
 void Swim::AnswerHello(StreamId id, Stream& stream, const HelloMessage& hello) {

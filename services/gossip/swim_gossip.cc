@@ -126,17 +126,20 @@ void Swim::ForgetOldDead() {
 
 void Swim::Leave(Time now) {
   if (!Advance(now) || life_ != Life::kMember) return;
-  StartLeaving();
+  StartLeaving("this member is leaving");
 }
 
-void Swim::StartLeaving() {
+void Swim::StartLeaving(const std::string& why) {
   life_ = Life::kLeaving;
   leave_ends_at_ = now_ + options_.leave_timeout;
   probe_.reset();
   successions_.clear();
-  for (auto& [id, stream] : streams_) {
+  for (const auto& [id, stream] : streams_) {
+    const bool in_exchange = !stream.probe && stream.phase != StreamPhase::kOpening &&
+                             stream.phase != StreamPhase::kClosing;
+    if (in_exchange) SendGoodbye(id, GoodbyeKind::kOther, why);
     output_.stream_closes.push_back({id});
-    FailJoin(stream, "this member is leaving");
+    FailJoin(stream, why);
   }
   streams_.clear();
   const Slot slot = MemberTable::self_slot();

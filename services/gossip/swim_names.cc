@@ -8,7 +8,8 @@
 // set up anew is the successor of the one that was there, however lately that was alive. Not
 // because it says so, nor because anybody does: each member asks at the address, and the id that
 // answers has the name. So a stale word of the former id takes nothing back, and whoever claims a
-// living member's address gets nothing.
+// living member's address gets nothing: it is not let in, and where it is with others already it
+// finds the other at its address and leaves.
 #include <algorithm>
 #include <utility>
 
@@ -28,6 +29,14 @@ constexpr Duration kAgeError = std::chrono::seconds(2);
 // How often a successor is asked whether it is there, a probe timeout apart: packets are lost.
 constexpr int kSuccessorAsksMax = 3;
 
+// Whose the name is, and who wants it.
+std::string Belongs(const MemberInfo& newcomer, const MemberInfo& held) {
+  const auto of = [](const MemberInfo& who) {
+    return base::StrCat("node id ", who.id, " at ", who.address.ToString());
+  };
+  return base::StrCat("name '", newcomer.name, "' of ", of(newcomer), " belongs to ", of(held));
+}
+
 }  // namespace
 
 void Swim::HearOtherId(Slot held, const Entry& entry, const Source& source) {
@@ -40,17 +49,20 @@ void Swim::HearOtherId(Slot held, const Entry& entry, const Source& source) {
     Note(entry.state == LifeState::kLeft ? ChangeKind::kLeft : ChangeKind::kFailed, held);
     return;
   }
-  const bool living = IsLiving(state);
-  const bool free = state == LifeState::kLeft ||
-                    (!living && now_ - table_.since(held) >=
-                                    options_.dead_node_reclaim / kReclaimDivisor);
-  if (free) {
+  if (IsFree(held)) {
     GiveName(held, entry, source.spread);
   } else if (table_.member(held)->info.address == entry.member->info.address) {
-    AskSuccessor(entry, source);
-  } else if (living) {
+    AskSuccessor(entry, source, /*of_pool=*/true);
+  } else if (IsLiving(state)) {
     NoticeConflict(held, entry.member, entry.incarnation);
   }
+}
+
+bool Swim::IsFree(Slot held) const {
+  const LifeState state = table_.state(held);
+  if (IsLiving(state)) return false;
+  return state == LifeState::kLeft ||
+         now_ - table_.since(held) >= options_.dead_node_reclaim / kReclaimDivisor;
 }
 
 void Swim::GiveName(Slot held, const Entry& newcomer, bool spread) {
@@ -71,8 +83,16 @@ void Swim::GiveName(Slot held, const Entry& newcomer, bool spread) {
 
 // ---- Successors.
 
-void Swim::AskSuccessor(const Entry& newcomer, const Source& source) {
-  if (life_ != Life::kMember) return;
+Slot Swim::HeldAtAddressOf(const MemberInfo& newcomer) const {
+  const Slot held = table_.Find(newcomer.name);
+  if (!held || held == MemberTable::self_slot()) return {};
+  const MemberInfo& info = table_.member(held)->info;
+  const bool claimed = info.id != newcomer.id && info.address == newcomer.address;
+  return claimed && !IsFree(held) ? held : Slot{};
+}
+
+bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool) {
+  if (life_ != Life::kMember) return false;
   const MemberInfo& info = newcomer.member->info;
   const bool itself = source.peer == info.name;
   for (Succession& known : successions_) {
@@ -82,15 +102,17 @@ void Swim::AskSuccessor(const Entry& newcomer, const Source& source) {
     }
     known.itself = known.itself || itself;
     known.spread = known.spread || source.spread;
+    known.of_pool = known.of_pool || of_pool;
     if (newcomer.incarnation > known.newcomer.incarnation) known.newcomer = newcomer;
-    return;
+    return true;
   }
   // What is heard of again is asked for again.
-  if (successions_.size() >= options_.successions_max) return;
+  if (successions_.size() >= options_.successions_max) return false;
   // A number that nobody can guess who does not get the ping.
   const Sequence sequence{static_cast<uint32_t>(random_.Next())};
-  successions_.push_back({newcomer, sequence, Time{}, 0, source.spread, itself});
+  successions_.push_back({newcomer, sequence, Time{}, 0, source.spread, itself, of_pool});
   Ask(&successions_.back());
+  return true;
 }
 
 void Swim::Ask(Succession* succession) {
@@ -120,33 +142,42 @@ bool Swim::SuccessorAnswered(const AckMessage& ack) {
   if (found == successions_.end()) return false;
   const Succession succession = *found;
   successions_.erase(found);
-  if (const Slot held = PlaceOf(succession)) {
+  const MemberPtr& newcomer = succession.newcomer.member;
+  const Slot held = PlaceOf(succession);
+  if (succession.of_pool && held) {
     GiveName(held, succession.newcomer, succession.spread);
-  } else {
-    HearAlive(succession.newcomer.member, succession.newcomer.incarnation,
-              {{}, succession.spread});
+  } else if (succession.of_pool) {
+    HearAlive(newcomer, succession.newcomer.incarnation, {{}, succession.spread});
   }
+  EndAsking(newcomer->info, "");
   return true;
 }
 
 void Swim::TickSuccessions() {
+  std::vector<Succession> over;
   for (Succession& succession : successions_) {
     if (succession.ask_at > now_) continue;
-    const Slot held = PlaceOf(succession);
-    if (held && succession.asked_count < kSuccessorAsksMax) {
+    if (PlaceOf(succession) && succession.asked_count < kSuccessorAsksMax) {
       Ask(&succession);
       continue;
     }
-    succession.ask_at = Time::max();  // over
-    const bool all_the_while =
-        held && now_ - table_.since(held) > kSuccessorAsksMax * options_.probe_timeout;
-    if (!all_the_while || !succession.itself) continue;
-    const MemberInfo& info = succession.newcomer.member->info;
-    Say(FactKind::kNameConflict, info.name, info.address, 0,
-        base::StrCat("node id ", table_.member(held)->info.id, " has it, ", info.id,
-                     " wants it and does not answer at that one's address"));
+    over.push_back(succession);
+    succession.ask_at = Time::max();
   }
   std::erase_if(successions_, [](const Succession& each) { return each.ask_at == Time::max(); });
+  for (const Succession& succession : over) GiveUp(succession);
+}
+
+void Swim::GiveUp(const Succession& succession) {
+  const MemberInfo& info = succession.newcomer.member->info;
+  const Slot held = PlaceOf(succession);
+  const size_t refused = EndAsking(info, held ? WhyNoSuccessor(held, info) : "");
+  const bool all_the_while =
+      held && now_ - table_.since(held) > kSuccessorAsksMax * options_.probe_timeout;
+  if (!all_the_while || !succession.itself || refused > 0) return;
+  Say(FactKind::kNameConflict, info.name, info.address, 0,
+      base::StrCat("node id ", table_.member(held)->info.id, " has it, ", info.id,
+                   " wants it and does not answer at that one's address"));
 }
 
 // ---- Conflicts.
@@ -164,11 +195,12 @@ void Swim::NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarna
 }
 
 void Swim::HearRival(const MemberPtr& rival, Incarnation incarnation) {
-  // A former life of this machine, or one that says to be where only we can be.
-  if (rival->info.address == self().address) return;
   if (life_ != Life::kMember || now_ < next_conflict_at_) return;
   next_conflict_at_ = now_ + options_.probe_interval;
-  if (self().id < rival->info.id) {
+  // At our own address it is a former life of this machine, one that says to be where only we can
+  // be, or the one that is there while we are not. Our ping comes to ourselves, or it answers.
+  const bool at_ours = rival->info.address == self().address;
+  if (!at_ours && self().id < rival->info.id) {
     Say(FactKind::kNameConflict, self().name, rival->info.address, 0,
         base::StrCat("ours, node id ", self().id, ", keeps it; ", rival->info.id, " loses it"));
     Send(rival->info.address, {EncodeAlive(*self_, incarnation_)});
@@ -187,13 +219,22 @@ void Swim::HearRival(const MemberPtr& rival, Incarnation incarnation) {
   Send(rival->info.address, {EncodePing(ping)});
 }
 
+bool Swim::IsOfOurRival(const PingMessage& ping) const {
+  return rival_.has_value() && ping.source == self().name && ping.sequence == rival_->sequence &&
+         ping.target_id_check == rival_->member->id_check;
+}
+
 void Swim::LoseName() {
-  Say(FactKind::kNameConflict, self().name, rival_->member->info.address, 0,
-      base::StrCat("node id ", rival_->member->info.id, " keeps it; ours, ", self().id,
-                   ", loses it"));
-  output_.name_lost_to = rival_->member;
-  rival_.reset();
-  StartLeaving();
+  const MemberPtr rival = std::exchange(rival_, std::nullopt)->member;
+  Say(FactKind::kNameConflict, self().name, rival->info.address, 0,
+      base::StrCat("node id ", rival->info.id, " keeps it; ours, ", self().id, ", loses it"));
+  output_.name_lost_to = rival;
+  StartLeaving(Belongs(self(), rival->info));
+}
+
+std::string Swim::WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const {
+  return base::StrCat(Belongs(newcomer, table_.member(held)->info), "; node id ", newcomer.id,
+                      " does not answer there");
 }
 
 std::string Swim::WhyNameHeld(const Entry& newcomer) const {
@@ -203,11 +244,7 @@ std::string Swim::WhyNameHeld(const Entry& newcomer) const {
   const MemberInfo& held = table_.member(slot)->info;
   // Its successor, which will be asked.
   if (held.address == info.address && slot != MemberTable::self_slot()) return "";
-  const auto of = [](const MemberInfo& who) {
-    return base::StrCat("node id ", who.id, " at ", who.address.ToString());
-  };
-  const std::string names =
-      base::StrCat("name '", info.name, "' of ", of(info), " belongs to ", of(held));
+  const std::string names = Belongs(info, held);
   const LifeState state = table_.state(slot);
   if (IsLiving(state)) return base::StrCat(names, ", which is living");
   const Duration gone = now_ - table_.since(slot);

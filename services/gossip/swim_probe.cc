@@ -185,6 +185,10 @@ void Swim::HandlePing(const Endpoint& from, const PingMessage& ping, bool stale)
   const bool ours = ping.target == self().name &&
                     (ping.target_id_check == 0 || ping.target_id_check == self_->id_check);
   if (!ours) {
+    if (IsOfOurRival(ping)) {
+      rival_.reset();
+      return;
+    }
     // Addresses are used again. An ack would keep the one who had it before alive for ever.
     if (TellOfSuccession(from, ping)) return;
     Say(FactKind::kWrongName, ping.target, from, 0, self().name);

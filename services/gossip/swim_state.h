@@ -52,12 +52,16 @@ struct Succession {
   int asked_count = 0;
   bool spread = true;   // whether others are told
   bool itself = false;  // it has said so itself, in an exchange
+  // It is of this pool, and has the name when it answers. Else only its exchange goes on then: it
+  // may refuse our cluster.
+  bool of_pool = false;
 };
 
 enum class StreamPhase : uint8_t {
   kOpening,     // ours, and not connected yet
   kProbing,     // ours: the ack of a ping is awaited
   kHello,       // the peer's first word is awaited
+  kAsking,      // theirs: a Succession is awaited, for a member at the peer's address has its name
   kDifference,  // ours: Digests, or all Entries, are awaited
   kEntries,     // Entries are awaited, until the last
   kClosing,     // theirs: all is said, and the opener closes
@@ -76,6 +80,7 @@ struct Stream {
   // The peer does not know its cluster yet, and may refuse ours: it is taken in by its Entries,
   // which it sends when it does not, and its note counts after them.
   std::optional<std::string> held_note;
+  std::optional<HelloMessage> held_hello;  // while kAsking
   size_t received_count = 0;  // entries and digests
   std::vector<uint32_t> buckets;
   std::vector<Digest> digests;

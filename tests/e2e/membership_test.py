@@ -238,6 +238,27 @@ class JoinTest(MembershipStory):
         self.logged(self.server, "[ERR] memberlist: Node name 'c1' is taken: ")
         self.sees(c1="alive")
 
+    def test_one_with_the_name_and_address_of_another_does_not_get_in_and_is_told(self):
+        address = self.client(1).address
+        self.sees(c1="alive")
+        other = self.switch.host("other", 12)
+        agent = self.start(other, "-node", "c1", "-advertise", address)
+        joined = other.cli("join", self.server.address)
+        self.assertEqual(joined.returncode, 1)
+        failed = f"Failed to join {self.server.address}: name 'c1' of node id "
+        self.assertIn(failed, joined.stderr)
+        self.assertRegex(joined.stderr, f" belongs to node id .* at {address}:8301; node id ")
+        self.logged(other, "[ERR] memberlist: Node name 'c1' is taken: ")
+        self.logged(self.server, "[ERR] memberlist: Node name 'c1' is taken: ")
+        self.assertEqual(other.members(), {"c1": "alive"})
+
+        # Nor when a member joins it. Then it ends.
+        self.server.cli("join", other.address)
+        self.assertEqual(agent.wait(), 1, agent.stdout())
+        self.assertIn("[ERR] agent: Node name conflict: c1 belongs to node id ", agent.stdout())
+        self.sees(c1="alive")
+        self.eventually_has(c1="passing")
+
     def test_a_restarted_client_finds_the_pool_by_itself(self):
         host = self.client(1)
         self.sees(c1="alive")
