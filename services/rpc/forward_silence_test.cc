@@ -52,8 +52,10 @@ class Relay {
 
   // Passes nothing on, and takes no new connection.
   std::atomic<bool> stands_still{false};
-  // Bytes a millisecond that it takes from each server's connection, at the most.
+  // Bytes a millisecond that it takes from each server's connection, and from each client's, at the
+  // most.
   std::atomic<size_t> pace{SIZE_MAX};
+  std::atomic<size_t> pace_of_clients{SIZE_MAX};
   // Pieces passed on towards the server.
   std::atomic<int> passed{0};
 
@@ -95,8 +97,8 @@ class Relay {
     if (found == peers_.end()) return;
     const int to = found->second;
     char bytes[16384];
-    size_t most = sizeof(bytes);
-    if (!clients_.contains(from)) most = std::min(most, pace.load());
+    const size_t most = std::min(
+        sizeof(bytes), clients_.contains(from) ? pace_of_clients.load() : pace.load());
     if (most < sizeof(bytes)) rests_until_[from] = std::chrono::steady_clock::now() + 1ms;
     const ssize_t size = ::read(from, bytes, most);
     if (size > 0 && ::send(to, bytes, size, MSG_NOSIGNAL) == size) {
@@ -246,6 +248,14 @@ TEST_F(SilenceTest, AServerThatSendsALargeReplyOnASlowLineIsNotSilent) {
   EXPECT_TRUE(call->status.ok()) << call->status;
   EXPECT_EQ(ValueOf(*call).size(), 10'000'000);
   EXPECT_EQ(servers_[0]->backend.reads + servers_[1]->backend.reads, 1);
+}
+
+// Three megabytes at one a second: whether the server serves is asked behind them.
+TEST_F(SilenceTest, AServerThatIsSentALargeRequestOnASlowLineIsNotSilent) {
+  for (const auto& relay : relays_) relay->pace_of_clients = 1024;
+  const auto call = Run(MakePut(std::string(3'000'000, 'x')));
+  EXPECT_TRUE(call->status.ok()) << call->status;
+  EXPECT_EQ(warnings(), 0);
 }
 
 // A write that has not been sent is never in doubt: the silent server is asked whether it serves.

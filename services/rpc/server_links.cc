@@ -6,7 +6,7 @@
 
 #include "services/base/check.h"
 #include "services/base/strings.h"
-#include "services/rpc/received_bytes.h"
+#include "services/rpc/signs_of_life.h"
 
 namespace consul::rpc {
 namespace {
@@ -143,10 +143,9 @@ void ServerLinks::LookAtAll() {
 }
 
 void ServerLinks::AskForLife(const std::shared_ptr<ServerLink>& link) {
-  const uint64_t before = BytesReceivedFrom(link->server().address);
-  Ping(link, [this, link, before](Pulse pulse) {
-    const bool alive =
-        pulse != Pulse::kNone || BytesReceivedFrom(link->server().address) > before;
+  const SignsOfLife signs(link->server().address, options_.channel.keepalive_timeout);
+  Ping(link, [this, link, signs](Pulse pulse) {
+    const bool alive = pulse != Pulse::kNone || signs.Since();
     link->Looked(ServerLink::Clock::now(), alive);
     if (alive) return;
     Failed(link.get(), absl::DeadlineExceededError("it gives no sign of life"));

@@ -7,7 +7,9 @@
 // A server for which a call has waited for long is asked for a sign of life, once for all calls,
 // and whoever waits for it hears when there is none: gRPC itself would let them wait for a minute
 // where no packet comes through, and for one and a half where the process stands still. Whatever
-// comes from the server is a sign: on a slow line its answer stands behind megabytes of a reply.
+// comes from the server on the channel is a sign, and so is whatever it takes of a line of requests
+// (signs_of_life.h): on a slow line its answer stands behind megabytes of a reply, and the question
+// behind megabytes of a request.
 //
 // Threads: any. What is told by gRPC comes on its threads, until Stop has returned.
 #ifndef CONSUL_SERVICES_RPC_SERVER_LINKS_H_

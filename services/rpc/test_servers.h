@@ -251,9 +251,10 @@ class ForwardingTest : public testing::Test {
     if (wait_s != 0) request.mutable_options()->mutable_wait()->set_seconds(wait_s);
     return Make(kGet, request);
   }
-  std::unique_ptr<Caller> MakePut() {
+  std::unique_ptr<Caller> MakePut(std::string value = "") {
     kv::v1::PutRequest request;
     request.set_key("k");
+    request.set_value(std::move(value));
     return Make(kPut, request);
   }
   std::unique_ptr<Caller> Run(std::unique_ptr<Caller> call) {

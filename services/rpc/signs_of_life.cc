@@ -1,4 +1,4 @@
-#include "services/rpc/received_bytes.h"
+#include "services/rpc/signs_of_life.h"
 
 #include <arpa/inet.h>
 // Not netinet/tcp.h: the C library's tcp_info ends before the count of bytes.
@@ -6,7 +6,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -57,26 +59,52 @@ std::optional<Place> PeerOf(int fd) {
   return place;
 }
 
-uint64_t BytesReceivedBy(int fd) {
+uint64_t CookieOf(int fd) {
+  uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+std::chrono::milliseconds UserTimeoutOf(int fd) {
+  unsigned timeout_ms = 0;
+  socklen_t size = sizeof(timeout_ms);
+  getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &size);
+  return std::chrono::milliseconds(timeout_ms);
+}
+
+SignsOfLife::Traffic TrafficOf(int fd) {
   tcp_info info{};
   socklen_t size = sizeof(info);
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+  getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+  return {info.tcpi_bytes_received, info.tcpi_bytes_acked, info.tcpi_notsent_bytes};
 }
 
 }  // namespace
 
-uint64_t BytesReceivedFrom(std::string_view address) {
+SignsOfLife::SignsOfLife(std::string_view address, std::chrono::milliseconds keepalive_timeout) {
   const std::optional<Place> place = PlaceOf(address);
-  if (!place) return 0;
-  uint64_t sum = 0;
+  if (!place) return;
   std::error_code error;
   for (std::filesystem::directory_iterator at("/proc/self/fd", error), end; at != end && !error;
        at.increment(error)) {
-    // What is closed meanwhile is none; what takes its number is looked at as itself.
     const int fd = std::atoi(at->path().filename().c_str());
-    if (PeerOf(fd) == place) sum += BytesReceivedBy(fd);
+    if (PeerOf(fd) != place) continue;
+    // Others may close it meanwhile, and its number be another's: what is looked at in between is
+    // of the one cookie.
+    const Connection found{fd, CookieOf(fd), TrafficOf(fd)};
+    const bool sought = PeerOf(fd) == place && UserTimeoutOf(fd) == keepalive_timeout;
+    if (sought && CookieOf(fd) == found.cookie) connections_.push_back(found);
   }
-  return sum;
+}
+
+bool SignsOfLife::Since() const {
+  return std::any_of(connections_.begin(), connections_.end(), [](const Connection& each) {
+    const Traffic& before = each.traffic;
+    const Traffic now = TrafficOf(each.fd);
+    if (CookieOf(each.fd) != each.cookie) return false;
+    const bool in_line = before.in_line > 0 || now.in_line > 0;
+    return now.received > before.received || (in_line && now.taken > before.taken);
+  });
 }
 
 }  // namespace consul::rpc
