@@ -72,29 +72,39 @@ class AgentProcess {
       : config_(loaded.config), warnings_(loaded.warnings), logger_(config_.log_level) {}
 
   int Run() {
-    if (absl::Status status = StartOrEnd(); !status.ok()) {
-      // Behind what the log still says, so that it is the last that is read.
-      const std::string error =
-          base::StrCat("==> Error starting agent: ", base::ToStd(status.message()));
-      Stop(error);
-      PrintError(error);
-      return 1;
+    if (absl::Status status = OpenOrEnd(); !status.ok()) return CannotStart(status);
+    // From here on it is an agent to others, whoever it still waits for: it ends as one.
+    std::future<absl::Status> joined = std::async(std::launch::async, [this] { return Join(); });
+    std::optional<bool> left = EndWhile(joined);
+    if (!left.has_value()) {
+      if (absl::Status status = joined.get(); !status.ok()) return CannotStart(status);
+      agent_->KeepJoining();
+      PrintBanner();
+      logger_.Release();
+      while (!left.has_value()) left = EndBy(*signals_.Wait());
     }
-    PrintBanner();
-    logger_.Release();
-    const bool left = WaitForEnd();
+    // A join that still waits ends with the agent.
     Stop();
     logger_.Info("agent", "shutdown complete");
-    return left ? 0 : 1;
+    return *left ? 0 : 1;
   }
 
  private:
-  // Starts, unless the user says meanwhile that it is to end: a long log may be read, or members
-  // asked that do not answer.
-  absl::Status StartOrEnd() {
-    std::future<absl::Status> started = std::async(std::launch::async, [this] { return Start(); });
+  int CannotStart(const absl::Status& status) {
+    // Behind what the log still says, so that it is the last that is read.
+    const std::string error =
+        base::StrCat("==> Error starting agent: ", base::ToStd(status.message()));
+    Stop(error);
+    PrintError(error);
+    return 1;
+  }
+
+  // Opens agent and faces, unless the user says meanwhile that it is to end: a long log may be
+  // read. Whoever else asks for the end waits until it is open.
+  absl::Status OpenOrEnd() {
+    std::future<absl::Status> opened = std::async(std::launch::async, [this] { return Open(); });
     bool asked = false;
-    while (started.wait_for(kSignalPoll) != std::future_status::ready) {
+    while (opened.wait_for(kSignalPoll) != std::future_status::ready) {
       const std::optional<Signals::Kind> kind = signals_.Wait(0ms);
       if (!kind.has_value()) continue;
       switch (*kind) {
@@ -112,7 +122,7 @@ class AgentProcess {
       }
     }
     if (asked) signals_.Request();
-    return started.get();
+    return opened.get();
   }
 
   // What was acknowledged is on disk, and who has not started has nothing to leave in order.
@@ -124,7 +134,7 @@ class AgentProcess {
     std::_Exit(1);
   }
 
-  absl::Status Start() {
+  absl::Status Open() {
     if (config_.bootstrap) {
       Print("==> WARNING: Bootstrap mode enabled! Do not enable unless necessary");
     }
@@ -144,10 +154,7 @@ class AgentProcess {
     faces.settings = agent::GatewaySettings(config_);
     if (grpc_ != nullptr) faces.rpc_address = Reachable(config_.rpc_listen.front()).ToString();
     faces_ = std::make_unique<Faces>(agent_->backend(), &logger_);
-    if (absl::Status status = faces_->Start(faces); !status.ok()) return status;
-    if (absl::Status status = Join(); !status.ok()) return status;
-    agent_->KeepJoining();
-    return absl::OkStatus();
+    return faces_->Start(faces);
   }
 
   // As the configuration says; without anybody who answers there is no agent.
@@ -194,26 +201,36 @@ class AgentProcess {
     Print("");
   }
 
-  // Returns whether the agent has left gracefully.
-  bool WaitForEnd() {
-    for (;;) {
-      const Signals::Kind kind = *signals_.Wait();
-      switch (kind) {
-        case Signals::Kind::kHangUp:
-          SayHangUp();
-          continue;
-        case Signals::Kind::kInterrupt:
-          Print("==> Caught signal: interrupt");
-          return config_.skip_leave_on_interrupt ? false : Leave();
-        case Signals::Kind::kTerminate:
-          Print("==> Caught signal: terminated");
-          return config_.leave_on_terminate && Leave();
-        case Signals::Kind::kRequest:
-          return Leave();
-        case Signals::Kind::kFailure:
-          return false;
-      }
+  // What EndBy returns, of what comes until `joined` is there; nothing: it is there.
+  std::optional<bool> EndWhile(const std::future<absl::Status>& joined) {
+    while (joined.wait_for(kSignalPoll) != std::future_status::ready) {
+      const std::optional<Signals::Kind> kind = signals_.Wait(0ms);
+      if (!kind.has_value()) continue;
+      if (*kind != Signals::Kind::kHangUp) logger_.Release();
+      if (const std::optional<bool> left = EndBy(*kind); left.has_value()) return left;
     }
+    return std::nullopt;
+  }
+
+  // Ends the agent where it is told to. Returns whether it has left gracefully; nothing: it was not
+  // told to end.
+  std::optional<bool> EndBy(Signals::Kind kind) {
+    switch (kind) {
+      case Signals::Kind::kHangUp:
+        SayHangUp();
+        return std::nullopt;
+      case Signals::Kind::kInterrupt:
+        Print("==> Caught signal: interrupt");
+        return config_.skip_leave_on_interrupt ? false : Leave();
+      case Signals::Kind::kTerminate:
+        Print("==> Caught signal: terminated");
+        return config_.leave_on_terminate && Leave();
+      case Signals::Kind::kRequest:
+        return Leave();
+      case Signals::Kind::kFailure:
+        return false;
+    }
+    return std::nullopt;
   }
 
   void SayHangUp() {

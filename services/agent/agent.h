@@ -5,7 +5,8 @@
 // or a client's, and offers them as a Backend; the faces (gRPC, HTTP, DNS) are the process's, which
 // starts them on that backend and stops them before the agent.
 //
-// Threads: Start, Leave and Stop by one owner; backend() and RequestLeave from any.
+// Threads: Start, Leave and Stop by one owner; JoinAtStart beside them; backend() and RequestLeave
+// from any.
 #ifndef CONSUL_SERVICES_AGENT_AGENT_H_
 #define CONSUL_SERVICES_AGENT_AGENT_H_
 
@@ -60,8 +61,8 @@ class Agent final : private gossip::Pool::Listener {
   // Whether gossip is encrypted, by the configuration or by a keyring that was kept.
   bool encrypted() const { return lan_->encrypted(); }
 
-  // Joins `start_join` and `start_join_wan`; blocks until they have answered. Returns how many did,
-  // all in all. REASON_JOIN_FAILED: nobody of one of the pools.
+  // Joins `start_join` and `start_join_wan`; blocks until they have answered, or Stop. Returns how
+  // many did, all in all. REASON_JOIN_FAILED: nobody of one of the pools.
   absl::StatusOr<uint32_t> JoinAtStart();
   // Begins to join `retry_join` and `retry_join_wan`. One that gives up is a failure of the agent.
   void KeepJoining();

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 
-from tests.e2e.harness import Story, cli, dig, get, header, put
+from tests.e2e.harness import HOST, Story, cli, dig, eventually, get, header, put
 
 NODE = socket.gethostname()
 NOBODY = "No known Consul servers"
@@ -170,6 +170,59 @@ class EndWithoutLeaveTest(ClientStory):
         self.agent.signal(signal.SIGTERM)
         self.assertEqual(self.agent.wait(), 1)
         self.assertNotIn("starting leave", self.agent.stdout())
+
+
+class EndWhileItJoinsTest(Story):
+    """A client that is a member already, and serves, while it waits for another one to answer."""
+
+    FLAGS = (
+        *("-node", "c1", "-bind", HOST, "-http-port", "9500", "-dns-port", "9600"),
+        *("-rpc-addr", f"{HOST}:9400", "-hcl", "ports { serf_lan = 9301 }"),
+        *("-join", f"{HOST}:8301", "-join", f"{HOST}:9999"),
+    )
+
+    def setUp(self):
+        super().setUp()
+        silent = socket.create_server((HOST, 9999))
+        self.addCleanup(silent.close)
+        self.agent("-node", "server", "-bind", HOST)
+        self.client = self.joining()
+
+    def joining(self):
+        client = self.started(*self.FLAGS, data_dir=self.path("client"), mode=())
+        self.eventually_is("alive")
+        self.assertEqual(get("/v1/agent/self", 9500).status, 200)
+        return client
+
+    def eventually_is(self, status):
+        """What the server sees of it."""
+
+        def sees():
+            lines = cli("members").stdout.splitlines()
+            return [line.split()[2] for line in lines if line.startswith("c1 ")] == [status]
+
+        eventually(sees, f"c1 is {status}")
+
+    def left(self):
+        self.assertEqual(self.client.wait(), 0, self.client.stdout() + self.client.stderr())
+        self.assertIn("==> Gracefully shutting down agent...\n", self.client.stdout())
+        self.assertNotIn("==> Consul agent running!", self.client.stdout())
+        self.assertEqual(self.client.stderr(), "")
+        self.eventually_is("left")
+
+    def test_interrupt_leaves(self):
+        self.client.signal(signal.SIGINT)
+        self.left()
+        self.assertIn("==> Caught signal: interrupt\n", self.client.stdout())
+
+    def test_terminate_leaves(self):
+        self.client.signal(signal.SIGTERM)
+        self.left()
+        self.assertIn("==> Caught signal: terminated\n", self.client.stdout())
+
+    def test_the_command_leaves(self):
+        self.assertEqual(cli("leave", "-rpc-addr", f"{HOST}:9400").returncode, 0)
+        self.left()
 
 
 class RefusedTest(Story):
