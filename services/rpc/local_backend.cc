@@ -194,7 +194,7 @@ LocalBackend::LocalBackend(Options options, const Handlers* handlers, Consensus*
       consensus_(consensus),
       timers_("rpc-timers"),
       barriers_(consensus),
-      long_reads_(consensus),
+      long_reads_(consensus, options_.long_reads_max),
       parked_({options_.wait_default, options_.wait_max, options_.parked_max}, consensus,
               &long_reads_, &timers_) {
   handlers_->CheckComplete();
@@ -292,7 +292,12 @@ void LocalBackend::RunRead(const Read& read) {
     call->status = Evaluate(read, *consensus_, call->response(), &evaluated);
     if (evaluated.cut) {
       Reset(call->response());
-      return std::make_shared<RowsRead>(this, read)->Begin();
+      if (!long_reads_.full()) return std::make_shared<RowsRead>(this, read)->Begin();
+      call->status = Error(errors::v1::REASON_OVERLOADED,
+                           base::StrCat(options_.long_reads_max,
+                                        " long lists wait to be looked up already, the most there "
+                                        "may be"));
+      return call->Done();
     }
     if (Settle(read, evaluated)) return;
   }

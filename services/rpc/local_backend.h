@@ -39,6 +39,11 @@ class LocalBackend : public Backend {
     // REASON_OVERLOADED.
     size_t held_max = 100'000;
     size_t parked_max = 200'000;
+    // Lists that wait for a thread to be looked up (long_reads.h); above it REASON_OVERLOADED for
+    // who comes anew. As many as five clients have over HTTP at the most, 200 each; the last of
+    // them is answered in half a minute where each list has 100,000 rows (docs/PERFORMANCE.md),
+    // and who would come behind it would hardly wait for longer.
+    size_t long_reads_max = 1000;
   };
 
   // All outlive the backend. `handlers` is complete.

@@ -15,10 +15,6 @@ namespace {
 using boost::asio::thread_pool;
 using google::protobuf::Message;
 
-// Half of the machine, that lists do not take the loops' cores from them; more than a few would
-// only wait for memory.
-size_t ThreadCount() { return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 4); }
-
 // An answer that `threads` destroy. Once they have ended, it goes with them.
 std::shared_ptr<LongAnswer> NewAnswer(std::shared_ptr<thread_pool> threads,
                                       const Message& prototype) {
@@ -69,6 +65,12 @@ std::shared_ptr<LongAnswer> LongRead::Take() {
   return std::move(job_->answer);
 }
 
+// Half of the machine, that lists do not take the loops' cores from them; more than a few would
+// only wait for memory.
+size_t LongReads::ThreadCount() {
+  return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 4);
+}
+
 LongReads::~LongReads() {
   base::MutexLock lock(&mutex_);
   if (threads_ == nullptr) return;
@@ -81,12 +83,14 @@ std::unique_ptr<LongRead> LongReads::Start(const Question& question,
   const auto job = std::make_shared<LongRead::Job>(question, std::move(asker));
   base::MutexLock lock(&mutex_);
   if (threads_ == nullptr) threads_ = std::make_shared<thread_pool>(ThreadCount());
+  waiting_.fetch_add(1, std::memory_order_relaxed);
   // What waits for a thread must not keep the threads.
-  boost::asio::post(*threads_, [consensus = consensus_, job, weak = std::weak_ptr(threads_)] {
+  boost::asio::post(*threads_, [this, job, weak = std::weak_ptr(threads_)] {
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
     if (job->cancelled()) return;
     pthread_setname_np(pthread_self(), "long-reads");
     auto answer = NewAnswer(weak.lock(), *job->question.method->response_prototype);
-    answer->status = EvaluateWhole(job->question, *consensus, answer.get(), &answer->watched,
+    answer->status = EvaluateWhole(job->question, *consensus_, answer.get(), &answer->watched,
                                    &answer->evaluated);
     job->Finish(std::move(answer));
   });

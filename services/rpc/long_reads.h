@@ -10,6 +10,8 @@
 #ifndef CONSUL_SERVICES_RPC_LONG_READS_H_
 #define CONSUL_SERVICES_RPC_LONG_READS_H_
 
+#include <atomic>
+#include <cstddef>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -51,17 +53,28 @@ class LongRead {
 
 class LongReads {
  public:
-  explicit LongReads(const Consensus* consensus) : consensus_(consensus) {}
+  LongReads(const Consensus* consensus, size_t waiting_max)
+      : consensus_(consensus), waiting_max_(waiting_max) {}
   // Waits for the evaluation that is under way. Answers may outlive this.
   ~LongReads();
   LongReads(const LongReads&) = delete;
   LongReads& operator=(const LongReads&) = delete;
 
-  // Evaluates `question`, of which it keeps a copy, and then wakes `asker`, once.
+  // How many are evaluated at a time.
+  static size_t ThreadCount();
+
+  // Whether `waiting_max` wait for a thread, those included that tell nobody any more: nobody
+  // else is to begin. A read that has a place among the parked is: to refuse it would turn one
+  // write into errors for all who wait for it, and their number has a limit (ParkedReads::Limits).
+  bool full() const { return waiting_.load(std::memory_order_relaxed) >= waiting_max_; }
+  // Evaluates `question`, of which it keeps a copy, and then wakes `asker`, once. In the order of
+  // the calls.
   std::unique_ptr<LongRead> Start(const Question& question, std::shared_ptr<Waking> asker);
 
  private:
   const Consensus* const consensus_;
+  const size_t waiting_max_;
+  std::atomic<size_t> waiting_{0};
   base::Mutex mutex_;
   std::shared_ptr<boost::asio::thread_pool> threads_ GUARDED_BY(mutex_);
 };

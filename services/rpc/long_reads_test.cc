@@ -93,6 +93,7 @@ class LongReadsTest : public testing::Test {
     LocalBackend::Options options;
     options.datacenter = "dc1";
     options.parked_max = 3;
+    options.long_reads_max = 2;
     backend_ = std::make_unique<LocalBackend>(options, &handlers_, &consensus_);
   }
   ~LongReadsTest() override {
@@ -127,6 +128,18 @@ class LongReadsTest : public testing::Test {
     Publish(index);
     executor_.queue.RunAll();
     gate_.AwaitCame(came + 1);
+  }
+  // Starts as many lists as may be: all threads are held by the gate, and two wait for one.
+  std::vector<std::unique_ptr<ListCall>> FillUp() {
+    gate_.Set(false);
+    const int came = gate_.came();
+    std::vector<std::unique_ptr<ListCall>> calls;
+    for (size_t i = 1; i <= LongReads::ThreadCount(); ++i) {
+      calls.push_back(Start());
+      gate_.AwaitCame(came + static_cast<int>(i));
+    }
+    for (int i = 0; i < 2; ++i) calls.push_back(Start());
+    return calls;
   }
   void Publish(uint64_t index, size_t count = kRowsAtOnce + 1) {
     state::SlotList slots;
@@ -313,6 +326,40 @@ TEST_F(LongReadsTest, AGroupThatAllHaveLeftForgetsItsLookUp) {
   backend_.reset();
   EXPECT_EQ(executor_.queue.RunAll(), 0);
   EXPECT_EQ(source_.registry().waiter_count(), 0);
+}
+
+TEST_F(LongReadsTest, NoMoreThanSoManyWaitForAThread) {
+  const auto calls = FillUp();
+  const auto over = Start();
+  const auto blocked = Start(5);
+  for (const auto* each : {&over, &blocked}) {
+    ASSERT_TRUE((*each)->done);
+    EXPECT_EQ(Detail((*each)->status).reason(), errors::v1::REASON_OVERLOADED);
+    EXPECT_EQ((*each)->status.message(),
+              "2 long lists wait to be looked up already, the most there may be");
+  }
+  gate_.Set(true);
+  for (const auto& call : calls) {
+    executor_.RunUntil(call->done);
+    EXPECT_TRUE(call->status.ok()) << call->status;
+  }
+  const auto next = Start();
+  executor_.RunUntil(next->done);
+  EXPECT_TRUE(next->status.ok()) << next->status;
+}
+
+TEST_F(LongReadsTest, AListThatIsParkedIsLookedUpHoweverManyWait) {
+  const auto parked = Start(5);
+  AwaitParked();
+  const auto calls = FillUp();
+  Publish(6);
+  executor_.queue.RunAll();
+  EXPECT_FALSE(parked->done);
+  gate_.Set(true);
+  executor_.RunUntil(parked->done);
+  EXPECT_TRUE(parked->status.ok()) << parked->status;
+  EXPECT_EQ(parked->answer.meta().index(), 6);
+  for (const auto& call : calls) executor_.RunUntil(call->done);
 }
 
 TEST_F(LongReadsTest, AListThatMayNotWaitIsRefused) {

@@ -146,6 +146,7 @@ class ParkedReads::Group final : public Waking, public state::Waiter, private ba
     Evaluated evaluated;
     const absl::Status status = Evaluate(any, *reads_->consensus_, answer->response, &evaluated);
     if (evaluated.cut) {
+      // Full or not: its members have their places.
       long_read_ = reads_->long_reads_->Start(any, shared_from_this());
       return;
     }
