@@ -82,6 +82,18 @@ class EarlyEndTest(Story):
                 agent.signal(number)
                 self.assertEqual(agent.wait(), -number)
 
+    def test_while_it_reads_what_it_has(self):
+        os.mkdir(self.data_dir)
+        # Nobody writes to it.
+        os.mkfifo(self.path("data/node-id"))
+        for number, name in ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminated")):
+            agent = self.started()
+            agent.eventually_prints("==> Starting Consul agent...")
+            agent.signal(number)
+            self.assertEqual(agent.wait(), 1)
+            self.assertIn(f"==> Caught signal: {name}\n", agent.stdout())
+            self.assertEqual(agent.stderr(), "==> The agent did not start: told to end at once\n")
+
     def test_while_it_joins_whoever_does_not_answer(self):
         silent = socket.create_server((HOST, 9999))
         self.addCleanup(silent.close)
