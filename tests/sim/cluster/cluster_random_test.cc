@@ -7,9 +7,14 @@
 //   SEEDS=n    so many runs from SEED, or from 1
 //
 // Seeds that ever failed are in cluster_seeds.txt and run every time.
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -60,6 +65,16 @@ std::string Explain(uint64_t seed, const RunResult& failed) {
                       " bazel-bin/tests/sim/cluster/cluster_random_test\n");
 }
 
+// A CHECK of the program ends the process, and the run cannot say any more which it was.
+std::atomic<uint64_t> g_seed{0};
+
+void SaySeed(int) {
+  char text[80];
+  const int size = std::snprintf(text, sizeof(text), "SEED=%llu ended the process\n",
+                                 static_cast<unsigned long long>(g_seed.load()));
+  if (write(STDERR_FILENO, text, static_cast<size_t>(size)) < 0) return;
+}
+
 class ClusterRandomTest : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(ClusterRandomTest, PromisesHoldUnderFaultsAndTheClusterRecovers) {
@@ -67,7 +82,9 @@ TEST_P(ClusterRandomTest, PromisesHoldUnderFaultsAndTheClusterRecovers) {
   Duration longest{0};
   const std::vector<uint64_t> seeds = Seeds(GetParam());
   if (seeds.empty()) GTEST_SKIP() << "no seeds for this shard";
+  std::signal(SIGABRT, SaySeed);
   for (const uint64_t seed : seeds) {
+    g_seed = seed;
     const RunResult run = RunCluster(OptionsOf(seed));
     ASSERT_EQ(run.broken, "") << Explain(seed, run);
     sum.steps += run.steps;

@@ -328,7 +328,7 @@ void SimServer::ApplyAll() {
 
 void SimServer::TakeSnapshotWhenDue() {
   const Index applied = core_->applied_index();
-  if (disk_.writing_snapshot() || disk_.restoring() ||
+  if (disk_.writing_snapshot() || disk_.restoring() || disk_.restoring_due() ||
       applied - core_->snapshot().index < options_.snapshot_entries_min) {
     return;
   }
