@@ -153,6 +153,13 @@ bool Core::IsStuck(const Progress& peer) const {
   return peer.owes() && now_ >= peer.awaited_since() + Scaled(kOverdueMax) * kOverdueShare;
 }
 
+// All are asked at once: whoever answers what is sent from now on answers that round.
+void Core::DoubtPeer(Progress* peer) {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  leader.broadcast_due = true;
+  peer->Doubt(Round{leader.round.value + 1});
+}
+
 void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
@@ -161,6 +168,7 @@ void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& re
   if (reply.unmatched && peer->match() > Index{0} && reply.round > peer->matched_round()) {
     peer->BeganAnew(std::max(peer->match(), log_.base().index).Next(), now_);
   }
+  if (!reply.unmatched && peer->Vouched(reply.round, peer->match())) AdvanceCommit();
   const Duration overdue = PatienceWith(*peer);
   const Duration silence = now_ - peer->moved_at();
   switch (peer->mode()) {

@@ -125,10 +125,11 @@ class Core {
 
   MembershipResult ChangeMembership(Time now, const MembershipChange& change);
 
-  // The connection from `leader` broke, which its process' death does at once. Ends the wait for it
-  // early, for pre-votes only: real votes stay withheld for the minimum election timeout since its
-  // word.
-  void StreamBroken(Time now, const ServerId& leader);
+  // The connection from `peer` broke, which its process' death does at once. Of a leader: ends the
+  // wait for it early, for pre-votes only: real votes stay withheld for the minimum election
+  // timeout since its word. Told to a leader: it may begin anew with less on its disk, so what it
+  // has acknowledged commits nothing more until it answers what it is sent from now on.
+  void StreamBroken(Time now, const ServerId& peer);
 
   // The answer to `request`.
   void EntriesLoaded(Time now, const LoadRequest& request, std::vector<Entry> entries);
@@ -276,7 +277,7 @@ class Core {
   // replication.cc: entries from leader to follower.
   void HandleAppendRequest(const Message& message, AppendRequest& request);
   void HandleAppendReply(const Message& message, const AppendReply& reply);
-  void TakeAck(const ServerId& from, Progress* peer, Index match);
+  void TakeAck(const ServerId& from, Progress* peer, Index match, Round round);
   void Refuse(const Message& message, const AppendRequest& request);
   void PumpPeers();
   void PumpPeer(const ServerId& id, Progress& peer);
@@ -293,6 +294,7 @@ class Core {
   std::vector<ServerId> QuickestQuorum() const;
   void HandleHeartbeat(const Message& message, const Heartbeat& heartbeat);
   void HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply);
+  void DoubtPeer(Progress* peer);
   Heartbeat HeartbeatFor(const Progress& peer) const;
   void Heard(const ServerId& from, Round round);
   void CountRounds();

@@ -1,5 +1,5 @@
 // A server that begins anew on an older copy of its disk, or on an empty one: what it acknowledged
-// in its earlier life counts no more as soon as it is heard.
+// in its earlier life counts no more as soon as it is heard, nor from when its stream ended.
 #include <string>
 
 #include "gtest/gtest.h"
@@ -9,7 +9,26 @@
 namespace consul::raft {
 namespace {
 
-class CoreAnewTest : public CoreTest {};
+class CoreAnewTest : public CoreTest {
+ protected:
+  // Of five led by a, b has what was proposed last; c to e have it and have not written it. b's
+  // disk as it was before that.
+  DurableState OneOfFiveAcknowledges() {
+    Start({{"a", "b", "c", "d", "e"}});
+    cluster().Elect("a");
+    cluster().Run(Ms(60));
+    const DurableState before = cluster().at("b").disk;
+    for (const char* name : {"c", "d", "e"}) cluster().at(name).hold_writes = true;
+    cluster().Propose("a", "x");
+    cluster().Settle();
+    EXPECT_LT(core("a").commit_index(), core("a").last_index());
+    return before;
+  }
+  void EndStream(const std::string& from, const std::string& to) {
+    core(to).StreamBroken(cluster().now(), Id(from));
+    cluster().Pump(cluster().at(to));
+  }
+};
 
 TEST_F(CoreAnewTest, WhoLostItsDiskIsFoundOutThoughNothingIsWritten) {
   StartThree();
@@ -54,15 +73,8 @@ TEST_F(CoreAnewTest, WhoHasOtherEntriesAgainAppliesNoneOfThem) {
 }
 
 TEST_F(CoreAnewTest, WhatADiskLostIsNotCounted) {
-  Start({{"a", "b", "c", "d", "e"}});
-  cluster().Elect("a");
-  cluster().Run(Ms(60));
-  const DurableState before = cluster().at("b").disk;
-  for (const char* name : {"c", "d", "e"}) cluster().at(name).hold_writes = true;
-  cluster().Propose("a", "x");
-  cluster().Settle();
+  const DurableState before = OneOfFiveAcknowledges();
   const Index x = core("a").last_index();
-  EXPECT_LT(core("a").commit_index(), x);
   cluster().Crash("b");
   cluster().at("b").disk = before;
   cluster().at("b").hold_writes = true;
@@ -72,6 +84,77 @@ TEST_F(CoreAnewTest, WhatADiskLostIsNotCounted) {
   cluster().Settle();
   EXPECT_LT(core("a").commit_index(), x) << "two disks of five have it";
   cluster().ReleaseWrites("b");
+  cluster().Settle();
+  EXPECT_EQ(core("a").commit_index(), x);
+}
+
+// Goal: nor is it before it is heard. Method: its stream ends, and who is needed beside it answers
+// before it does.
+TEST_F(CoreAnewTest, WhatADeadServerAcknowledgedIsNotCountedForWhatComesLater) {
+  const DurableState before = OneOfFiveAcknowledges();
+  const Index x = core("a").last_index();
+  cluster().Crash("b");
+  cluster().at("b").disk = before;
+  cluster().at("b").hold_writes = true;
+  EndStream("b", "a");
+  cluster().FinishWrite(cluster().at("c"));
+  cluster().Settle();
+  EXPECT_LT(core("a").commit_index(), x) << "two disks of five have it";
+  cluster().Restart("b");
+  cluster().Run(Ms(60));
+  EXPECT_LT(core("a").commit_index(), x);
+  cluster().ReleaseWrites("b");
+  cluster().Settle();
+  EXPECT_EQ(core("a").commit_index(), x);
+}
+
+// No time goes by: the question leaves at once.
+TEST_F(CoreAnewTest, AStreamThatComesBackCostsOneQuestion) {
+  OneOfFiveAcknowledges();
+  const Index x = core("a").last_index();
+  const Index committed = core("a").commit_index();
+  EndStream("b", "a");
+  cluster().Cut("b", "a");
+  cluster().FinishWrite(cluster().at("c"));
+  cluster().Settle();
+  EXPECT_EQ(core("a").commit_index(), committed);
+  cluster().Heal();
+  // Of before its end.
+  Give("b", "a", core("a").term().value, HeartbeatReply{Round{1}});
+  EXPECT_EQ(core("a").commit_index(), committed);
+  EndStream("b", "a");
+  cluster().Settle();
+  EXPECT_EQ(core("a").commit_index(), x);
+}
+
+// Under load nothing has to be asked: who acknowledges what was sent later speaks for itself.
+TEST_F(CoreAnewTest, AnAckOfWhatWasSentLaterCountsWithoutAQuestion) {
+  OneOfFiveAcknowledges();
+  EndStream("b", "a");
+  Forget();
+  cluster().Propose("a", "y");
+  const Index y = core("a").last_index();
+  cluster().ReleaseWrites("c");
+  cluster().Settle();
+  EXPECT_EQ(core("a").commit_index(), y);
+}
+
+// An old word that arrives late may be of the life before.
+TEST_F(CoreAnewTest, AnAckOfWhatWasSentBeforeTheEndIsNotCounted) {
+  Start({{"a", "b", "c"}});
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  cluster().at("a").hold_writes = true;
+  cluster().CutOff("c");
+  cluster().Propose("a", "x");
+  const Index x = core("a").last_index();
+  while (Sent("b").empty()) cluster().Deliver(0);
+  while (Sent("a").size() > 0) cluster().Deliver(0);
+  ASSERT_EQ(Sent("b").size(), 1u) << "its ack";
+  EndStream("b", "a");
+  cluster().Deliver(0);
+  cluster().ReleaseWrites("a");
+  EXPECT_LT(core("a").commit_index(), x);
   cluster().Settle();
   EXPECT_EQ(core("a").commit_index(), x);
 }

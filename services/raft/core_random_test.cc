@@ -157,7 +157,8 @@ class RandomRun {
     } else if (dice < 76) {
       cluster_.TakeSnapshot(name, Below(4));
     } else if (dice < 84) {
-      server.core->StreamBroken(cluster_.now(), server.core->leader());
+      const bool leads = server.core->role() == Role::kLeader;
+      server.core->StreamBroken(cluster_.now(), leads ? Id(AnyServer()) : server.core->leader());
       cluster_.Pump(server);
     } else if (dice < 90) {
       cluster_.Cut(name, AnyServer());

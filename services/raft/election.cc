@@ -82,11 +82,12 @@ void Core::TickElection() {
   StartPreVote();
 }
 
-void Core::StreamBroken(Time now, const ServerId& leader) {
+void Core::StreamBroken(Time now, const ServerId& peer) {
   Advance(now);
-  if (role() != Role::kFollower || leader.empty() || this->leader() != leader) return;
+  if (Progress* progress = FindPeer(peer); progress != nullptr) return DoubtPeer(progress);
+  if (role() != Role::kFollower || peer.empty() || leader() != peer) return;
   stream_broken_ = true;
-  Say(FactKind::kStreamBroken, leader);
+  Say(FactKind::kStreamBroken, peer);
   if (MayCampaign() && !configuration().configuration.IsSoleVoter(options_.self)) StartPreVote();
 }
 

@@ -84,9 +84,16 @@ bool Progress::Refused(Index refused, Index retry, Time now) {
   return false;
 }
 
+bool Progress::Vouched(Round round, Index index) {
+  if (!doubt_.has_value() || round < doubt_->since) return false;
+  const Index before = counted();
+  doubt_->vouched = std::max(doubt_->vouched, index);
+  if (doubt_->vouched >= match_) doubt_.reset();
+  return counted() > before;
+}
+
 void Progress::BeganAnew(Index next, Time now) {
-  match_ = Index{0};
-  awaited_since_ = now;
+  ForgetMatch(now);
   if (mode_ != Mode::kSnapshot) StartProbe(next, now);
 }
 
@@ -100,10 +107,13 @@ void Progress::StartProbe(Index next, Time now) {
   moved_at_ = now;
   // It refuses what it acknowledged. Where its log parts from ours now is a guess until it has
   // accepted something: until then it is not counted on for anything.
-  if (next <= match_) {
-    match_ = Index{0};
-    awaited_since_ = now;
-  }
+  if (next <= match_) ForgetMatch(now);
+}
+
+void Progress::ForgetMatch(Time now) {
+  match_ = Index{0};
+  if (doubt_.has_value()) doubt_->vouched = Index{0};
+  awaited_since_ = now;
 }
 
 void Progress::StartSnapshot(SnapshotMeta meta, Time now) {

@@ -40,6 +40,8 @@ class Progress {
   // what it had acknowledged: it has lost its disk, or the refusal is an old one and the next probe
   // makes it good. And where its process has begun anew: it may have lost its disk.
   Index match() const { return match_; }
+  // How much of that may count for what is committed: since Doubt, what it has said anew.
+  Index counted() const { return doubt_.has_value() ? doubt_->vouched : match_; }
   // The newest round when it first acknowledged something, or did so anew: who was asked in a later
   // one knows that it did.
   Round matched_round() const { return matched_round_; }
@@ -82,6 +84,12 @@ class Progress {
   void Sent(Index last, uint64_t bytes, Time now);
   // Returns whether match moved or the mode changed.
   bool Accepted(Index match, Time now);
+  // Its process may have ended, and begin anew with less on its disk: what it acknowledged counts
+  // again when it has answered something that it was sent in `round` or later.
+  void Doubt(Round round) { doubt_ = Doubted{round, Index{0}}; }
+  // It has what it acknowledged up to `index`, as it answered to something of `round`. Returns
+  // whether more counts than before.
+  bool Vouched(Round round, Index index);
   // Forgets what it acknowledged; probes for `next`, unless it gets a snapshot.
   void BeganAnew(Index next, Time now);
   // `refused` is the request's prev_index, `retry` where to look next. Returns false when it is old
@@ -109,12 +117,18 @@ class Progress {
     Index last;
     uint64_t bytes;
   };
+  struct Doubted {
+    Round since;
+    Index vouched;
+  };
   void StartProbe(Index next, Time now);
+  void ForgetMatch(Time now);
 
   Mode mode_ = Mode::kProbe;
   Index match_;
   Index match_max_;
   Round matched_round_;
+  std::optional<Doubted> doubt_;
   Index next_;
   Index sent_;  // the last entry that it was ever sent
   bool probe_sent_ = false;

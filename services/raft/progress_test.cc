@@ -235,5 +235,29 @@ TEST(ProgressTest, WhoBeganAnewIsAskedWhatItHasAndGoesOnWithItsSnapshot) {
   EXPECT_EQ(peer.match(), Index{0});
 }
 
+TEST(ProgressTest, WhoIsDoubtedCountsForWhatItSaysAnew) {
+  Progress peer = Replicating();
+  EXPECT_EQ(peer.counted(), Index{10});
+  peer.Doubt(Round{5});
+  EXPECT_EQ(peer.match(), Index{10});
+  EXPECT_EQ(peer.counted(), Index{0});
+  EXPECT_FALSE(peer.Vouched(Round{4}, Index{10})) << "an older word";
+  EXPECT_TRUE(peer.Vouched(Round{5}, Index{3}));
+  EXPECT_FALSE(peer.Vouched(Round{6}, Index{2})) << "no less than before";
+  EXPECT_EQ(peer.counted(), Index{3});
+  EXPECT_TRUE(peer.Vouched(Round{6}, Index{10}));
+  peer.Sent(Index{12}, 20, At(2));
+  peer.Accepted(Index{12}, At(3));
+  EXPECT_EQ(peer.counted(), Index{12}) << "the doubt is over";
+}
+
+TEST(ProgressTest, WhatIsForgottenCountsNoMoreThoughItWasSaidAnew) {
+  Progress peer = Replicating();
+  peer.Doubt(Round{5});
+  peer.Vouched(Round{5}, Index{3});
+  peer.BeganAnew(Index{11}, At(2));
+  EXPECT_EQ(peer.counted(), Index{0});
+}
+
 }  // namespace
 }  // namespace consul::raft

@@ -80,20 +80,22 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   Heard(message.from, reply.round);
-  if (reply.accepted) return TakeAck(message.from, peer, reply.match);
+  if (reply.accepted) return TakeAck(message.from, peer, reply.match, reply.round);
   const Index retry = reply.hint_index < log_.base().index
                           ? reply.hint_index.Next()
                           : log_.LastAtMost(reply.hint_index, reply.hint_term).index.Next();
   peer->Refused(reply.refused, retry, now_);
 }
 
-void Core::TakeAck(const ServerId& from, Progress* peer, Index match) {
+// An answer to something of `round`; 0: nobody knows to what.
+void Core::TakeAck(const ServerId& from, Progress* peer, Index match, Round round) {
   if (match > log_.last_index()) return;
   if (peer->match() == Index{0}) {
     peer->set_matched_round(std::get<LeaderState>(state_).round);
   }
   const Index before = peer->match_max();
-  if (!peer->Accepted(match, now_)) return;
+  const bool moved = peer->Accepted(match, now_);
+  if (!peer->Vouched(round, match) && !moved) return;
   CameNearer(from, before, peer->match());
   AdvanceCommit();
 }
@@ -219,7 +221,7 @@ void Core::AdvanceCommit() {
   for (const Member& member : members.members()) {
     if (member.kind != MemberKind::kVoter) continue;
     matches.push_back(member.id == options_.self ? durable_
-                                                 : leader->peers.at(member.id).match());
+                                                 : leader->peers.at(member.id).counted());
   }
   std::sort(matches.begin(), matches.end(), std::greater<>());
   const Index agreed = matches[members.quorum() - 1];

@@ -63,7 +63,7 @@ void Core::SnapshotChunkLoaded(Time now, const SnapshotLoadRequest& request,
 void Core::HandleSnapshotReply(const Message& message, const SnapshotReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
-  if (reply.installed) return TakeAck(message.from, peer, reply.match);
+  if (reply.installed) return TakeAck(message.from, peer, reply.match, Round{0});
   if (peer->mode() != Progress::Mode::kSnapshot) return;
   Progress::SnapshotTransfer& transfer = peer->snapshot();
   if (transfer.meta.id != reply.id) return WaitForOther(reply, peer);
