@@ -85,6 +85,8 @@ struct SnapshotOptions {
   // than so much disk, whole segments only.
   uint64_t trailing_entries = 10'000;
   uint64_t trailing_bytes_max = 128 << 20;
+  // Whoever wants to write and finds no room waits so long for one that makes some.
+  Duration room_wait_max = std::chrono::seconds(5);
   // After one that a leader sent could not be taken, how long until it may begin again: it would at
   // once.
   Duration refused_pause = std::chrono::seconds(5);

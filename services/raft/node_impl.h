@@ -236,6 +236,8 @@ class NodeImpl final : public Node {
   static constexpr uint64_t kReservedForElectionsBytes = kReservedForVotesBytes / 2;
   std::optional<absl::Status> MakeRoom(uint64_t records_bytes, uint64_t reserve);
   bool MakesRoom() const { return disk_.reserving() || snapshotter_.giving_back(); }
+  // Somebody waits until it is made; it may be for later only, and what waits be next.
+  bool WaitsForRoom() const { return asked_in_vain_ && MakesRoom(); }
   bool HandOnFor(const absl::Status& full);
   bool IsNew(const Entry& entry) const;
   uint64_t NewBytesOf(const AppendRequest& request) const;
@@ -288,6 +290,7 @@ class NodeImpl final : public Node {
   std::optional<Time> write_at_;  // then it is tried again
   std::optional<Refusal> refused_;
   Time room_at_;                  // when there is looked for room for as many as were refused
+  bool asked_in_vain_ = false;    // in this turn, for room that is being made
   uint64_t admitted_bytes_ = 0;   // found room, and are not in an output yet
   std::deque<Message> held_;      // requests of a leader, while room is made for the first
   Time hand_on_at_;               // from then on a leader that is full may hand on again

@@ -29,7 +29,10 @@ constexpr size_t kHeldRequestsMax = 256;
 std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t reserve) {
   const uint64_t wanted = admitted_bytes_ + records_bytes + reserve;
   std::optional<absl::Status> room = disk_.Reserve(wanted);
-  if (!room.has_value()) return room;
+  if (!room.has_value()) {
+    asked_in_vain_ = true;
+    return room;
+  }
   if (room->ok()) {
     admitted_bytes_ += records_bytes;
     if (wanted >= short_of_bytes_) {
@@ -40,7 +43,10 @@ std::optional<absl::Status> NodeImpl::MakeRoom(uint64_t records_bytes, uint64_t 
     if (reserve == kReservedForVotesBytes) hand_on_pause_ = options_.hand_on_pause;
   } else if (room->code() == absl::StatusCode::kResourceExhausted) {
     short_of_bytes_ = std::max(short_of_bytes_, wanted);
-    if (snapshotter_.GiveBack()) return std::nullopt;
+    if (snapshotter_.GiveBack()) {
+      asked_in_vain_ = true;
+      return std::nullopt;
+    }
     // With the place, where the disk said it before.
     room = blocked_ ? full_why_ : absl::UnavailableError(room->message());
   }

@@ -282,6 +282,47 @@ TEST_F(NodeSnapshotTest, WritesGoOnWhileOneIsWritten) {
   EXPECT_EQ(machine_->commands(), written_);
 }
 
+// Goal: the snapshot makes room for later; what has room now does not wait for it. Method: commands
+// that wait together, each a group of its own. Nothing but the log's mark, which is synced when a
+// second has gone by without a write, wakes who sleeps between two of them: the test ends too late.
+TEST_F(NodeSnapshotTest, WhatHasRoomGoesOnWhileOneIsWrittenForTheRoom) {
+  constexpr int kCount = 1000;
+  NodeOptions options = OptionsOf();
+  options.snapshots.room_wait_max = std::chrono::hours(1);
+  options.group_bytes_max = 1;
+  options.segment_bytes_min = options.segment_bytes_max = 1 << 20;
+  ASSERT_TRUE(Open(options).ok());
+  WaitUntilReady();
+  Countdown begun(1), released(1);
+  machine_->SetBeforeWrite([&] {
+    begun.Down();
+    released.Wait();
+  });
+  fs_.SetCapacity(fs_.size_total());
+  Write(6, 100'000);  // half of the segment, and there is no room for another
+  begun.Wait();
+  const auto entered = std::make_shared<Countdown>(1), held = std::make_shared<Countdown>(1);
+  fs_.SetSyncHook([entered, held] {
+    entered->Down();
+    held->Wait();
+  });
+  Countdown done(kCount);
+  for (int i = 0; i < kCount; ++i) {
+    node_->Propose("x", [&](absl::StatusOr<Applied> applied) {
+      EXPECT_TRUE(applied.ok()) << applied.status();
+      done.Down();
+    });
+    entered->Wait();
+  }
+  held->Down();
+  done.Wait();
+  fs_.SetSyncHook(nullptr);
+  fs_.SetCapacity(std::nullopt);
+  machine_->SetBeforeWrite(nullptr);
+  released.Down();
+  WaitForLine(kComplete);
+}
+
 TEST_F(NodeSnapshotTest, AFullDiskPutsItOffAndWritesGoOn) {
   NodeOptions options = Often();
   options.segment_bytes_min = options.segment_bytes_max = 1 << 20;

@@ -71,6 +71,7 @@ void NodeImpl::WorkHere(Inbox inbox) {
 // Only the thread `raft` may wait for others of this class to end, and for files.
 void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
   const Time now = BootNow();
+  asked_in_vain_ = false;
   TakeDisk();
   if (on_raft_thread) disk_.SetThreaded(!IsOnlyMember());
   TakeHeld(now);
@@ -96,7 +97,7 @@ void NodeImpl::EndTurn() {
   const bool waits =
       !proposals_.empty() || !forwarded_.empty() || !orders_.empty() || !held_.empty();
   // More than one group's worth, unless room for it is being made: then the disk speaks.
-  due.at_once = !MakesRoom() && waits;
+  due.at_once = !WaitsForRoom() && waits;
   disk_.EndTurn(/*anybody_waits=*/waits || refused_.has_value());
   // Without a thread of its own the disk is the thread `raft`'s, and so are snapshots on their way.
   due.anybody = disk_.threaded() && !transfers_.busy();

@@ -13,13 +13,6 @@ namespace consul::raft {
 
 using base::StrCat;
 
-namespace {
-
-// Whoever wants to write waits so long for a snapshot that makes room.
-constexpr Duration kRoomWaitMax = std::chrono::seconds(5);
-
-}  // namespace
-
 Snapshotter::Snapshotter(const SnapshotOptions& options, std::unique_ptr<SnapshotFiles> files,
                          Core* core, LogDisk* disk, ApplyThread* apply, Hooks hooks, Time now)
     : options_(options),
@@ -101,7 +94,7 @@ Time Snapshotter::NextDeadline() const {
       return Due() ? check_at_ : Time::max();
     case Phase::kFreezing:
     case Phase::kWriting:
-      return forced_ ? begun_at_ + kRoomWaitMax : Time::max();
+      return forced_ ? begun_at_ + options_.room_wait_max : Time::max();
     case Phase::kDropping:
       return dropping_ ? Time::max() : Time{};  // at once
   }
@@ -116,7 +109,7 @@ absl::Status Snapshotter::Step(Time now) {
     frozen = std::move(frozen_);
     written = std::exchange(written_, std::nullopt);
   }
-  if (forced_ && now >= begun_at_ + kRoomWaitMax) forced_ = false;
+  if (forced_ && now >= begun_at_ + options_.room_wait_max) forced_ = false;
   if (frozen != nullptr) StartWriting(std::move(frozen));
   if (written.has_value()) return Finish(now, *written);
   if (phase_ == Phase::kDropping && !dropping_) DropSegment();
