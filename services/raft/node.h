@@ -87,6 +87,11 @@ struct SnapshotOptions {
   uint64_t trailing_bytes_max = 128 << 20;
   // Whoever wants to write and finds no room waits so long for one that makes some.
   Duration room_wait_max = std::chrono::seconds(5);
+  // Another one for the sake of room is taken once the log has grown by so much, or so long after
+  // the last one began: it frees no more than that, and takes two syncs and three lines in the log
+  // of events. Much less than a segment, or a log of small ones would stand still meanwhile.
+  uint64_t room_bytes_min = 64 << 10;
+  Duration room_pause = std::chrono::seconds(1);
   // After one that a leader sent could not be taken, how long until it may begin again: it would at
   // once.
   Duration refused_pause = std::chrono::seconds(5);

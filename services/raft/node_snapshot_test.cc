@@ -56,6 +56,24 @@ class NodeSnapshotTest : public NodeTest {
     return std::stoull(node_->Stats().at("last_snapshot_index"));
   }
 
+  // And for no segment: a snapshot leaves the log four.
+  void LeaveRoomForSnapshots() {
+    fs_.SetCapacity(fs_.size_total() + 4 * OptionsOf().segment_bytes_min + 10'000);
+  }
+  // What finds room in the segment, then what finds none.
+  void WriteAndAsk(size_t bytes) {
+    Write(1, bytes);
+    const absl::Status status = ProposeAndWait(std::string(100'000, 'x')).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  }
+
+  size_t Begun() {
+    base::MutexLock lock(&mutex_);
+    return std::ranges::count_if(log_, [](const std::string& line) {
+      return line.starts_with("[INFO] raft: starting snapshot ");
+    });
+  }
+
   void Reopen() {
     node_->Stop();
     log_.clear();
@@ -321,6 +339,36 @@ TEST_F(NodeSnapshotTest, WhatHasRoomGoesOnWhileOneIsWrittenForTheRoom) {
   machine_->SetBeforeWrite(nullptr);
   released.Down();
   WaitForLine(kComplete);
+}
+
+// Goal: on a disk that others fill, a small state is not written again after every few commands,
+// which would free next to nothing. Method: after each that finds room one asks that finds none.
+TEST_F(NodeSnapshotTest, NoneIsTakenForTheRoomOfALogThatHasHardlyGrown) {
+  NodeOptions options = OptionsOf();
+  options.snapshots.room_bytes_min = 4000;
+  options.snapshots.room_pause = std::chrono::hours(1);
+  ASSERT_TRUE(Open(options).ok());
+  WaitUntilReady();
+  LeaveRoomForSnapshots();
+  WriteAndAsk(10);
+  EXPECT_EQ(Begun(), 1u) << "there was none before";
+  for (int i = 0; i < 10; ++i) WriteAndAsk(200);
+  EXPECT_EQ(Begun(), 1u);
+  WriteAndAsk(2000);
+  EXPECT_EQ(Begun(), 2u);
+}
+
+TEST_F(NodeSnapshotTest, OneIsTakenForLittleRoomWhenThereWasNoneForAWhile) {
+  NodeOptions options = OptionsOf();
+  options.snapshots.room_bytes_min = uint64_t{1} << 40;
+  options.snapshots.room_pause = Duration{0};
+  ASSERT_TRUE(Open(options).ok());
+  WaitUntilReady();
+  LeaveRoomForSnapshots();
+  WriteAndAsk(10);
+  EXPECT_EQ(Begun(), 1u);
+  WriteAndAsk(200);
+  EXPECT_EQ(Begun(), 2u);
 }
 
 TEST_F(NodeSnapshotTest, AFullDiskPutsItOffAndWritesGoOn) {

@@ -91,7 +91,8 @@ Time Snapshotter::NextDeadline() const {
   switch (phase_) {
     case Phase::kWaiting:
       if (Pressing()) return Time{};
-      return Due() ? check_at_ : Time::max();
+      return std::min(Due() ? check_at_ : Time::max(),
+                      rested_ ? Time::max() : begun_at_ + options_.room_pause);
     case Phase::kFreezing:
     case Phase::kWriting:
       return forced_ ? begun_at_ + options_.room_wait_max : Time::max();
@@ -110,6 +111,7 @@ absl::Status Snapshotter::Step(Time now) {
     written = std::exchange(written_, std::nullopt);
   }
   if (forced_ && now >= begun_at_ + options_.room_wait_max) forced_ = false;
+  rested_ = rested_ || now >= begun_at_ + options_.room_pause;
   if (frozen != nullptr) StartWriting(std::move(frozen));
   if (written.has_value()) return Finish(now, *written);
   if (phase_ == Phase::kDropping && !dropping_) DropSegment();
@@ -119,6 +121,7 @@ absl::Status Snapshotter::Step(Time now) {
 
 void Snapshotter::Begin(Time now) {
   begun_at_ = now;
+  rested_ = false;
   forced_ = Pressed();
   pressed_ = false;
   disk_->ClearTight();

@@ -10,7 +10,8 @@
 // The log leaves the next snapshot its room on the disk: as much as the last one takes and all that
 // was written since. Where it has no more than half a segment before it is down to that, one is due
 // at once, whatever the threshold and the interval say, if the log has grown by the last one's
-// size; otherwise with the next interval.
+// size; otherwise with the next interval. But a small state on a disk that others fill is not
+// written after every few entries: between two there is some growth, or a pause.
 //
 // While another server's snapshot is received none is begun, and one that is under way is given up:
 // what is received is newer.
@@ -104,7 +105,10 @@ class Snapshotter {
   bool Due() const;
   // Whether one is to be taken for the sake of the room, and at once.
   bool Pressed() const { return pressed_ || disk_->tight(); }
-  bool Pressing() const { return Pressed() && !failed_ && Possible() && Grown(); }
+  bool Pressing() const {
+    return Pressed() && !failed_ && Possible() && Grown() &&
+           (rested_ || bytes_ >= options_.room_bytes_min);
+  }
   // Such a one is on its way, and has not taken long yet.
   bool Hopeful() const { return !failed_ && (busy() ? forced_ : Pressing()); }
   bool Grown() const { return bytes_ > core_->snapshot().size_bytes; }
@@ -134,6 +138,7 @@ class Snapshotter {
   bool pressed_ = false;       // the disk is full, whatever the log gave back
   bool failed_ = false;        // nothing came of the last one
   bool forced_ = false;        // the one under way is for the sake of the room
+  bool rested_ = true;         // the last one began SnapshotOptions::room_pause ago, or longer
   bool dropping_ = false;      // a segment is on its way out
   std::optional<base::MetricTimer> dropping_since_;
   bool gives_back_ = false;    // all that the snapshot covers is to go
