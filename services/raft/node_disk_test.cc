@@ -19,22 +19,38 @@
 namespace consul::raft {
 namespace {
 
+// Writes, and reads that would have to see what it did not take: those alone.
 TEST_F(NodeDiskTest, AFollowerWithoutRoomTellsItsCallersSo) {
-  Form(3, [](NodeOptions* options) { options->core.in_flight_requests_max = 2; });
+  Form(3);
   const size_t leader = Leader();
   const size_t full = Follower();
-  Limit(full);
-  absl::Status status;
-  for (int i = 0; i < 100 && status.code() != absl::StatusCode::kUnavailable; ++i) {
-    ASSERT_TRUE(Propose(leader, std::string(kMuchBytes, 'x')).ok());
-    status = Barrier(full, ReadMode::kReadIndex);
+  const auto expect_told = [](const absl::Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_TRUE(base::ToStd(status.message())
+                    .starts_with("this server's disk is full: make log segment "))
+        << status;
+  };
+  LoseAllOf(3 - leader - full);
+  Fill(leader, full);
+  ASSERT_LT(node(leader).status().commit_index, node(leader).status().last_index);
+  for (const ReadMode mode : {ReadMode::kLease, ReadMode::kReadIndex}) {
+    const absl::Status status = Barrier(full, mode);
+    EXPECT_TRUE(status.ok()) << "nobody has it: " << status;
   }
-  EXPECT_TRUE(base::ToStd(status.message()).starts_with("this server's disk is full: ")) << status;
-  status = Propose(full, "x").status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
-  EXPECT_TRUE(base::ToStd(status.message()).starts_with("this server's disk is full: ")) << status;
+  expect_told(Propose(full, "x").status());
+  wire_.LoseIf(nullptr);
+  WaitUntil([&] {
+    return node(leader).status().commit_index == node(leader).status().last_index;
+  });
+  for (const ReadMode mode : {ReadMode::kLease, ReadMode::kReadIndex}) {
+    expect_told(Barrier(full, mode));
+  }
+  expect_told(Propose(full, "x").status());
+  EXPECT_EQ(CountSaysFull(full), 1u);
+  EXPECT_FALSE(Has(leader, "x"));
   Unlimit(full);
   WaitUntil([&] { return Propose(full, "later").ok(); });
+  EXPECT_TRUE(SaysRoomAgain(full));
   EXPECT_TRUE(Barrier(full, ReadMode::kReadIndex).ok());
 }
 
@@ -358,6 +374,7 @@ TEST_F(NodeDiskTest, AFullFollowerTellsANewTermsLeaderWhatItHas) {
   wire_.Watch([&](const Message& message) {
     const auto* reply = std::get_if<AppendReply>(&message.body);
     if (reply == nullptr || message.from != IdOf(at) || !reply->accepted) return;
+    if (message.term == before.term) return;  // the last one before it was cut off may be late
     match = reply->match.value;
     ++answers;
   });
@@ -366,11 +383,17 @@ TEST_F(NodeDiskTest, AFullFollowerTellsANewTermsLeaderWhatItHas) {
   node(at).Receive(Message(request));
   WaitUntil([&] { return CountSaysFull(at) > 0 && answers > 0; });
   EXPECT_EQ(match, before.last_index.value);
-  // Once: then it is as if they had been lost.
+  // Once: then it is as if they had been lost. Of a later term it has refused the same already.
   for (int i = 0; i < 3; ++i) node(at).Receive(Message(request));
+  Message later = request;
+  later.term = request.term.Next();
+  for (int i = 0; i < 3; ++i) node(at).Receive(Message(later));
+  WaitUntil([&] { return answers > 1; });
   EXPECT_FALSE(Barrier(at, ReadMode::kReadIndex).ok());
   wire_.Watch(nullptr);
-  EXPECT_EQ(answers, 1);
+  EXPECT_EQ(answers, 2);
+  EXPECT_EQ(match, before.last_index.value);
+  EXPECT_EQ(CountSaysFull(at), 1u);
   EXPECT_EQ(node(at).status().last_index, before.last_index);
 }
 
