@@ -33,7 +33,11 @@ class ReadBarriers {
  public:
   struct Limits {
     Duration ask_again{0};      // a question without an answer is asked again
-    Duration wait_max{0};       // a read is given up, so that its caller can look for a leader anew
+    // A read is given up, so that its caller can look for a leader anew. It has so long at the
+    // most: those that wait together have the time of the first of them, and one that came last may
+    // be given up as soon as it came. That is FAILED_PRECONDITION, which only says to ask again;
+    // who then does is among the first, and has all of it: rpc::LocalBackend asks again at once.
+    Duration wait_max{0};
     // One that was granted waits so much longer for this server's state: its index stays good, and
     // another question would only be answered with a higher one.
     Duration apply_max{0};
@@ -89,7 +93,7 @@ class ReadBarriers {
   struct Mode {
     std::optional<Batch> asked;
     std::vector<ReadCallback> waiting;
-    Time waiting_deadline;  // of the first of them
+    Time waiting_deadline;  // of the first of them, and so of all (Limits::wait_max)
   };
 
   void Answer(std::vector<ReadCallback> reads, const absl::Status& status);

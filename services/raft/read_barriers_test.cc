@@ -183,6 +183,30 @@ TEST_F(ReadBarriersTest, AWaitHasALimit) {
   EXPECT_EQ(barriers_.NextDeadline(), Time::max());
 }
 
+TEST_F(ReadBarriersTest, WhoIsGivenUpWithThoseBeforeItHasAllTheTimeWhenItAsksAgain) {
+  const auto at = [](int ms) { return kStart + milliseconds(ms); };
+  const auto expire = [&](int ms) {
+    barriers_.Expire(at(ms));
+    Flush();
+  };
+  Add("first");
+  Ask();
+  Add("second", ReadMode::kReadIndex, at(1));
+  Add("last", ReadMode::kReadIndex, at(1800));
+  expire(1800);
+  EXPECT_TRUE(answers_.contains("first"));
+  EXPECT_FALSE(answers_.contains("last"));
+  EXPECT_EQ(Ask(at(1800)).size(), 1u);
+  expire(1801);
+  EXPECT_EQ(CodeOf("last"), absl::StatusCode::kFailedPrecondition) << "ask again";
+  Add("again", ReadMode::kReadIndex, at(1801));
+  EXPECT_EQ(Ask(at(1801)).size(), 1u);
+  expire(3600);
+  EXPECT_FALSE(answers_.contains("again"));
+  expire(3601);
+  EXPECT_TRUE(answers_.contains("again"));
+}
+
 TEST_F(ReadBarriersTest, WhatTheLogCannotHoldForNowIsRefused) {
   Add("here");
   Grant(Ask()[0], Index{8});
