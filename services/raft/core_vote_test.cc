@@ -204,5 +204,41 @@ TEST_F(CoreVoteTest, BootstrapIsRefusedWhereThereIsState) {
   EXPECT_EQ(ToText(core("a").configuration().configuration), "a");
 }
 
+// Goal: who slept while its votes came leads a term that is over, and lacks what was committed in a
+// later one, though that is older than its term: nothing is wrong. Method: a has an entry of term 3
+// that nobody has, b one of term 2; both could be elected, and b comes second.
+TEST_F(CoreVoteTest, ALeaderOfATermThatIsOverLacksWhatWasCommittedSince) {
+  StartThree();
+  cluster().Elect("b");
+  cluster().Run(Ms(60));
+  cluster().CutOff("b");
+  cluster().Propose("b", "x");
+  const Index x = core("b").last_index();
+  WaitOutVotes();
+  cluster().Expire("a");
+  while (core("a").role() != Role::kLeader) cluster().Deliver(0);
+  cluster().CutOff("a");
+  cluster().Settle();
+  EXPECT_EQ(core("a").last_term(), core("a").term());
+  EXPECT_GT(core("a").last_term(), core("b").last_term());
+  for (int i = 0; i < 20; ++i) cluster().Run(Ms(50));  // it gives up the lead
+  cluster().Heal();
+  WaitOutVotes();
+  cluster().Expire("a");
+  while (core("a").role() != Role::kCandidate) cluster().Deliver(0);
+  const uint64_t term = core("a").term().value;
+  while (core("c").term().value < term) cluster().Deliver(0);
+  EXPECT_EQ(core("c").hard_state().voted_for, Id("a"));
+  cluster().CutOff("a");
+  cluster().Expire("b");  // and a sleeps
+  cluster().Settle();
+  ASSERT_EQ(core("b").role(), Role::kLeader);
+  ASSERT_GT(core("b").term().value, term);
+  EXPECT_GT(core("b").commit_index(), x);
+  ASSERT_EQ(core("a").role(), Role::kCandidate);
+  Give("c", "a", term, VoteReply{.pre_vote = false, .granted = true});
+  EXPECT_EQ(core("a").role(), Role::kLeader);
+}
+
 }  // namespace
 }  // namespace consul::raft

@@ -217,16 +217,17 @@ void Invariants::CheckCommit(const ServerView& server, const std::vector<ServerV
     }
     for (Index at = committed_max().Next(); at <= commit; at = at.Next()) {
       const std::optional<Term> term_at = core.log().TermAt(at);
-      if (term_at.has_value()) committed_[at] = Key(at, *term_at);
+      if (term_at.has_value()) committed_[at] = {.term = *term_at, .in = core.term()};
     }
   }
   const auto found = committed_.find(commit);
-  if (found != committed_.end() && found->second.second != *term) {
+  if (found != committed_.end() && found->second.term != *term) {
     Break(StrCat("two commits: ", server.id.value, " at ", commit.value));
   }
 }
 
-// One leader a term, and each has everything that was committed before (leader completeness).
+// One leader a term, and each has everything that was committed in earlier ones (leader
+// completeness). Who comes to lead a term that is over may lack what was committed since.
 void Invariants::CheckLeader(const ServerView& server) {
   const Core& core = *server.core;
   if (core.role() != Role::kLeader) {
@@ -239,9 +240,9 @@ void Invariants::CheckLeader(const ServerView& server) {
                  server.id.value));
   }
   if (!led_.insert(server.id).second) return;
-  for (const auto& [index, key] : committed_) {
-    if (key.second >= core.term() || index < core.log().base().index) continue;
-    if (core.log().TermAt(index) != key.second) {
+  for (const auto& [index, committed] : committed_) {
+    if (committed.in >= core.term() || index < core.log().base().index) continue;
+    if (core.log().TermAt(index) != committed.term) {
       Break(StrCat("leader completeness: ", server.id.value, " lacks ", index.value));
     }
   }

@@ -66,6 +66,10 @@ class Invariants {
 
  private:
   using Key = std::pair<Index, Term>;
+  struct Committed {
+    Term term;  // of the entry
+    Term in;    // of the leader that committed it
+  };
 
   void Break(std::string what);
   // What was handed to the disk of `server`; of one that just started: what its disk has.
@@ -81,7 +85,7 @@ class Invariants {
   std::map<Term, ServerId> leaders_;
   std::map<std::pair<ServerId, Term>, ServerId> votes_;
   std::map<Key, uint64_t> chains_;     // hash of the log up to and including that entry
-  std::map<Index, Key> committed_;     // by index: (index, term) that was committed there
+  std::map<Index, Committed> committed_;
   std::map<Index, uint64_t> applied_;  // hash of the entry applied at that index
   struct Last {
     Term term;
