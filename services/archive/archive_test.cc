@@ -182,7 +182,7 @@ TEST_F(ArchiveTest, PiecesOfAnySizeAreRead) {
 TEST_F(ArchiveTest, ALargeStateGoesInBlocks) {
   for (int i = 0; i < 400; ++i) {
     std::string value;
-    for (int j = 0; j < 4096; ++j) value += static_cast<char>(j * j * (i + 7) >> 3);
+    for (unsigned j = 0; j < 4096; ++j) value += static_cast<char>(j * j * (i + 7u) >> 3);
     Put("key" + std::to_string(i), value);
   }
   size_t blocks = 0;

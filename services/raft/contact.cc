@@ -160,6 +160,13 @@ void Core::DoubtPeer(Progress* peer) {
   peer->Doubt(Round{leader.round.value + 1});
 }
 
+// What is sent from now on is of the round that all are asked for at once.
+void Core::ForgetAcks(Progress* peer) {
+  LeaderState& leader = std::get<LeaderState>(state_);
+  leader.broadcast_due = true;
+  peer->set_acks_from(Round{leader.round.value + 1});
+}
+
 void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
@@ -167,6 +174,7 @@ void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& re
   // An old answer to a question of before that says nothing.
   if (reply.unmatched && peer->match() > Index{0} && reply.round > peer->matched_round()) {
     peer->BeganAnew(std::max(peer->match(), log_.base().index).Next(), now_);
+    ForgetAcks(peer);
   }
   if (!reply.unmatched && peer->Vouched(reply.round, peer->match())) AdvanceCommit();
   const Duration overdue = PatienceWith(*peer);

@@ -295,6 +295,7 @@ class Core {
   void HandleHeartbeat(const Message& message, const Heartbeat& heartbeat);
   void HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply);
   void DoubtPeer(Progress* peer);
+  void ForgetAcks(Progress* peer);
   Heartbeat HeartbeatFor(const Progress& peer) const;
   void Heard(const ServerId& from, Round round);
   void CountRounds();

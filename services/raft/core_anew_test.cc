@@ -1,6 +1,8 @@
 // A server that begins anew on an older copy of its disk, or on an empty one: what it acknowledged
 // in its earlier life counts no more as soon as it is heard, nor from when its stream ended.
+#include <optional>
 #include <string>
+#include <variant>
 
 #include "gtest/gtest.h"
 #include "services/raft/core.h"
@@ -139,6 +141,47 @@ TEST_F(CoreAnewTest, AnAckOfWhatWasSentLaterCountsWithoutAQuestion) {
   EXPECT_EQ(core("a").commit_index(), y);
 }
 
+// It comes when the new life has taken the first of those entries and has written none. That its
+// log matches what the leader knows of it says nothing of what the ack is about.
+TEST_F(CoreAnewTest, AnAckOfTheLifeBeforeIsNotCountedBehindAWordOfTheNewOne) {
+  Options options = TestCluster::TellsAtOnce();
+  options.append_bytes_max = 300;  // one entry a request
+  Start({{"a", "b", "c"}}, options);
+  cluster().Elect("a");
+  cluster().Run(Ms(60));
+  cluster().CutOff("c");
+  const DurableState before = cluster().at("b").disk;
+  std::optional<Message> ack;  // of the last entry; none of them arrives
+  for (int i = 0; i < 5; ++i) {
+    cluster().Propose("a", std::string(200, 'x'));
+    while (!cluster().wire().empty()) {
+      const Message& message = cluster().wire().front();
+      if (message.to == Id("b")) {
+        cluster().Deliver(0);
+        continue;
+      }
+      if (message.from == Id("b")) ack = message;
+      cluster().Lose(0);
+    }
+  }
+  const Index last = core("a").last_index();
+  ASSERT_EQ(std::get<AppendReply>(ack->body).match, last);
+  cluster().Crash("b");
+  cluster().at("b").disk = before;
+  cluster().at("b").hold_writes = true;
+  EndStream("b", "a");
+  cluster().Restart("b");
+  cluster().Run(Ms(60));
+  ASSERT_FALSE(cluster().at("b").writes.empty());
+  core("a").Receive(cluster().now(), *ack);
+  cluster().Pump(cluster().at("a"));
+  cluster().Run(Ms(200));
+  EXPECT_LT(core("a").commit_index(), last) << "one disk of three has it";
+  cluster().ReleaseWrites("b");
+  cluster().Run(Ms(200));
+  EXPECT_EQ(core("a").commit_index(), last);
+}
+
 // An old word that arrives late may be of the life before.
 TEST_F(CoreAnewTest, AnAckOfWhatWasSentBeforeTheEndIsNotCounted) {
   Start({{"a", "b", "c"}});
@@ -193,7 +236,7 @@ TEST_F(CoreAnewTest, AnOldAnswerIsNotTakenForABeginAnew) {
   cluster().Advance(Ms(30));
   Forget();
   Give("c", "a", term, HeartbeatReply{Round{4}, /*unmatched=*/true});
-  EXPECT_EQ(Sent("a").size(), 1u) << "a probe";
+  EXPECT_EQ(Sent("a").size(), 3u) << "a probe, and both are asked";
   EXPECT_EQ(core("a").Members()[1].match, Index{0}) << "until it is answered";
 }
 

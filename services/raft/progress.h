@@ -90,6 +90,10 @@ class Progress {
   // It has what it acknowledged up to `index`, as it answered to something of `round`. Returns
   // whether more counts than before.
   bool Vouched(Round round, Index index);
+  // It is known to have lost what it acknowledged. An ack of what it was sent before `round` may be
+  // of its former life.
+  void set_acks_from(Round round) { acks_from_ = round; }
+  Round acks_from() const { return acks_from_; }
   // Forgets what it acknowledged; probes for `next`, unless it gets a snapshot.
   void BeganAnew(Index next, Time now);
   // `refused` is the request's prev_index, `retry` where to look next. Returns false when it is old
@@ -128,6 +132,7 @@ class Progress {
   Index match_;
   Index match_max_;
   Round matched_round_;
+  Round acks_from_;
   std::optional<Doubted> doubt_;
   Index next_;
   Index sent_;  // the last entry that it was ever sent

@@ -80,11 +80,16 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
   Progress* peer = FindPeer(message.from);
   if (peer == nullptr) return;
   Heard(message.from, reply.round);
-  if (reply.accepted) return TakeAck(message.from, peer, reply.match, reply.round);
+  if (reply.accepted) {
+    if (reply.round >= peer->acks_from()) TakeAck(message.from, peer, reply.match, reply.round);
+    return;
+  }
   const Index retry = reply.hint_index < log_.base().index
                           ? reply.hint_index.Next()
                           : log_.LastAtMost(reply.hint_index, reply.hint_term).index.Next();
+  const Index before = peer->match();
   peer->Refused(reply.refused, retry, now_);
+  if (peer->match() < before) ForgetAcks(peer);
 }
 
 // An answer to something of `round`; 0: nobody knows to what.
