@@ -145,7 +145,9 @@ class LocalBackend::RowsRead : public WaitingCall {
     const Read read = read_;
     Release();
     read.call->status = answer->status;
-    if (!backend->Settle(read, evaluated)) backend->RunRead(read);
+    if (backend->Settle(read, evaluated) || backend->parked_.Join(read)) return;
+    // It has had its turn, and is not among those that come anew.
+    std::make_shared<RowsRead>(backend, read)->Begin();
   }
   void Detach() override { rows_.reset(); }
 

@@ -42,6 +42,8 @@ class Gate {
     ++came_;
     changed_.SignalAll();
     while (!open_) changed_.Wait(&mutex_);
+    ++passed_;
+    changed_.SignalAll();
   }
   void Set(bool open) {
     base::MutexLock lock(&mutex_);
@@ -53,6 +55,11 @@ class Gate {
     base::MutexLock lock(&mutex_);
     while (came_ < count) changed_.Wait(&mutex_);
   }
+  // The same of those that have passed.
+  void AwaitPassed(int count) {
+    base::MutexLock lock(&mutex_);
+    while (passed_ < count) changed_.Wait(&mutex_);
+  }
   int came() {
     base::MutexLock lock(&mutex_);
     return came_;
@@ -63,6 +70,7 @@ class Gate {
   base::CondVar changed_;
   bool open_ GUARDED_BY(mutex_) = true;
   int came_ GUARDED_BY(mutex_) = 0;
+  int passed_ GUARDED_BY(mutex_) = 0;
 };
 Gate* gate = nullptr;
 std::thread::id loop;
@@ -346,6 +354,24 @@ TEST_F(LongReadsTest, NoMoreThanSoManyWaitForAThread) {
   const auto next = Start();
   executor_.RunUntil(next->done);
   EXPECT_TRUE(next->status.ok()) << next->status;
+}
+
+// What it waited for came while it was looked up: it has had its turn.
+TEST_F(LongReadsTest, AListWhoseAnswerHasChangedMeanwhileIsLookedUpAgainHoweverManyWait) {
+  gate_.Set(false);
+  const auto blocked = Start(5);
+  gate_.AwaitCame(1);
+  Publish(6);
+  gate_.Set(true);
+  gate_.AwaitPassed(1);
+  const auto calls = FillUp();
+  executor_.queue.RunAll();
+  EXPECT_FALSE(blocked->done) << blocked->status;
+  gate_.Set(true);
+  executor_.RunUntil(blocked->done);
+  EXPECT_TRUE(blocked->status.ok()) << blocked->status;
+  EXPECT_EQ(blocked->answer.meta().index(), 6);
+  for (const auto& call : calls) executor_.RunUntil(call->done);
 }
 
 TEST_F(LongReadsTest, AListThatIsParkedIsLookedUpHoweverManyWait) {

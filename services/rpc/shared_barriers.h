@@ -2,7 +2,7 @@
 //
 // Reads that come to an event loop together, and may be answered only once the leader has vouched
 // for a state, ask for that together: it is one question to consensus and one wake of the loop,
-// however many they are.
+// however many they are. Consensus counts and refuses them as one; the face limits their number.
 //
 // Threads: Await on the executor's thread of each read.
 #ifndef CONSUL_SERVICES_RPC_SHARED_BARRIERS_H_
