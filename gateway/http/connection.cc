@@ -145,8 +145,8 @@ void Connection::Abort() {
 }
 
 void Connection::CheckDeadline(Loop::Clock::time_point now) {
-  // A call that takes long is cancelled when its client is gone.
-  if (state_ == State::kCall) ArmRead();
+  // A call that takes longer than from one tick to the next is cancelled when its client is gone.
+  if (state_ == State::kCall && std::exchange(call_seen_, true)) ArmRead();
   if (now < deadline_ || state_ == State::kClosed) return;
   if (state_ == State::kHeader && !stash_.empty() && out_.empty()) {
     Refuse(408, "no complete header within the time that is given for it");

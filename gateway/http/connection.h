@@ -156,6 +156,7 @@ class Connection final : public Served {
   bool slice_posted_ = false;      // the next slice comes after what else the loop has to do
   bool in_turn_ = false;           // somebody further out settles and deletes
   bool calling_ = false;           // the backend has the call in context_
+  bool call_seen_ = false;         // by a tick
   bool header_began_ = false;      // the deadline is that of a header
   bool keep_alive_ = true;         // of the request in hand
   bool close_after_ = false;       // once everything is written

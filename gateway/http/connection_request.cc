@@ -155,6 +155,7 @@ void Connection::StartCall() {
   context.call->token = context.token;
   state_ = State::kCall;
   calling_ = true;
+  call_seen_ = false;
   loop_->NoteCall();
   loop_->backend()->Start(&*context.call);
 }

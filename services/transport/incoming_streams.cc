@@ -172,13 +172,14 @@ absl::Status IncomingStreams::Accept(Stream* stream, const Hello& hello) {
   {
     base::MutexLock lock(&mutex_);
     const std::optional<uint32_t> known = StateVersionLocked(hello.from);
-    Current& current = current_[Key{hello.from, hello.lane}];
-    if (current.stream != stream) {
+    const Key key{hello.from, hello.lane};
+    const auto found = current_.find(key);
+    if (found == current_.end() || found->second.stream != stream) {
       if (before.has_value()) return absl::CancelledError("another stream has taken its place");
       // The peer has given the old one up.
-      if (current.stream != nullptr) current.stream->Cancel();
+      if (found != current_.end()) found->second.stream->Cancel();
     }
-    current = Current{stream, hello.cluster_id, hello.state_version};
+    current_[key] = Current{stream, hello.cluster_id, hello.state_version};
     heard = StateVersionLocked(hello.from) != known;
   }
   if (heard) options_->state_version_heard(hello.from);
