@@ -1,5 +1,6 @@
 #include "services/gossip/joining.h"
 
+#include <string_view>
 #include <utility>
 
 #include "services/base/log.h"
@@ -33,6 +34,7 @@ void Joining::Join(const std::vector<std::string>& targets, Done done) {
     refused.errors.push_back(
         base::StrCat(targets.size(), " addresses to join, the limit is ", kTargetsMax));
   }
+  if (stopped_) refused.errors.push_back(kStopping);
   if (targets.empty() || !refused.errors.empty()) return done(std::move(refused));
   const auto joining = std::make_shared<Try>();
   joining->done = std::move(done);
@@ -42,15 +44,16 @@ void Joining::Join(const std::vector<std::string>& targets, Done done) {
 
 void Joining::ResolveTarget(const std::shared_ptr<Try>& joining, const std::string& target) {
   resolver_->Resolve(target, port_default_, [this, joining, target](auto endpoints) {
-    if (endpoints.ok()) return JoinNext(joining, *std::move(endpoints), 0, "");
-    TargetDone(joining, base::StrCat("Failed to resolve ", target, ": ",
-                                     base::ToStd(endpoints.status().message())));
+    if (endpoints.ok() && !stopped_) return JoinNext(joining, *std::move(endpoints), 0, "");
+    const std::string_view why =
+        stopped_ ? kStopping : base::ToStd(endpoints.status().message());
+    TargetDone(joining, base::StrCat("Failed to resolve ", target, ": ", why));
   });
 }
 
 void Joining::JoinNext(const std::shared_ptr<Try>& joining, std::vector<Endpoint> endpoints,
                        size_t next, const std::string& error) {
-  if (next == endpoints.size()) return TargetDone(joining, error);
+  if (stopped_ || next == endpoints.size()) return TargetDone(joining, error);
   const Endpoint to = endpoints[next];
   Begin(to, [this, joining, endpoints = std::move(endpoints), next](const JoinResult& result) {
     if (result.joined) {
@@ -90,21 +93,24 @@ void Joining::RejoinNext() {
 }
 
 void Joining::Begin(const Endpoint& to, std::function<void(const JoinResult&)> done) {
-  under_way_[start_(to).value] = std::move(done);
+  under_way_[start_(to).value] = {to, std::move(done)};
 }
 
 void Joining::OnResult(const JoinResult& result) {
   const auto done = under_way_.extract(result.id.value);
-  if (!done.empty()) done.mapped()(result);
+  if (!done.empty()) done.mapped().done(result);
 }
 
 void Joining::Stop() {
+  stopped_ = true;
   known_.clear();
-  for (const auto& [id, done] : std::exchange(under_way_, {})) {
+  for (const auto& [id, each] : std::exchange(under_way_, {})) {
     JoinResult stopped;
+    stopped.to = each.to;
     stopped.error = kStopping;
-    done(stopped);
+    each.done(stopped);
   }
+  resolver_->Stop();
 }
 
 }  // namespace consul::gossip

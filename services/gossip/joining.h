@@ -56,7 +56,7 @@ class Joining {
 
   void OnResult(const JoinResult& result);
 
-  // Ends what is under way, with an error.
+  // Ends what is under way, inside, and each join that comes later, with an error.
   void Stop();
 
  private:
@@ -64,6 +64,10 @@ class Joining {
     Done done;
     JoinOutcome outcome;
     size_t targets_left = 0;
+  };
+  struct UnderWay {
+    Endpoint to;
+    std::function<void(const JoinResult&)> done;
   };
 
   void ResolveTarget(const std::shared_ptr<Try>& joining, const std::string& target);
@@ -78,7 +82,8 @@ class Joining {
   const uint16_t port_default_;
   base::Logger* const logger_;
   std::vector<Endpoint> known_;
-  std::unordered_map<uint64_t, std::function<void(const JoinResult&)>> under_way_;
+  std::unordered_map<uint64_t, UnderWay> under_way_;
+  bool stopped_ = false;
 };
 
 }  // namespace consul::gossip

@@ -132,6 +132,18 @@ class Resolver::Impl {
     ArmTimer();
   }
 
+  void Stop() {
+    if (channel_ != nullptr) ares_cancel(channel_);
+  }
+
+  absl::Status AskForTest(const Endpoint& name_server) {
+    int status = Open();
+    if (status == ARES_SUCCESS) {
+      status = ares_set_servers_ports_csv(channel_, name_server.ToString().c_str());
+    }
+    return status == ARES_SUCCESS ? absl::OkStatus() : absl::InternalError(ares_strerror(status));
+  }
+
  private:
   struct OneLookup {
     std::string host;
@@ -254,6 +266,12 @@ void Resolver::Resolve(std::string_view target, uint16_t port_default, Done done
     return done(std::vector<Endpoint>{*endpoint});
   }
   impl_->Lookup(parsed->host, port, std::move(done));
+}
+
+void Resolver::Stop() { impl_->Stop(); }
+
+absl::Status Resolver::AskForTest(const Endpoint& name_server) {
+  return impl_->AskForTest(name_server);
 }
 
 }  // namespace consul::gossip

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/gossip/types.h"
 
@@ -42,6 +43,13 @@ class Resolver {
   // or later, once. INVALID_ARGUMENT: it is none of these. NOT_FOUND, UNAVAILABLE: the name has no
   // address, or nobody knows: "lookup web: Domain name not found".
   void Resolve(std::string_view target, uint16_t port_default, Done done);
+
+  // Ends what is under way with CANCELLED, inside; what of it has an address already may end with
+  // that.
+  void Stop();
+
+  // Names are looked up at this name server, and no other. INTERNAL: the library does not take it.
+  absl::Status AskForTest(const Endpoint& name_server);
 
  private:
   class Impl;
