@@ -30,6 +30,7 @@ Swim::Swim(SwimOptions options, PoolIdentity pool, MemberInfo self, uint64_t see
                BroadcastQueue(options.broadcasts_max, options.broadcast_bytes_max),
                BroadcastQueue(options.broadcasts_max, options.broadcast_bytes_max)},
       next_gossip_at_(now),
+      next_namesake_at_(now),
       next_conflict_at_(now) {
   CONSUL_CHECK(self_->info.valid());
   // Members that start together do not probe and exchange in step for ever.

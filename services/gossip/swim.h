@@ -233,9 +233,12 @@ class Swim {
   // Of another id that claims this member's own name.
   void HearRival(const MemberPtr& rival, Incarnation incarnation);
   void NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarnation);
-  // Whether it is our own ping of a rival: that one is not there, as we are.
-  bool IsOfOurRival(const PingMessage& ping) const;
-  void LoseName();
+  Rival AskRival(const MemberPtr& rival, Incarnation incarnation);
+  // Whether it is our own ping of a rival: that one is not there, as we are, and is forgotten.
+  bool IsOfOurRival(const PingMessage& ping);
+  // Whether the ack is that of a rival; the name is lost to it then, unless we are leaving.
+  bool RivalAnswered(const AckMessage& ack);
+  void LoseName(const MemberPtr& rival);
   // `why`: told to the joins that are under way.
   void StartLeaving(const std::string& why);
   void AddMember(const Entry& entry, const Source& source);
@@ -381,11 +384,11 @@ class Swim {
   Time next_exchange_at_;
 
   // A rival's claim to our name is believed when the rival itself answers.
-  struct Rival {
-    MemberPtr member;
-    Sequence sequence;
-  };
   std::optional<Rival> rival_;
+  // The same of one at our own address, apart: the word of a former life of this machine may come
+  // again and again, and keeps no rival elsewhere waiting.
+  std::optional<Rival> namesake_;
+  Time next_namesake_at_;
   std::vector<Succession> successions_;
   Time next_conflict_at_;  // notices of conflicts are sent no sooner
 

@@ -195,11 +195,13 @@ void Swim::NoticeConflict(Slot held, const MemberPtr& other, Incarnation incarna
 }
 
 void Swim::HearRival(const MemberPtr& rival, Incarnation incarnation) {
-  if (life_ != Life::kMember || now_ < next_conflict_at_) return;
-  next_conflict_at_ = now_ + options_.probe_interval;
+  if (life_ != Life::kMember) return;
   // At our own address it is a former life of this machine, one that says to be where only we can
   // be, or the one that is there while we are not. Our ping comes to ourselves, or it answers.
   const bool at_ours = rival->info.address == self().address;
+  Time& next_at = at_ours ? next_namesake_at_ : next_conflict_at_;
+  if (now_ < next_at) return;
+  next_at = now_ + options_.probe_interval;
   if (!at_ours && self().id < rival->info.id) {
     Say(FactKind::kNameConflict, self().name, rival->info.address, 0,
         base::StrCat("ours, node id ", self().id, ", keeps it; ", rival->info.id, " loses it"));
@@ -208,24 +210,46 @@ void Swim::HearRival(const MemberPtr& rival, Incarnation incarnation) {
     return;
   }
   // What was heard may be years old. The rival itself must answer.
-  rival_ = Rival{rival, NextSequence()};
+  (at_ours ? namesake_ : rival_) = AskRival(rival, incarnation);
+}
+
+Rival Swim::AskRival(const MemberPtr& rival, Incarnation incarnation) {
   PingMessage ping;
-  ping.sequence = rival_->sequence;
+  ping.sequence = NextSequence();
   ping.target = rival->info.name;
   ping.target_id_check = rival->id_check;
   ping.source = self().name;
   ping.incarnation = incarnation;
   ping.info_check = static_cast<uint32_t>(rival->info_hash);
   Send(rival->info.address, {EncodePing(ping)});
+  return {rival, ping.sequence};
 }
 
-bool Swim::IsOfOurRival(const PingMessage& ping) const {
-  return rival_.has_value() && ping.source == self().name && ping.sequence == rival_->sequence &&
-         ping.target_id_check == rival_->member->id_check;
+bool Swim::IsOfOurRival(const PingMessage& ping) {
+  if (ping.source != self().name) return false;
+  for (std::optional<Rival>* const rival : {&rival_, &namesake_}) {
+    if (!rival->has_value() || ping.sequence != (*rival)->sequence ||
+        ping.target_id_check != (*rival)->member->id_check) {
+      continue;
+    }
+    rival->reset();
+    return true;
+  }
+  return false;
 }
 
-void Swim::LoseName() {
-  const MemberPtr rival = std::exchange(rival_, std::nullopt)->member;
+bool Swim::RivalAnswered(const AckMessage& ack) {
+  if (ack.name != self().name) return false;
+  for (std::optional<Rival>* const rival : {&rival_, &namesake_}) {
+    if (!rival->has_value() || ack.sequence != (*rival)->sequence) continue;
+    const MemberPtr member = std::exchange(*rival, std::nullopt)->member;
+    if (life_ == Life::kMember) LoseName(member);
+    return true;
+  }
+  return false;
+}
+
+void Swim::LoseName(const MemberPtr& rival) {
   Say(FactKind::kNameConflict, self().name, rival->info.address, 0,
       base::StrCat("node id ", rival->info.id, " keeps it; ours, ", self().id, ", loses it"));
   output_.name_lost_to = rival;

@@ -136,11 +136,7 @@ void Swim::JudgeProbe() {
 }
 
 void Swim::HandleAck(const Endpoint& from, AckMessage& ack) {
-  if (rival_.has_value() && ack.sequence == rival_->sequence && ack.name == self().name) {
-    if (life_ == Life::kMember) LoseName();
-    return;
-  }
-  if (SuccessorAnswered(ack)) return;
+  if (RivalAnswered(ack) || SuccessorAnswered(ack)) return;
   if (probe_.has_value() && ack.sequence == probe_->sequence) {
     const MemberPtr target = probe_->target;
     if (ack.name != target->info.name) {
@@ -185,10 +181,7 @@ void Swim::HandlePing(const Endpoint& from, const PingMessage& ping, bool stale)
   const bool ours = ping.target == self().name &&
                     (ping.target_id_check == 0 || ping.target_id_check == self_->id_check);
   if (!ours) {
-    if (IsOfOurRival(ping)) {
-      rival_.reset();
-      return;
-    }
+    if (IsOfOurRival(ping)) return;
     // Addresses are used again. An ack would keep the one who had it before alive for ever.
     if (TellOfSuccession(from, ping)) return;
     Say(FactKind::kWrongName, ping.target, from, 0, self().name);

@@ -44,6 +44,12 @@ struct Relay {
   Time expires_at;
 };
 
+// Another node id that claims this member's own name, and was asked whether it is there.
+struct Rival {
+  MemberPtr member;
+  Sequence sequence;  // of our ping
+};
+
 // Another node id says to be at a member's very address, or others say so. It is asked there.
 struct Succession {
   Entry newcomer;
