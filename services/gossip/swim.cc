@@ -55,7 +55,8 @@ bool Swim::Advance(Time now) {
 }
 
 // Others may have answered, and refuted, while this process did not run. Its probe is void; what
-// it suspects has as long to refute as if the time had not passed; and it trusts itself less.
+// it suspects has as long to refute as if the time had not passed; an answer of whom it asked for a
+// name may be there unread, and is waited for; and it trusts itself less.
 void Swim::Slept(Duration late) {
   Say(FactKind::kSlowSelf, {}, {},
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(late).count()));
@@ -68,6 +69,9 @@ void Swim::Slept(Duration late) {
   relays_.clear();
   next_probe_at_ = std::max(next_probe_at_, now_);
   suspicions_.Postpone(late);
+  for (Succession& each : successions_) {
+    each.ask_at = std::max(each.ask_at, now_ + options_.probe_timeout);
+  }
   for (auto& [id, stream] : streams_) stream.expires_at += late;
   // Much may have happened: ask somebody, rather than to believe what has become old.
   const bool long_sleep = late > options_.probe_interval * options_.suspicion_mult;
