@@ -214,7 +214,8 @@ class Swim {
   void HearOtherId(Slot held, const Entry& entry, const Source& source);
   // Another id has the name from now on.
   void GiveName(Slot held, const Entry& newcomer, bool spread);
-  // Whether it is being asked from now on: not when too many are. `of_pool`: see Succession.
+  // Whether it is being asked from now on, anew if it says so itself: not when too many are.
+  // `of_pool`: see Succession.
   bool AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool);
   void Ask(Succession* succession);
   Slot PlaceOf(const Succession& succession) const;

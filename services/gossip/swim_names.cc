@@ -104,6 +104,11 @@ bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_poo
     known.spread = known.spread || source.spread;
     known.of_pool = known.of_pool || of_pool;
     if (newcomer.incarnation > known.newcomer.incarnation) known.newcomer = newcomer;
+    if (itself) {
+      // It is there now, whoever did not answer before: maybe it was about to start.
+      known.asked_count = 0;
+      known.ask_at = now_;
+    }
     return true;
   }
   // What is heard of again is asked for again.
