@@ -457,6 +457,11 @@ void Swim::FinishExchange(StreamId id, Stream& stream) {
 }
 
 void Swim::Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye) {
+  if (stream.probe) {
+    // The peer leaves, and did not know yet that there is no exchange to fail.
+    EndExchange(id, goodbye.reason);
+    return;
+  }
   FactKind fact = FactKind::kExchangeFailed;
   if (goodbye.kind == GoodbyeKind::kPool) fact = FactKind::kMergeRefused;
   if (goodbye.kind == GoodbyeKind::kName) fact = FactKind::kNameHeld;
@@ -464,7 +469,6 @@ void Swim::Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye) {
   const std::string& name = fact == FactKind::kNameHeld ? self().name : stream.peer_name;
   Say(fact, name, stream.peer, 0, goodbye.reason);
   FailJoin(stream, std::move(goodbye.reason));
-  if (stream.probe) ProbeStreamFailed(id);
   CloseStream(id);
 }
 
