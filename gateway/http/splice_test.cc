@@ -303,7 +303,7 @@ TEST_F(SpliceTest, TheServicesEndIsPassedOnAndTheClientMayFinish) {
   client_->Close();
   EXPECT_EQ(rpc_->ReadToEnd(), "understood");
   EXPECT_TRUE(EventuallyEnds());
-  EXPECT_EQ(server_->rpc_connections(), 0u);
+  EXPECT_TRUE(Eventually([&] { return server_->rpc_connections() == 0; }));
 }
 
 TEST_F(SpliceTest, ASideThatDoesNotEndAfterTheOtherIsCutOff) {
@@ -374,7 +374,7 @@ TEST_F(SpliceTest, AServiceThatDoesNotListenIsNamed) {
                               " cannot be reached: Connection refused"))
       << reply;
   EXPECT_TRUE(EventuallyEnds());
-  EXPECT_EQ(server_->rpc_connections(), 0u);
+  EXPECT_TRUE(Eventually([&] { return server_->rpc_connections() == 0; }));
 }
 
 TEST_F(SpliceTest, AServiceThatDoesNotListenAtAnAddressOfIpv6IsNamed) {
