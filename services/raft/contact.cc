@@ -153,18 +153,10 @@ bool Core::IsStuck(const Progress& peer) const {
   return peer.owes() && now_ >= peer.awaited_since() + Scaled(kOverdueMax) * kOverdueShare;
 }
 
-// All are asked at once: whoever answers what is sent from now on answers that round.
-void Core::DoubtPeer(Progress* peer) {
+Round Core::AskAll() {
   LeaderState& leader = std::get<LeaderState>(state_);
   leader.broadcast_due = true;
-  peer->Doubt(Round{leader.round.value + 1});
-}
-
-// What is sent from now on is of the round that all are asked for at once.
-void Core::ForgetAcks(Progress* peer) {
-  LeaderState& leader = std::get<LeaderState>(state_);
-  leader.broadcast_due = true;
-  peer->set_acks_from(Round{leader.round.value + 1});
+  return Round{leader.round.value + 1};
 }
 
 void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply) {
@@ -174,7 +166,7 @@ void Core::HandleHeartbeatReply(const Message& message, const HeartbeatReply& re
   // An old answer to a question of before that says nothing.
   if (reply.unmatched && peer->match() > Index{0} && reply.round > peer->matched_round()) {
     peer->BeganAnew(std::max(peer->match(), log_.base().index).Next(), now_);
-    ForgetAcks(peer);
+    peer->set_acks_from(AskAll());
   }
   if (!reply.unmatched && peer->Vouched(reply.round, peer->match())) AdvanceCommit();
   const Duration overdue = PatienceWith(*peer);

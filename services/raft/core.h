@@ -294,8 +294,9 @@ class Core {
   std::vector<ServerId> QuickestQuorum() const;
   void HandleHeartbeat(const Message& message, const Heartbeat& heartbeat);
   void HandleHeartbeatReply(const Message& message, const HeartbeatReply& reply);
-  void DoubtPeer(Progress* peer);
-  void ForgetAcks(Progress* peer);
+  // All are asked at once, for the round that is returned: what is sent from now on is of that one
+  // or of a later one.
+  Round AskAll();
   Heartbeat HeartbeatFor(const Progress& peer) const;
   void Heard(const ServerId& from, Round round);
   void CountRounds();

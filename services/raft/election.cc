@@ -84,7 +84,7 @@ void Core::TickElection() {
 
 void Core::StreamBroken(Time now, const ServerId& peer) {
   Advance(now);
-  if (Progress* progress = FindPeer(peer); progress != nullptr) return DoubtPeer(progress);
+  if (Progress* progress = FindPeer(peer); progress != nullptr) return progress->Doubt(AskAll());
   if (role() != Role::kFollower || peer.empty() || leader() != peer) return;
   stream_broken_ = true;
   Say(FactKind::kStreamBroken, peer);

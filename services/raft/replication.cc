@@ -89,7 +89,7 @@ void Core::HandleAppendReply(const Message& message, const AppendReply& reply) {
                           : log_.LastAtMost(reply.hint_index, reply.hint_term).index.Next();
   const Index before = peer->match();
   peer->Refused(reply.refused, retry, now_);
-  if (peer->match() < before) ForgetAcks(peer);
+  if (peer->match() < before) peer->set_acks_from(AskAll());
 }
 
 // An answer to something of `round`; 0: nobody knows to what.
