@@ -50,21 +50,19 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
 
 void SharedBarriers::Await(Executor* executor, ReadMode mode, std::shared_ptr<Read> read) {
   const Key key(executor, mode);
-  std::shared_ptr<Group> made;
-  if (executor->gathers()) {
+  if (!executor->gathers()) {
+    const auto alone = std::make_shared<Group>(this, key);
+    alone->Add(std::move(read));
+    return alone->Ask();
+  }
+  std::shared_ptr<Group> begun;
+  {
     base::MutexLock lock(&mutex_);
-    std::shared_ptr<Group>& found = gathering_[key];
-    if (found != nullptr) return found->Add(std::move(read));
-    found = made = std::make_shared<Group>(this, key);
-  } else {
-    made = std::make_shared<Group>(this, key);
+    std::shared_ptr<Group>& group = gathering_[key];
+    if (group == nullptr) group = begun = std::make_shared<Group>(this, key);
+    group->Add(std::move(read));
   }
-  made->Add(std::move(read));
-  if (executor->gathers()) {
-    made->Post();
-  } else {
-    made->Ask();
-  }
+  if (begun != nullptr) begun->Post();
 }
 
 }  // namespace consul::rpc
