@@ -168,10 +168,8 @@ ProposeResult Core::Propose(Time now, std::vector<Proposal> batch) {
                       std::move(proposal.payload)});
   }
   leader->uncommitted.push_back({log_.last_index(), bytes});
-  // Asked for already now, while the driver looks at deadlines: it will be committed soon.
-  if (!leader->peers.empty()) {
-    leader->commit_due_at = std::min(leader->commit_due_at, now_ + options_.commit_delay);
-  }
+  // Already now, while the driver looks at deadlines: soon there will be something to tell.
+  for (auto& [id, peer] : leader->peers) peer.SpareUntil(now_ + options_.spare_delay);
   leader->uncommitted_bytes += bytes;
   return result;
 }
@@ -406,7 +404,9 @@ void Core::EmitReads() {
 Time Core::NextDeadline() const {
   if (const auto* leader = std::get_if<LeaderState>(&state_)) {
     if (leader->peers.empty()) return Time::max();
-    return std::min({leader->heartbeat_at, RoundOverdueAt(), leader->commit_due_at});
+    Time at = std::min(leader->heartbeat_at, RoundOverdueAt());
+    for (const auto& [id, peer] : leader->peers) at = std::min(at, peer.spared_until());
+    return at;
   }
   if (!MayCampaign()) return Time::max();
   const auto* candidate = std::get_if<CandidateState>(&state_);

@@ -281,6 +281,8 @@ class Core {
   void Refuse(const Message& message, const AppendRequest& request);
   void PumpPeers();
   void PumpPeer(const ServerId& id, Progress& peer);
+  bool CanDoWithout(const Progress& peer) const;
+  bool IsNeeded(const ServerId& id, const Progress& peer) const;
   bool SendEntries(const ServerId& id, Progress& peer);
   void SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> entries);
   void AdvanceCommit();

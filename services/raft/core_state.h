@@ -61,8 +61,6 @@ struct LeaderState {
   bool broadcast_due = true;
   Round broadcast;  // the newest that all peers were asked for
   Time heartbeat_at;
-  // When peers are told of what is committed then, if no entry has told them before.
-  Time commit_due_at = Time::max();
 
   std::deque<WaitingRead> reads;      // leadership at their arrival is not proven yet
   std::deque<WaitingRead> confirmed;  // it is; only Applied is awaited

@@ -61,8 +61,8 @@ class Interpreter {
 
   std::string Cluster() {
     Options base = TestCluster::TellsAtOnce();
-    if (!Option("commit_delay").empty()) {
-      base.commit_delay = Ms(std::stoll(Option("commit_delay")));
+    if (!Option("spare_delay").empty()) {
+      base.spare_delay = Ms(std::stoll(Option("spare_delay")));
     }
     if (!Option("tail_bytes").empty()) base.tail_bytes_max = std::stoull(Option("tail_bytes"));
     if (!Option("append_bytes").empty()) {

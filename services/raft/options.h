@@ -34,10 +34,11 @@ struct Options {
   // A follower may miss nine before it doubts its leader.
   Duration heartbeat_interval = std::chrono::milliseconds(30);
 
-  // How much later than the leader a follower with nothing to do may learn what is committed,
-  // unless it waits for that (Core::WantsCommit). Under load the next entry tells it sooner, which
-  // halves the messages of a write; the reference tells it with a heartbeat, after 50 to 100 ms.
-  Duration commit_delay = std::chrono::milliseconds(2);
+  // How long a follower is spared what it is not needed for, unless it waits for that
+  // (Core::WantsCommit): what is committed, which the next entry may tell it, and entries, where
+  // quicker ones make a majority with the leader. The reference tells followers what is committed
+  // with a heartbeat, after 50 to 100 ms.
+  Duration spare_delay = std::chrono::milliseconds(2);
 
   // Entries kept in memory for slow followers and for applying; older ones are asked for by
   // Output::loads.

@@ -6,6 +6,12 @@
 #include "services/base/check.h"
 
 namespace consul::raft {
+namespace {
+
+// What one ack counts in the smoothed time, as with TCP's round trips (RFC 6298, 2).
+constexpr int kAckTimeShare = 8;
+
+}  // namespace
 
 void Progress::Heard(Round round, Time now) {
   acked_round_ = std::max(acked_round_, round);
@@ -36,7 +42,7 @@ void Progress::Sent(Index last, uint64_t bytes, Time now) {
     return;
   }
   CONSUL_CHECK(last >= next_);
-  in_flight_.push_back(Request{last, bytes});
+  in_flight_.push_back(Request{last, bytes, now});
   in_flight_bytes_ += bytes;
   next_ = last.Next();
 }
@@ -48,6 +54,7 @@ bool Progress::Accepted(Index match, Time now) {
   match_max_ = std::max(match_max_, match);
   while (!in_flight_.empty() && in_flight_.front().last <= match_) {
     in_flight_bytes_ -= in_flight_.front().bytes;
+    ack_time_ += (now - in_flight_.front().at - ack_time_) / kAckTimeShare;
     in_flight_.pop_front();
     changed = true;
   }

@@ -73,6 +73,20 @@ class Progress {
   Index commit_wanted() const { return commit_wanted_; }
   void WantCommit(Index index) { commit_wanted_ = std::max(commit_wanted_, index); }
 
+  // Until when it is spared what it is not needed for; max: it is spared nothing.
+  Time spared_until() const { return spared_until_; }
+  void SpareUntil(Time at) { spared_until_ = std::min(spared_until_, at); }
+  // If it is spared anything.
+  void SpareLonger(Time at) {
+    if (spared_until_ != Time::max()) spared_until_ = at;
+  }
+  void SpareNothing() { spared_until_ = Time::max(); }
+
+  // How long its acks of entries take, smoothed; or how long it has owed one, if that is more.
+  Duration ack_time(Time now) const {
+    return owes() ? std::max(ack_time_, now - awaited_since_) : ack_time_;
+  }
+
   // Removed from the configuration by the entry at this index; dropped once it has heard of it.
   std::optional<Index> leaving() const { return leaving_; }
   void set_leaving(std::optional<Index> index) { leaving_ = index; }
@@ -120,6 +134,7 @@ class Progress {
   struct Request {
     Index last;
     uint64_t bytes;
+    Time at;
   };
   struct Doubted {
     Round since;
@@ -147,6 +162,8 @@ class Progress {
   std::optional<Time> tried_at_;
   Index commit_told_;
   Index commit_wanted_;
+  Time spared_until_ = Time::max();
+  Duration ack_time_{0};
   std::optional<Index> leaving_;
   std::optional<SnapshotTransfer> snapshot_;
 };

@@ -251,6 +251,19 @@ TEST(ProgressTest, WhoIsDoubtedCountsForWhatItSaysAnew) {
   EXPECT_EQ(peer.counted(), Index{12}) << "the doubt is over";
 }
 
+TEST(ProgressTest, TheTimeOfAnAckIsSmoothed) {
+  Progress peer = Replicating();
+  EXPECT_EQ(peer.ack_time(At(9)), Duration{0});
+  peer.Sent(Index{11}, 1, At(10));
+  EXPECT_EQ(peer.ack_time(At(13)), At(3) - At(0)) << "it owes one for so long";
+  peer.Accepted(Index{11}, At(18));
+  EXPECT_EQ(peer.ack_time(At(99)), At(1) - At(0)) << "an eighth of 8 ms";
+  peer.Sent(Index{12}, 1, At(100));
+  peer.Sent(Index{13}, 1, At(109));
+  peer.Accepted(Index{13}, At(109));
+  EXPECT_EQ(peer.ack_time(At(199)), (At(2) - At(0)) * 7 / 8) << "9 ms, then none";
+}
+
 TEST(ProgressTest, WhatIsForgottenCountsNoMoreThoughItWasSaidAnew) {
   Progress peer = Replicating();
   peer.Doubt(Round{5});

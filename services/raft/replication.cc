@@ -1,6 +1,7 @@
 // Entries from the leader to its followers, and what counts as committed.
 #include <algorithm>
 #include <functional>
+#include <tuple>
 #include <utility>
 
 #include "services/base/check.h"
@@ -8,6 +9,9 @@
 
 namespace consul::raft {
 namespace {
+
+// Who is not needed is sent as many entries as these at once: then there is nothing to be saved.
+constexpr uint64_t kSparedEntriesMax = 64;
 
 // Whether a request's entries are what a log could hold after its position: anything else is a
 // broken peer's and is dropped before it does harm.
@@ -106,17 +110,7 @@ void Core::TakeAck(const ServerId& from, Progress* peer, Index match, Round roun
 }
 
 void Core::PumpPeers() {
-  LeaderState& leader = std::get<LeaderState>(state_);
-  const auto untold = [this](const auto& item) {
-    const Progress& peer = item.second;
-    return peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_;
-  };
-  if (leader.commit_due_at == Time::max() && std::ranges::any_of(leader.peers, untold)) {
-    leader.commit_due_at = now_ + options_.commit_delay;
-  }
-  for (auto& [id, peer] : leader.peers) PumpPeer(id, peer);
-  const bool told = commit_ == log_.last_index() && std::ranges::none_of(leader.peers, untold);
-  if (told || now_ >= leader.commit_due_at) leader.commit_due_at = Time::max();
+  for (auto& [id, peer] : std::get<LeaderState>(state_).peers) PumpPeer(id, peer);
   DropLeaving();
 }
 
@@ -125,20 +119,60 @@ void Core::PumpPeer(const ServerId& id, Progress& peer) {
   if (peer.mode() != Progress::Mode::kSnapshot && peer.next().Previous() < log_.base().index) {
     StartSnapshotTransfer(id, peer);
   }
-  while (peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max)) {
-    if (!SendEntries(id, peer)) break;
+  const auto untold = [&] {
+    return peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_;
+  };
+  const bool entries_later = CanDoWithout(peer) && !IsNeeded(id, peer);
+  if (entries_later || untold()) peer.SpareUntil(now_ + options_.spare_delay);
+  const bool due = now_ >= peer.spared_until();
+  if (!entries_later || due) {
+    while (peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max)) {
+      if (!SendEntries(id, peer)) break;
+    }
   }
   if (peer.mode() == Progress::Mode::kSnapshot) {
     PumpSnapshot(id, peer);
-  } else if (peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_) {
+  } else if (untold()) {
     const bool waits = std::min(peer.commit_wanted(), commit_) > peer.commit_told();
     // Of its own removal a leader tells at once: then it leads no more.
     const bool last =
         !configuration().configuration.IsVoter(options_.self) && commit_ >= configuration().index;
-    if (waits || last || now_ >= std::get<LeaderState>(state_).commit_due_at) {
-      SendAppend(id, peer, {});
-    }
+    if (waits || last || due) SendAppend(id, peer, {});
   }
+  if (due) {
+    peer.SpareNothing();
+  } else if (!entries_later && !untold()) {
+    commit_ == log_.last_index() ? peer.SpareNothing()
+                                 : peer.SpareLonger(now_ + options_.spare_delay);
+  }
+}
+
+// Whether it could be sent entries, and takes no harm from waiting for them for a moment.
+bool Core::CanDoWithout(const Progress& peer) const {
+  return peer.mode() == Progress::Mode::kReplicate && peer.next() <= log_.last_index() &&
+         peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max) &&
+         peer.commit_wanted() < peer.next() &&
+         log_.last_index().value - peer.next().value < kSparedEntriesMax;
+}
+
+// Whether it is of those whose acks will make a majority with this server's own first.
+bool Core::IsNeeded(const ServerId& id, const Progress& peer) const {
+  const LeaderState& leader = std::get<LeaderState>(state_);
+  if (id == leader.transfer_target) return true;
+  const Configuration& members = configuration().configuration;
+  const auto rank = [this](const Progress& one) {
+    const bool counts = one.mode() == Progress::Mode::kReplicate && one.counted() == one.match();
+    // It was sent them, or is anyway.
+    const bool sent = one.next() > log_.last_index() || one.commit_wanted() >= one.next();
+    return std::tuple(!counts, !sent, one.ack_time(now_));
+  };
+  const size_t quicker = std::ranges::count_if(leader.peers, [&](const auto& item) {
+    const auto& [other, other_peer] = item;
+    return members.IsVoter(other) &&
+           std::tuple(rank(other_peer), std::cref(other)) < std::tuple(rank(peer), std::cref(id));
+  });
+  const size_t others = members.quorum() - (members.IsVoter(options_.self) ? 1 : 0);
+  return members.IsVoter(id) && quicker < others;
 }
 
 void Core::WantsCommit(const ServerId& id, Index index) {

@@ -68,7 +68,7 @@ class TestCluster {
   // Followers learn what is committed without a delay, so that a test need not wait for it.
   static Options TellsAtOnce() {
     Options options;
-    options.commit_delay = Duration{0};
+    options.spare_delay = Duration{0};
     return options;
   }
 
