@@ -126,10 +126,12 @@ class NodeImpl final : public Node {
     bool disk_spoke = false;
     bool woken = false;  // for snapshots: the thread `raft` alone steps them
     std::array<bool, 2> reads_of{};  // by ReadMode: there are some
-    // There is more than reads, which may wait for a question that is under way.
-    bool urgent() const {
+    // There is more than reads, which may wait for a question that is under way...
+    bool urgent() const { return woken || urgent_for_anybody(); }
+    // ... and than what only the thread `raft` sees to.
+    bool urgent_for_anybody() const {
       return !proposals.empty() || !orders.empty() || !messages.empty() || !broken.empty() ||
-             disk_spoke || woken;
+             disk_spoke;
     }
   };
   // What the last turn left: when the next one is due.
@@ -172,7 +174,7 @@ class NodeImpl final : public Node {
   bool WakeLocked() const REQUIRES_LOCK(mutex_) { return !turn_taken_ && sleeping_; }
   void WorkHere(Inbox inbox);
   void Work(Inbox* inbox, bool on_raft_thread);
-  void EndTurn();
+  bool EndTurn(Inbox* next);
   bool WantsProgress() const;
   Time WakeAt() const;
 

@@ -9,14 +9,20 @@
 #include "services/raft/node_impl.h"
 
 namespace consul::raft {
+namespace {
+
+// Of a thread other than `raft`: others wait for it, too.
+constexpr int kTurnsInARow = 3;
+
+}  // namespace
 
 void NodeImpl::Run() {
   Inbox inbox;
   Pump();
-  EndTurn();
+  EndTurn(/*next=*/nullptr);
   while (WaitForTurn(&inbox)) {
     Work(&inbox, /*on_raft_thread=*/true);
-    EndTurn();
+    EndTurn(/*next=*/nullptr);
   }
   AnswerAll(std::move(inbox));
 }
@@ -63,9 +69,12 @@ bool NodeImpl::TakeTurnLocked(Inbox* inbox) {
   return true;
 }
 
+// Goes on with what came meanwhile: to wake the thread `raft` for it would take longer.
 void NodeImpl::WorkHere(Inbox inbox) {
-  Work(&inbox, /*on_raft_thread=*/false);
-  EndTurn();
+  for (int turns = 1;; ++turns) {
+    Work(&inbox, /*on_raft_thread=*/false);
+    if (!EndTurn(turns < kTurnsInARow ? &inbox : nullptr)) return;
+  }
 }
 
 // Only the thread `raft` may wait for others of this class to end, and for files.
@@ -90,7 +99,8 @@ void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
   MeasureContact(now);
 }
 
-void NodeImpl::EndTurn() {
+// Returns whether the caller has the next turn, too, for which it asks with `next`, an empty inbox.
+bool NodeImpl::EndTurn(Inbox* next) {
   Due due;
   due.at = WakeAt();
   due.when_applied = WantsProgress();
@@ -109,7 +119,9 @@ void NodeImpl::EndTurn() {
   base::MutexLock lock(&mutex_);
   due_ = due;
   turn_taken_ = false;
+  if (next != nullptr && inbox_.urgent_for_anybody() && TakeTurnLocked(next)) return true;
   if (sleeping_ && (due.at < sleeping_until_ || IsDueLocked())) wake_.Signal();
+  return false;
 }
 
 Time NodeImpl::WakeAt() const {
