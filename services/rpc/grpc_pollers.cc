@@ -28,7 +28,8 @@ constexpr char kThreadName[] = "nexting_thread";
 size_t ThreadsExpected() { return std::clamp<size_t>(gpr_cpu_num_cores() / 2, 2, 16); }
 
 // More than one is worth its changes of thread only where cores are idle.
-size_t PollersWanted() { return std::max<size_t>(1, gpr_cpu_num_cores() / 8); }
+// Those that this process may use count, where gRPC counts all that the machine has.
+size_t PollersWanted() { return std::max<size_t>(1, std::thread::hardware_concurrency() / 8); }
 
 // gRPC's threads that wait for events, so far as they have begun to run. A thread that one of them
 // has started bears the same name for a moment, so no more are counted than there can be.
