@@ -299,6 +299,7 @@ absl::Status Agent::Leave() {
   if (absl::Status status = role_->AwaitLeave(); !status.ok()) return status;
   role_->Leave();
   std::promise<void> left;
+  joiner_->StopTrying();
   lan_->Leave([&left] { left.set_value(); });
   left.get_future().wait();
   return absl::OkStatus();
@@ -317,6 +318,7 @@ void Agent::AnswerLeave(const absl::Status& status) {
 void Agent::Stop() {
   if (node_sync_ != nullptr) node_sync_->AskToStop();
   restores_.AskToStop();
+  if (joiner_ != nullptr) joiner_->StopTrying();
   // The pool tells the role of its members: it ends before.
   if (lan_ != nullptr) lan_->Stop();
   // A write that waits is answered when the role stops, if not before.

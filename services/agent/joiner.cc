@@ -58,7 +58,7 @@ void Joiner::Attempt(std::shared_ptr<Retry> retry) {
                                           " initial agents"));
       return;
     }
-    if (joined.status().code() == absl::StatusCode::kCancelled) return;
+    if (!tries_.load()) return;
     const config::GossipPool& settings = retry->settings;
     ++retry->failures;
     if (settings.retry_max != 0 && retry->failures > settings.retry_max) {

@@ -7,8 +7,10 @@
 #ifndef CONSUL_SERVICES_AGENT_JOINER_H_
 #define CONSUL_SERVICES_AGENT_JOINER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,9 @@ class Joiner {
   // `retry_max` retries have failed: "max join LAN retry exhausted, exiting".
   void KeepTrying(const config::GossipPool& settings,
                   std::function<void(absl::Status)> exhausted);
+  // The pool is about to be left or stopped, which ends an attempt: it was the last, and nobody is
+  // told of it.
+  void StopTrying() { tries_.store(false); }
 
  private:
   struct Retry;
@@ -43,6 +48,7 @@ class Joiner {
   const char* const name_;
   gossip::Pool* const pool_;
   base::Logger* const logger_;
+  std::atomic<bool> tries_{true};
 };
 
 }  // namespace consul::agent

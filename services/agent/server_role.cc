@@ -194,12 +194,14 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
   void Leave() override {
     server_.StopDuties();
     if (wan_ == nullptr) return;
+    joiner_->StopTrying();
     std::promise<void> left;
     wan_->Leave([&left] { left.set_value(); });
     left.get_future().wait();
   }
 
   void Stop() override {
+    if (joiner_ != nullptr) joiner_->StopTrying();
     if (wan_ != nullptr) wan_->Stop();
     saves_.Stop();
     // Whatever waits for consensus or for a leader is answered, so that the port has no writes to

@@ -111,6 +111,19 @@ class EarlyEndTest(Story):
             self.assertNotIn("==> Consul agent running!", agent.stdout())
             self.assertEqual(agent.stderr(), "")
 
+    def test_while_it_joins_for_the_last_time(self):
+        silent = socket.create_server((HOST, 9999))
+        self.addCleanup(silent.close)
+        agent = self.started("-retry-join", f"{HOST}:9999", "-retry-max", "1",
+                             "-retry-interval", "1s")
+        silent.accept()[0].close()
+        last = silent.accept()[0]
+        self.addCleanup(last.close)
+        agent.signal(signal.SIGINT)
+        self.assertEqual(agent.wait(), 0)
+        self.assertNotIn("retry exhausted", agent.stdout())
+        self.assertEqual(agent.stderr(), "")
+
 
 class TakenPortTest(Story):
     """Each port in turn is somebody else's."""
