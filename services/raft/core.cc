@@ -168,8 +168,6 @@ ProposeResult Core::Propose(Time now, std::vector<Proposal> batch) {
                       std::move(proposal.payload)});
   }
   leader->uncommitted.push_back({log_.last_index(), bytes});
-  // Already now, while the driver looks at deadlines: soon there will be something to tell.
-  for (auto& [id, peer] : leader->peers) peer.SpareUntil(now_ + options_.spare_delay);
   leader->uncommitted_bytes += bytes;
   return result;
 }
@@ -182,6 +180,7 @@ void Core::Persisted(Time now, PersistId id) {
   const Index durable_before = durable_;
   while (!persisting_.empty() && persisting_.front().id <= id) {
     durable_ = std::max(durable_, persisting_.front().last);
+    write_time_.Add(now_ - persisting_.front().at);
     persisting_.pop_front();
   }
   if (auto* candidate = std::get_if<CandidateState>(&state_);
@@ -212,7 +211,7 @@ void Core::EntriesLoaded(Time now, const LoadRequest& request, std::vector<Entry
     // The peer may have moved on while the disk was read, or fallen behind the log.
     if (entries.empty() || entries.front().index != peer->next() ||
         peer->mode() != Progress::Mode::kReplicate ||
-        !peer->HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max) ||
+        !HasRoom(*peer) ||
         peer->next().Previous() < log_.base().index) {
       return;
     }
@@ -366,7 +365,7 @@ Output Core::TakeOutput() {
   if (persist.reset_to.has_value() || !persist.entries.empty() || persist.hard_state.has_value()) {
     persist.id = pending_persist_id();
     persist_last_ = persist.id;
-    persisting_.push_back({persist.id, log_.last_index()});
+    persisting_.push_back({persist.id, log_.last_index(), now_});
   }
   output.messages_wait_for = persist_last_;
   return output;

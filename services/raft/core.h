@@ -27,6 +27,7 @@
 #include "services/raft/message.h"
 #include "services/raft/options.h"
 #include "services/raft/output.h"
+#include "services/raft/smoothed_time.h"
 #include "services/raft/types.h"
 
 namespace consul::raft {
@@ -115,8 +116,8 @@ class Core {
   // kWaiting is followed by exactly one ReadResult with this id, at once or later.
   ReadRequestStatus ReadRequest(Time now, ReadId id, ReadMode mode);
 
-  // Of a leader: as soon as `index` is committed `peer` is told, instead of with the next entry or
-  // a little later. An unknown peer waits for nothing.
+  // Of a leader: up to `index` nothing is kept from `peer`, neither the entries nor that they are
+  // committed, which others may learn a little later. An unknown peer waits for nothing.
   void WantsCommit(const ServerId& peer, Index index);
 
   // Hands leadership to `target`, or with an empty one to the voter that is furthest on. Proposals
@@ -224,6 +225,7 @@ class Core {
   struct PendingPersist {
     PersistId id;
     Index last;  // last log entry that is durable when this is
+    Time at;     // when it was handed out
   };
   struct PendingApply {
     Index last;
@@ -281,8 +283,14 @@ class Core {
   void Refuse(const Message& message, const AppendRequest& request);
   void PumpPeers();
   void PumpPeer(const ServerId& id, Progress& peer);
-  bool CanDoWithout(const Progress& peer) const;
+  bool HasRoom(const Progress& peer) const;
+  bool MayWait(const Progress& peer) const;
   bool IsNeeded(const ServerId& id, const Progress& peer) const;
+  // After how long, and whether nothing is sent yet: the less, the sooner.
+  using ExpectedAck = std::pair<Duration, bool>;
+  ExpectedAck AckOf(const Progress& peer) const;
+  ExpectedAck OwnAck() const;
+  bool TellsOfItsRemoval() const;
   bool SendEntries(const ServerId& id, Progress& peer);
   void SendAppend(const ServerId& id, Progress& peer, std::vector<Entry> entries);
   void AdvanceCommit();
@@ -345,6 +353,7 @@ class Core {
   PersistId persisted_;           // the newest id reported durable
   PersistId hard_state_persist_;  // the id that covers hard_state_
   std::deque<PendingPersist> persisting_;
+  SmoothedTime write_time_;
   Index durable_;
 
   std::variant<FollowerState, CandidateState, LeaderState> state_;

@@ -89,6 +89,27 @@ TEST_F(CoreStuckTest, WhoTakesNoEntriesIsSentFewUntilItDoes) {
   EXPECT_TRUE(core("a").OthersCanCommit());
 }
 
+// Nor is the leader woken again and again to see whether it is time to send it what it lacks.
+TEST_F(CoreStuckTest, WhoIsSentNothingIsNoReasonToWake) {
+  // It has acknowledged nothing for long, or its window is full.
+  for (const Duration silence : {Ms(5000), Ms(10)}) {
+    Options options;
+    options.spare_delay = Ms(2);
+    options.in_flight_requests_max = silence > Ms(1000) ? 8 : 1;
+    Start({{"a", "b", "c"}}, options);
+    cluster().Elect("a");
+    cluster().Run(Ms(60));
+    cluster().Crash("c");
+    cluster().Propose("a", "x");
+    cluster().Run(silence);
+    cluster().Propose("a", "x");
+    cluster().Run(Ms(10));
+    ASSERT_EQ(core("a").commit_index(), core("a").last_index());
+    Give("b", "a", core("a").term().value, HeartbeatReply{});
+    EXPECT_GT(core("a").NextDeadline(), cluster().now() + Ms(2));
+  }
+}
+
 // All that it has sent it were probes.
 TEST_F(CoreStuckTest, WhoTakesNoEntriesIsSentFewByALaterLeaderAsWell) {
   StartThree();

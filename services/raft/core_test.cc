@@ -529,39 +529,6 @@ TEST_F(CoreTest, WhoInstallsAnotherSnapshotIsWaitedFor) {
   EXPECT_EQ(Sent("a").front(), "a>c t2 Append prev=2/5 commit=7 [2/6 x, 2/7 x]");
 }
 
-// ---- Whom a leader needs.
-
-Options Sparing() {
-  Options options;
-  options.spare_delay = Ms(2);
-  return options;
-}
-
-TEST_F(CoreTest, WhoLacksManyEntriesIsSparedNothing) {
-  Start({{"a", "b", "c"}}, Sparing());
-  cluster().Elect("a");
-  cluster().Run(Ms(10));
-  for (int i = 0; i < 64; ++i) cluster().Propose("a", "x");
-  EXPECT_EQ(Sent("a").back().substr(0, 3), "a>b");
-  cluster().Propose("a", "x");
-  EXPECT_EQ(Sent("a").back().substr(0, 3), "a>c");
-}
-
-TEST_F(CoreTest, ASlowFollowerIsNotNeeded) {
-  Start({{"a", "b", "c"}}, Sparing());
-  cluster().Elect("a");
-  cluster().Run(Ms(10));
-  cluster().Propose("a", "x");
-  ASSERT_EQ(Sent("a").back().substr(0, 3), "a>b");
-  cluster().Advance(Ms(1));
-  cluster().Settle();
-  for (int i = 0; i < 3; ++i) {
-    cluster().Propose("a", "x");
-    EXPECT_EQ(Sent("a").back().substr(0, 3), "a>c") << "b took a millisecond";
-    cluster().Settle();
-  }
-}
-
 // ---- Determinism.
 
 TEST_F(CoreTest, TheSameInputsGiveTheSameOutputs) {

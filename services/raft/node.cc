@@ -287,7 +287,7 @@ void NodeImpl::DiskSpoke(bool idle) {
     mine = idle && TakeTurnLocked(&inbox);
     if (!mine && WakeLocked()) wake_.Signal();
   }
-  if (mine) WorkHere(std::move(inbox));
+  if (mine) WorkHere(std::move(inbox), /*on_disk_thread=*/true);
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(NodeOptions options,

@@ -172,7 +172,7 @@ class NodeImpl final : public Node {
   }
   // Whether the thread `raft` is to be woken: whoever has the turn looks into the inbox at its end.
   bool WakeLocked() const REQUIRES_LOCK(mutex_) { return !turn_taken_ && sleeping_; }
-  void WorkHere(Inbox inbox);
+  void WorkHere(Inbox inbox, bool on_disk_thread = false);
   void Work(Inbox* inbox, bool on_raft_thread);
   bool EndTurn(Inbox* next);
   bool WantsProgress() const;

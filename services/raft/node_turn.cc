@@ -11,7 +11,7 @@
 namespace consul::raft {
 namespace {
 
-// Of a thread other than `raft`: others wait for it, too.
+// Of a thread that is not raft's alone: others wait for it, too.
 constexpr int kTurnsInARow = 3;
 
 }  // namespace
@@ -69,11 +69,13 @@ bool NodeImpl::TakeTurnLocked(Inbox* inbox) {
   return true;
 }
 
-// Goes on with what came meanwhile: to wake the thread `raft` for it would take longer.
-void NodeImpl::WorkHere(Inbox inbox) {
+// Goes on with what came meanwhile: to wake the thread `raft` for it would take longer. The thread
+// `disk` does not, for it may have been given something to write.
+void NodeImpl::WorkHere(Inbox inbox, bool on_disk_thread) {
+  const int turns_max = on_disk_thread ? 1 : kTurnsInARow;
   for (int turns = 1;; ++turns) {
     Work(&inbox, /*on_raft_thread=*/false);
-    if (!EndTurn(turns < kTurnsInARow ? &inbox : nullptr)) return;
+    if (!EndTurn(turns < turns_max ? &inbox : nullptr)) return;
   }
 }
 

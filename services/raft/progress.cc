@@ -6,13 +6,6 @@
 #include "services/base/check.h"
 
 namespace consul::raft {
-namespace {
-
-// What one ack counts in the smoothed time, as with TCP's round trips (RFC 6298, 2).
-constexpr int kAckTimeShare = 8;
-
-}  // namespace
-
 void Progress::Heard(Round round, Time now) {
   acked_round_ = std::max(acked_round_, round);
   heard_at_ = now;
@@ -54,7 +47,7 @@ bool Progress::Accepted(Index match, Time now) {
   match_max_ = std::max(match_max_, match);
   while (!in_flight_.empty() && in_flight_.front().last <= match_) {
     in_flight_bytes_ -= in_flight_.front().bytes;
-    ack_time_ += (now - in_flight_.front().at - ack_time_) / kAckTimeShare;
+    ack_time_.Add(now - in_flight_.front().at);
     in_flight_.pop_front();
     changed = true;
   }

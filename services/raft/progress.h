@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "services/raft/configuration.h"
+#include "services/raft/smoothed_time.h"
 #include "services/raft/types.h"
 
 namespace consul::raft {
@@ -73,18 +74,15 @@ class Progress {
   Index commit_wanted() const { return commit_wanted_; }
   void WantCommit(Index index) { commit_wanted_ = std::max(commit_wanted_, index); }
 
-  // Until when it is spared what it is not needed for; max: it is spared nothing.
+  // Until when what it is not needed for is kept from it, entries and what is committed; max:
+  // nothing is.
   Time spared_until() const { return spared_until_; }
   void SpareUntil(Time at) { spared_until_ = std::min(spared_until_, at); }
-  // If it is spared anything.
-  void SpareLonger(Time at) {
-    if (spared_until_ != Time::max()) spared_until_ = at;
-  }
   void SpareNothing() { spared_until_ = Time::max(); }
 
-  // How long its acks of entries take, smoothed; or how long it has owed one, if that is more.
+  // How long its acks of entries take; or how long it has owed one, if that is more.
   Duration ack_time(Time now) const {
-    return owes() ? std::max(ack_time_, now - awaited_since_) : ack_time_;
+    return owes() ? std::max(ack_time_.value(), now - awaited_since_) : ack_time_.value();
   }
 
   // Removed from the configuration by the entry at this index; dropped once it has heard of it.
@@ -163,7 +161,7 @@ class Progress {
   Index commit_told_;
   Index commit_wanted_;
   Time spared_until_ = Time::max();
-  Duration ack_time_{0};
+  SmoothedTime ack_time_;
   std::optional<Index> leaving_;
   std::optional<SnapshotTransfer> snapshot_;
 };

@@ -257,11 +257,12 @@ TEST(ProgressTest, TheTimeOfAnAckIsSmoothed) {
   peer.Sent(Index{11}, 1, At(10));
   EXPECT_EQ(peer.ack_time(At(13)), At(3) - At(0)) << "it owes one for so long";
   peer.Accepted(Index{11}, At(18));
-  EXPECT_EQ(peer.ack_time(At(99)), At(1) - At(0)) << "an eighth of 8 ms";
+  EXPECT_EQ(peer.ack_time(At(99)), At(8) - At(0)) << "the first";
   peer.Sent(Index{12}, 1, At(100));
-  peer.Sent(Index{13}, 1, At(109));
-  peer.Accepted(Index{13}, At(109));
-  EXPECT_EQ(peer.ack_time(At(199)), (At(2) - At(0)) * 7 / 8) << "9 ms, then none";
+  EXPECT_EQ(peer.ack_time(At(101)), At(8) - At(0)) << "it owes one for less than that";
+  peer.Sent(Index{13}, 1, At(116));
+  peer.Accepted(Index{13}, At(116));
+  EXPECT_EQ(peer.ack_time(At(199)), (At(9) - At(0)) * 7 / 8) << "16 ms, then none";
 }
 
 TEST(ProgressTest, WhatIsForgottenCountsNoMoreThoughItWasSaidAnew) {

@@ -1,7 +1,6 @@
 // Entries from the leader to its followers, and what counts as committed.
 #include <algorithm>
 #include <functional>
-#include <tuple>
 #include <utility>
 
 #include "services/base/check.h"
@@ -10,8 +9,8 @@
 namespace consul::raft {
 namespace {
 
-// Who is not needed is sent as many entries as these at once: then there is nothing to be saved.
-constexpr uint64_t kSparedEntriesMax = 64;
+// From one who lacks more entries than these nothing is kept.
+constexpr uint64_t kKeptEntriesMax = 64;
 
 // Whether a request's entries are what a log could hold after its position: anything else is a
 // broken peer's and is dropped before it does harm.
@@ -122,57 +121,72 @@ void Core::PumpPeer(const ServerId& id, Progress& peer) {
   const auto untold = [&] {
     return peer.mode() == Progress::Mode::kReplicate && peer.commit_told() < commit_;
   };
-  const bool entries_later = CanDoWithout(peer) && !IsNeeded(id, peer);
-  if (entries_later || untold()) peer.SpareUntil(now_ + options_.spare_delay);
+  const bool may_wait = MayWait(peer) && !IsNeeded(id, peer);
+  if (may_wait || untold()) peer.SpareUntil(now_ + options_.spare_delay);
   const bool due = now_ >= peer.spared_until();
-  if (!entries_later || due) {
-    while (peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max)) {
+  const bool waits_for_entries = may_wait && !due;
+  if (!waits_for_entries) {
+    while (HasRoom(peer)) {
       if (!SendEntries(id, peer)) break;
     }
   }
   if (peer.mode() == Progress::Mode::kSnapshot) {
     PumpSnapshot(id, peer);
   } else if (untold()) {
-    const bool waits = std::min(peer.commit_wanted(), commit_) > peer.commit_told();
-    // Of its own removal a leader tells at once: then it leads no more.
-    const bool last =
-        !configuration().configuration.IsVoter(options_.self) && commit_ >= configuration().index;
-    if (waits || last || due) SendAppend(id, peer, {});
+    const bool wanted = std::min(peer.commit_wanted(), commit_) > peer.commit_told();
+    if (wanted || due || TellsOfItsRemoval()) SendAppend(id, peer, {});
   }
-  if (due) {
-    peer.SpareNothing();
-  } else if (!entries_later && !untold()) {
-    commit_ == log_.last_index() ? peer.SpareNothing()
-                                 : peer.SpareLonger(now_ + options_.spare_delay);
-  }
+  if (!waits_for_entries && !untold()) peer.SpareNothing();
 }
 
-// Whether it could be sent entries, and takes no harm from waiting for them for a moment.
-bool Core::CanDoWithout(const Progress& peer) const {
+bool Core::HasRoom(const Progress& peer) const {
+  return peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max);
+}
+
+// At once, for then it leads no more.
+bool Core::TellsOfItsRemoval() const {
+  return !configuration().configuration.IsVoter(options_.self) &&
+         commit_ >= configuration().index;
+}
+
+// Whether it would be sent entries now, and takes no harm from having them a moment later.
+bool Core::MayWait(const Progress& peer) const {
   return peer.mode() == Progress::Mode::kReplicate && peer.next() <= log_.last_index() &&
-         peer.HasRoom(options_.in_flight_bytes_max, options_.in_flight_requests_max) &&
-         peer.commit_wanted() < peer.next() &&
-         log_.last_index().value - peer.next().value < kSparedEntriesMax;
+         peer.next() >= log_.memory_first() && HasRoom(peer) && !IsStuck(peer) &&
+         peer.commit_wanted() < peer.next() && !TellsOfItsRemoval() &&
+         log_.last_index().value - peer.next().value < kKeptEntriesMax;
 }
 
-// Whether it is of those whose acks will make a majority with this server's own first.
+// Whether its ack will be of those that make a majority first, or is of use for something else.
 bool Core::IsNeeded(const ServerId& id, const Progress& peer) const {
   const LeaderState& leader = std::get<LeaderState>(state_);
   if (id == leader.transfer_target) return true;
   const Configuration& members = configuration().configuration;
-  const auto rank = [this](const Progress& one) {
-    const bool counts = one.mode() == Progress::Mode::kReplicate && one.counted() == one.match();
-    // It was sent them, or is anyway.
-    const bool sent = one.next() > log_.last_index() || one.commit_wanted() >= one.next();
-    return std::tuple(!counts, !sent, one.ack_time(now_));
-  };
-  const size_t quicker = std::ranges::count_if(leader.peers, [&](const auto& item) {
-    const auto& [other, other_peer] = item;
-    return members.IsVoter(other) &&
-           std::tuple(rank(other_peer), std::cref(other)) < std::tuple(rank(peer), std::cref(id));
-  });
-  const size_t others = members.quorum() - (members.IsVoter(options_.self) ? 1 : 0);
-  return members.IsVoter(id) && quicker < others;
+  if (!members.IsVoter(id)) return false;
+  // Of two that are equal the first is needed, and has been sent them when the other is looked at.
+  const ExpectedAck ack = AckOf(peer);
+  size_t sooner = members.IsVoter(options_.self) && OwnAck() < ack;
+  for (const auto& [other_id, other] : leader.peers) {
+    sooner += members.IsVoter(other_id) && AckOf(other) < ack;
+  }
+  return sooner < members.quorum();
+}
+
+// Of the log's last entry. Who has been sent it, or is at once, is preferred to one who is as quick
+// and not to one who is twice as quick: so much a message is worth.
+Core::ExpectedAck Core::AckOf(const Progress& peer) const {
+  const bool counts =
+      peer.mode() == Progress::Mode::kReplicate && peer.counted() == peer.match();
+  if (!counts) return {Duration::max(), true};
+  const bool later = peer.next() <= log_.last_index() && peer.commit_wanted() < peer.next();
+  return {peer.ack_time(now_) / (later ? 1 : 2), later};
+}
+
+// This server writes at once what it sends.
+Core::ExpectedAck Core::OwnAck() const {
+  Duration time = write_time_.value();
+  if (!persisting_.empty()) time = std::max(time, now_ - persisting_.front().at);
+  return {time / 2, false};
 }
 
 void Core::WantsCommit(const ServerId& id, Index index) {

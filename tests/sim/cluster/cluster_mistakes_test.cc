@@ -104,7 +104,7 @@ TEST(ClusterMistakesTest, AnEntryOfAnOlderTermCommittedByCounting) {
 
 TEST(ClusterMistakesTest, ALeaseThatOutlives) {
   ExpectCaught({.mistake = Mistake::kLeaseOutlives,
-                .caught_by = {"linearizability"},
+                .caught_by = {"linearizability", "a watcher's index goes back"},
                 .runs_max = 100,
                 .change = Slow});
 }
