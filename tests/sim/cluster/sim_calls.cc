@@ -361,7 +361,7 @@ void SimCalls::Park(const CallPtr& call, const state::WatchSet& watch) {
   CONSUL_CHECK(state_->source().Park(call->waiter, watch, call->request.index));
 }
 
-void SimCalls::Unpark(const CallPtr& call) {
+void SimCalls::Unpark(CallPtr call) {
   if (parked_.erase(call->number) == 0) return;
   state_->source().registry().Cancel(call->waiter.get());
 }

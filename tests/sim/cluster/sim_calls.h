@@ -131,7 +131,7 @@ class SimCalls {
   void Read(const CallPtr& call);
   KvAnswer ReadState(const Request& request, state::WatchSet* watch) const;
   void Park(const CallPtr& call, const state::WatchSet& watch);
-  void Unpark(const CallPtr& call);
+  void Unpark(CallPtr call);  // a copy: that of parked_ goes
   void WakeUp();
   void CheckWaiting();
 
