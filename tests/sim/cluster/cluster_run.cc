@@ -43,6 +43,11 @@ class Run {
     }
   }
 
+  // The end of a server answers those who wait for it, while they are there.
+  ~Run() {
+    for (const auto& server : cluster_.servers()) server->Stop(base::Unsynced::kKept);
+  }
+
   RunResult Go() {
     cluster_.RunFor(Milliseconds(500));
     for (SimClient& client : clients_) client.Begin();
