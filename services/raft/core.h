@@ -284,6 +284,7 @@ class Core {
   void PumpPeers();
   void PumpPeer(const ServerId& id, Progress& peer);
   bool HasRoom(const Progress& peer) const;
+  bool KeepsUp(const Progress& peer) const;
   bool MayWait(const Progress& peer) const;
   bool IsNeeded(const ServerId& id, const Progress& peer) const;
   // After how long, and whether nothing is sent yet: the less, the sooner.

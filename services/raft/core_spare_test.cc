@@ -89,6 +89,23 @@ TEST_F(CoreSpareTest, WhoIsProbedIsNotCountedOn) {
   EXPECT_EQ(Sent("a").back().substr(0, 3), "a>c");
 }
 
+// It is quick, and still cannot have the last entry soon.
+TEST_F(CoreSpareTest, WhoDoesNotKeepUpIsNotCountedOn) {
+  Options options = Sparing();
+  options.in_flight_requests_max = 1;
+  Lead(options);
+  cluster().Propose("a", "x");
+  cluster().Settle();
+  cluster().Advance(Ms(2));  // c is sent it
+  cluster().Advance(Ms(1));
+  cluster().Settle();
+  cluster().at("b").hold_writes = true;
+  cluster().Propose("a", "x");
+  ASSERT_EQ(Sent("a").back().substr(0, 3), "a>b");
+  cluster().Propose("a", "x");
+  EXPECT_EQ(Sent("a").back().substr(0, 3), "a>c");
+}
+
 // They are asked of the disk, which takes its time as well.
 TEST_F(CoreSpareTest, WhoLacksEntriesThatAreOutOfMemoryIsSentThemAtOnce) {
   Options options = Sparing();

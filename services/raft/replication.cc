@@ -149,12 +149,18 @@ bool Core::TellsOfItsRemoval() const {
          commit_ >= configuration().index;
 }
 
+// Whether it was sent all that this server has, or could be at once.
+bool Core::KeepsUp(const Progress& peer) const {
+  if (peer.mode() != Progress::Mode::kReplicate || IsStuck(peer)) return false;
+  if (peer.next() > log_.last_index()) return true;
+  return peer.next() >= log_.memory_first() && HasRoom(peer) &&
+         log_.last_index().value - peer.next().value < kKeptEntriesMax;
+}
+
 // Whether it would be sent entries now, and takes no harm from having them a moment later.
 bool Core::MayWait(const Progress& peer) const {
-  return peer.mode() == Progress::Mode::kReplicate && peer.next() <= log_.last_index() &&
-         peer.next() >= log_.memory_first() && HasRoom(peer) && !IsStuck(peer) &&
-         peer.commit_wanted() < peer.next() && !TellsOfItsRemoval() &&
-         log_.last_index().value - peer.next().value < kKeptEntriesMax;
+  return KeepsUp(peer) && peer.next() <= log_.last_index() &&
+         peer.commit_wanted() < peer.next() && !TellsOfItsRemoval();
 }
 
 // Whether its ack will be of those that make a majority first, or is of use for something else.
@@ -175,9 +181,7 @@ bool Core::IsNeeded(const ServerId& id, const Progress& peer) const {
 // Of the log's last entry. Who has been sent it, or is at once, is preferred to one who is as quick
 // and not to one who is twice as quick: so much a message is worth.
 Core::ExpectedAck Core::AckOf(const Progress& peer) const {
-  const bool counts =
-      peer.mode() == Progress::Mode::kReplicate && peer.counted() == peer.match();
-  if (!counts) return {Duration::max(), true};
+  if (!KeepsUp(peer) || peer.counted() != peer.match()) return {Duration::max(), true};
   const bool later = peer.next() <= log_.last_index() && peer.commit_wanted() < peer.next();
   return {peer.ack_time(now_) / (later ? 1 : 2), later};
 }
