@@ -45,12 +45,15 @@ bool Progress::Accepted(Index match, Time now) {
   if (changed) awaited_since_ = now;
   match_ = std::max(match_, match);
   match_max_ = std::max(match_max_, match);
+  std::optional<Time> newest;  // when it was sent
   while (!in_flight_.empty() && in_flight_.front().last <= match_) {
     in_flight_bytes_ -= in_flight_.front().bytes;
-    ack_time_.Add(now - in_flight_.front().at);
+    newest = in_flight_.front().at;
     in_flight_.pop_front();
     changed = true;
   }
+  // The others may have waited for an ack that was lost, or for the peer to go on.
+  if (newest.has_value()) ack_time_.Add(now - *newest);
   if (mode_ == Mode::kSnapshot) {
     if (match_ >= snapshot_->meta.index) EndSnapshot(match_, now);
   } else if (mode_ == Mode::kProbe && match.Next() >= next_) {

@@ -260,9 +260,22 @@ TEST(ProgressTest, TheTimeOfAnAckIsSmoothed) {
   EXPECT_EQ(peer.ack_time(At(99)), At(8) - At(0)) << "the first";
   peer.Sent(Index{12}, 1, At(100));
   EXPECT_EQ(peer.ack_time(At(101)), At(8) - At(0)) << "it owes one for less than that";
-  peer.Sent(Index{13}, 1, At(116));
-  peer.Accepted(Index{13}, At(116));
-  EXPECT_EQ(peer.ack_time(At(199)), (At(9) - At(0)) * 7 / 8) << "16 ms, then none";
+  peer.Accepted(Index{12}, At(116));
+  EXPECT_EQ(peer.ack_time(At(199)), At(9) - At(0)) << "16 ms";
+  peer.Sent(Index{13}, 1, At(200));
+  peer.Accepted(Index{13}, At(200));
+  EXPECT_EQ(peer.ack_time(At(299)), (At(9) - At(0)) * 7 / 8) << "none";
+}
+
+TEST(ProgressTest, AnAckOfManyRequestsIsOneTimeTheNewestOnes) {
+  Progress peer = Replicating();
+  peer.Sent(Index{11}, 1, At(0));
+  peer.Accepted(Index{11}, At(8));
+  for (uint64_t i = 12; i <= 27; ++i) peer.Sent(Index{i}, 1, At(8));
+  peer.Sent(Index{28}, 1, At(208));
+  peer.Sent(Index{29}, 1, At(408));
+  peer.Accepted(Index{28}, At(1008));  // it stood still for a second
+  EXPECT_EQ(peer.ack_time(At(1008)), At(8 + (800 - 8) / 8) - At(0));
 }
 
 TEST(ProgressTest, WhatIsForgottenCountsNoMoreThoughItWasSaidAnew) {
