@@ -20,8 +20,8 @@
 #include "absl/status/status.h"
 #include "services/base/metrics.h"
 #include "services/base/mutex.h"
+#include "services/raft/core/types.h"
 #include "services/raft/state_machine.h"
-#include "services/raft/types.h"
 #include "services/raft/waiter.h"
 
 namespace consul::raft {

@@ -24,9 +24,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/mutex.h"
+#include "services/raft/core/output.h"
+#include "services/raft/core/types.h"
 #include "services/raft/log_store.h"
-#include "services/raft/output.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 
 namespace consul::raft {
 

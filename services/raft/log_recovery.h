@@ -19,11 +19,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/file.h"
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/options.h"
+#include "services/raft/core/types.h"
 #include "services/raft/log_format.h"
 #include "services/raft/log_segment.h"
-#include "services/raft/options.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

@@ -14,9 +14,9 @@
 #include <optional>
 
 #include "services/base/metrics.h"
-#include "services/raft/message.h"
-#include "services/raft/output.h"
-#include "services/raft/types.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/output.h"
+#include "services/raft/core/types.h"
 
 namespace consul::raft {
 

@@ -29,13 +29,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/file.h"
-#include "services/raft/configuration.h"
-#include "services/raft/message.h"
-#include "services/raft/options.h"
-#include "services/raft/output.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/options.h"
+#include "services/raft/core/output.h"
+#include "services/raft/core/types.h"
 #include "services/raft/state_machine.h"
 #include "services/raft/transport.h"
-#include "services/raft/types.h"
 
 namespace consul::base {
 class Metrics;

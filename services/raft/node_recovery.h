@@ -13,10 +13,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/options.h"
 #include "services/raft/log_store.h"
 #include "services/raft/node.h"
-#include "services/raft/options.h"
 #include "services/raft/snapshot_files.h"
 #include "services/raft/state_machine.h"
 

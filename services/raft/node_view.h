@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "services/base/mutex.h"
-#include "services/raft/core.h"
+#include "services/raft/core/core.h"
+#include "services/raft/core/types.h"
 #include "services/raft/node.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include "services/raft/core/output.h"
 #include "services/raft/node.h"
-#include "services/raft/output.h"
 
 namespace consul::raft {
 

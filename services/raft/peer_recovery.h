@@ -21,9 +21,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/raft/configuration.h"
-#include "services/raft/options.h"
-#include "services/raft/types.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/options.h"
+#include "services/raft/core/types.h"
 
 namespace consul::raft {
 

@@ -12,10 +12,10 @@
 
 #include "absl/status/status.h"
 #include "services/base/file.h"
-#include "services/raft/options.h"
+#include "services/raft/core/options.h"
+#include "services/raft/core/types.h"
 #include "services/raft/snapshot_files.h"
 #include "services/raft/state_machine.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "services/raft/core/types.h"
 #include "services/raft/node_words.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

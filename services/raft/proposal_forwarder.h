@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "services/raft/message.h"
-#include "services/raft/types.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 #include "services/raft/waiter.h"
 
 namespace consul::raft {

@@ -18,9 +18,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "services/raft/message.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 #include "services/raft/node.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

@@ -18,10 +18,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/file.h"
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/types.h"
 #include "services/raft/snapshot_reader.h"
 #include "services/raft/state_machine.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

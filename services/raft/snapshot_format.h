@@ -15,8 +15,8 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "services/raft/configuration.h"
-#include "services/raft/types.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/types.h"
 
 namespace consul::raft {
 

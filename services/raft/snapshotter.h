@@ -35,7 +35,7 @@
 #include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/raft/apply_thread.h"
-#include "services/raft/core.h"
+#include "services/raft/core/core.h"
 #include "services/raft/log_disk.h"
 #include "services/raft/node.h"
 #include "services/raft/snapshot_files.h"

@@ -21,7 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/base/file.h"
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
 #include "services/raft/snapshot_files.h"
 #include "services/raft/snapshot_reader.h"
 

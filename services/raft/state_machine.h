@@ -18,7 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 
 namespace consul::raft {
 

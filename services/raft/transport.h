@@ -9,7 +9,7 @@
 #ifndef CONSUL_SERVICES_RAFT_TRANSPORT_H_
 #define CONSUL_SERVICES_RAFT_TRANSPORT_H_
 
-#include "services/raft/message.h"
+#include "services/raft/core/message.h"
 
 namespace consul::raft {
 

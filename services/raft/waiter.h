@@ -11,8 +11,8 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "services/raft/core/types.h"
 #include "services/raft/node.h"
-#include "services/raft/types.h"
 
 namespace consul::raft {
 

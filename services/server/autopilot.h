@@ -24,8 +24,8 @@
 
 #include "consul/agent/v1/agent.pb.h"
 #include "consul/operators/v1/autopilot.pb.h"
-#include "services/raft/configuration.h"
-#include "services/raft/types.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/types.h"
 #include "services/server/server_members.h"
 
 namespace consul::server {

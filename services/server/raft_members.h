@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "services/raft/configuration.h"
-#include "services/raft/types.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/types.h"
 
 namespace consul::server {
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "services/base/strings.h"
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
 
 namespace consul::server {
 namespace {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "consul/agent/v1/agent.pb.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 
 namespace consul::server {
 

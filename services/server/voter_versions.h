@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "services/base/mutex.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 #include "services/server/raft_members.h"
 
 namespace consul::server {

@@ -17,9 +17,9 @@
 #include <utility>
 
 #include "services/base/mutex.h"
-#include "services/raft/message.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 #include "services/raft/transport.h"
-#include "services/raft/types.h"
 #include "services/transport/incoming_streams.h"
 #include "services/transport/outgoing_lane.h"
 #include "services/transport/refusal_log.h"

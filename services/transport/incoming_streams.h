@@ -19,8 +19,8 @@
 
 #include "absl/status/status.h"
 #include "services/base/mutex.h"
-#include "services/raft/message.h"
-#include "services/raft/types.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 #include "services/transport/message_codec.h"
 #include "services/transport/refusal_log.h"
 #include "services/transport/transport_options.h"

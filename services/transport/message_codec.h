@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/raft/message.h"
-#include "services/raft/types.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 
 namespace consul::transport {
 

@@ -15,7 +15,7 @@
 #include <variant>
 
 #include "consul/internal/raft/v1/transport.pb.h"
-#include "services/raft/message.h"
+#include "services/raft/core/message.h"
 #include "services/transport/message_codec.h"
 #include "services/transport/wire.h"
 

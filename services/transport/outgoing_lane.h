@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "services/base/mutex.h"
-#include "services/raft/message.h"
-#include "services/raft/types.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 #include "services/transport/refusal_log.h"
 #include "services/transport/stream_count.h"
 #include "services/transport/transport_options.h"

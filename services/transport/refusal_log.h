@@ -11,7 +11,7 @@
 #include <string>
 
 #include "services/base/mutex.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 #include "services/transport/transport_options.h"
 
 namespace consul::transport {

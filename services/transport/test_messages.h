@@ -12,8 +12,8 @@
 #include <variant>
 #include <vector>
 
-#include "services/raft/configuration.h"
-#include "services/raft/message.h"
+#include "services/raft/core/configuration.h"
+#include "services/raft/core/message.h"
 #include "services/transport/message_codec.h"
 
 namespace consul::transport {

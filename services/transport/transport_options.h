@@ -14,8 +14,8 @@
 #include <string>
 
 #include "services/base/log.h"
-#include "services/raft/message.h"
-#include "services/raft/types.h"
+#include "services/raft/core/message.h"
+#include "services/raft/core/types.h"
 
 namespace consul::transport {
 

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "services/base/check.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 
 namespace consul::transport {
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
 
 namespace {
 

@@ -57,7 +57,7 @@ PARSERS = {
     "services/gossip/tags.cc": "gossip_cluster_fuzz",
     "services/gossip/types.cc": "gossip_swim_fuzz",
     "services/gossip/wire.cc": "gossip_swim_fuzz",
-    "services/raft/configuration.cc": "raft_configuration_fuzz",
+    "services/raft/core/configuration.cc": "raft_configuration_fuzz",
     "services/raft/log_format.cc": "raft_log_fuzz",
     "services/raft/log_recovery.cc": "raft_log_fuzz",
     "services/raft/peer_recovery.cc": "peers_json_fuzz",

@@ -117,13 +117,13 @@ SAMPLES = {
     ),
     "pure_cores": (
         [
-            ("services/raft/core.cc", "// std::thread\nvoid F(Time now);\n"),
+            ("services/raft/core/core.cc", "// std::thread\nvoid F(Time now);\n"),
             ("services/raft/node.cc", "std::thread thread_;\n"),
-            ("services/raft/core_test.cc", "std::random_device seed;\n"),
+            ("services/raft/core/core_test.cc", "std::random_device seed;\n"),
         ],
         [
-            ("services/raft/core.cc", "auto x = std::chrono::steady_clock::now();\n"),
-            ("services/raft/core_votes.h", "#include <thread>\n"),
+            ("services/raft/core/core.cc", "auto x = std::chrono::steady_clock::now();\n"),
+            ("services/raft/core/votes.h", "#include <thread>\n"),
             ("services/gossip/swim.cc", "std::random_device seed;\n"),
             ("services/state/fsm.cc", '#include "services/base/log.h"\n'),
             ("services/state/fsm.cc", "base::Mutex mutex_;\n"),
@@ -140,7 +140,7 @@ SAMPLES = {
             ("services/agent/x.cc", '#include "services/agent/config/x.h"\n'),
             ("gateway/http/x.cc", '#include "services/rpc/backend.h"\n'),
             ("gateway/http/x.cc", '#include "gateway/transcode/x.h"\n'),
-            ("tests/sim/x.cc", '#include "services/raft/core.h"\n'),
+            ("tests/sim/x.cc", '#include "services/raft/core/core.h"\n'),
         ],
         [
             ("services/raft/x.cc", '#include "services/state/x.h"\n'),

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "services/raft/invariants.h"
+#include "services/raft/core/invariants.h"
+#include "services/raft/core/types.h"
 #include "services/raft/state_machine.h"
-#include "services/raft/types.h"
 #include "tests/sim/cluster/reference_kv.h"
 #include "tests/sim/cluster/sim_options.h"
 #include "tests/sim/cluster/sim_world.h"

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "consul/internal/raft/v1/command.pb.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 
 namespace consul::sim {
 

@@ -26,8 +26,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/raft/core.h"
-#include "services/raft/message.h"
+#include "services/raft/core/core.h"
+#include "services/raft/core/message.h"
 #include "services/raft/proposal_forwarder.h"
 #include "services/raft/read_barriers.h"
 #include "services/raft/waiter.h"

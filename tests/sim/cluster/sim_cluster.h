@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "services/raft/configuration.h"
+#include "services/raft/core/configuration.h"
 #include "tests/sim/cluster/cluster_checks.h"
 #include "tests/sim/cluster/sim_network.h"
 #include "tests/sim/cluster/sim_options.h"

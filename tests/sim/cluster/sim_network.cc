@@ -4,7 +4,7 @@
 #include <variant>
 
 #include "services/base/strings.h"
-#include "services/raft/text.h"
+#include "services/raft/core/text.h"
 
 namespace consul::sim {
 namespace {

@@ -17,7 +17,7 @@
 #include <set>
 #include <utility>
 
-#include "services/raft/message.h"
+#include "services/raft/core/message.h"
 #include "tests/sim/cluster/sim_world.h"
 
 namespace consul::sim {

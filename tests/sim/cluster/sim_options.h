@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "services/raft/options.h"
+#include "services/raft/core/options.h"
 #include "tests/sim/cluster/sim_world.h"
 
 namespace consul::sim {

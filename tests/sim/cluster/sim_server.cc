@@ -8,7 +8,7 @@
 #include "services/base/check.h"
 #include "services/base/crc32c.h"
 #include "services/base/strings.h"
-#include "services/raft/text.h"
+#include "services/raft/core/text.h"
 #include "services/state/snapshot.h"
 #include "services/state/version.h"
 

@@ -1,11 +1,11 @@
 // tests/sim/cluster/sim_server.h
 //
 // One server of a simulated cluster: a real core, a real log, a real state machine, and between
-// them a driver that does what services/raft/output.h asks, in virtual time. Its process can be
-// killed, paused and started again, its machine can lose power, its clock drifts.
+// them a driver that does what services/raft/core/output.h asks, in virtual time. Its process can
+// be killed, paused and started again, its machine can lose power, its clock drifts.
 //
 // Threads: none; a run owns it.
-// Background: services/raft/output.h, services/raft/README.md (The driver's contract).
+// Background: services/raft/core/output.h, services/raft/README.md (The driver's contract).
 #ifndef CONSUL_TESTS_SIM_CLUSTER_SIM_SERVER_H_
 #define CONSUL_TESTS_SIM_CLUSTER_SIM_SERVER_H_
 
@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "services/raft/core.h"
-#include "services/raft/invariants.h"
+#include "services/raft/core/core.h"
+#include "services/raft/core/invariants.h"
 #include "services/server/replicated_state.h"
 #include "tests/sim/cluster/cluster_checks.h"
 #include "tests/sim/cluster/sim_calls.h"

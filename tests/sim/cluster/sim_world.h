@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "services/gossip/random.h"
-#include "services/raft/types.h"
+#include "services/raft/core/types.h"
 
 namespace consul::sim {
 
