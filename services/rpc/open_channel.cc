@@ -17,6 +17,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address,
   };
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, settings.retries ? 1 : 0);
   arguments.SetMaxReceiveMessageSize(
       static_cast<int>(std::min<size_t>(settings.reply_bytes_max, INT_MAX)));
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, number(settings.reconnect_min));

@@ -28,6 +28,10 @@ struct ChannelSettings {
   // it need as long on a line of 1 Mbit/s. A listener of ours allows one each 10 s.
   std::chrono::milliseconds keepalive = std::chrono::seconds(30);
   std::chrono::milliseconds keepalive_timeout = std::chrono::seconds(60);
+  // Whether gRPC begins a call anew that never reached the other end. What it needs for that of a
+  // stream's requests stays until they were a quarter of a megabyte: some 600 bytes for the
+  // smallest one.
+  bool retries = true;
 };
 
 // Connects with the first call.

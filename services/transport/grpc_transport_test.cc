@@ -3,6 +3,7 @@
 #include "services/transport/grpc_transport.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
@@ -97,6 +98,26 @@ TEST(GrpcTransportTest, EveryKindArrivesInTheOrderOfItsLane) {
     EXPECT_EQ(came, sent);
   }
   EXPECT_EQ(a.received_count(), 0u);
+}
+
+// One by one, for a batch is one write of gRPC's.
+TEST(GrpcTransportTest, AStreamKeepsNothingOfWhatItHasSent) {
+  TestAddresses addresses;
+  TestServer a("a", &addresses);
+  TestServer b("b", &addresses);
+  SendUntilItCame(a, b, 1);
+  const auto send = [&](uint64_t round) {
+    a.Send(b, Heartbeat{Index{0}, Round{round}});
+    b.WaitFor([&](const std::vector<Message>& messages) {
+      return !messages.empty() && Rounds({messages.back()}, "a").back() == round;
+    });
+    b.ForgetWhatCame();
+  };
+  send(2);
+  constexpr uint64_t kCount = 1000;
+  const size_t before = mallinfo2().uordblks;
+  for (uint64_t i = 1; i <= kCount; ++i) send(2 + i);
+  EXPECT_LT(mallinfo2().uordblks, before + kCount * 100);
 }
 
 TEST(GrpcTransportTest, ThreeServersSendToEachOther) {

@@ -215,6 +215,7 @@ std::shared_ptr<grpc::Channel> OutgoingLane::ChannelTo(const std::string& addres
   settings.reply_bytes_max = kReplyBytesMax;
   settings.keepalive = kKeepalive;
   settings.keepalive_timeout = kKeepaliveTimeout;
+  settings.retries = false;  // a stream that failed is dialled anew
   return rpc::OpenChannel(address, settings);
 }
 

@@ -139,6 +139,10 @@ class TestServer final : private base::Logger::Listener {
   std::vector<raft::Message> WaitForCount(size_t count) {
     return WaitFor([count](const auto& received) { return received.size() >= count; });
   }
+  void ForgetWhatCame() {
+    base::MutexLock lock(&mutex_);
+    received_ = {};
+  }
   size_t received_count() {
     base::MutexLock lock(&mutex_);
     return received_.size();
