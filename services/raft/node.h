@@ -120,6 +120,10 @@ struct NodeOptions {
   Transport* transport = nullptr;  // null: there are no other servers; outlives the Node
   base::Metrics* metrics = nullptr;  // null: nobody looks at them; outlives the Node
 
+  // Told of the entries that the log has behind the snapshot, from the first one on until it
+  // returns false. In Open, before any of them is applied; they may not be committed.
+  std::function<bool(const Entry&)> recovered_entry;
+
   // Log lines, "raft: " included, in the words of the reference. In a turn, and in Open.
   std::function<void(LogLevel, std::string_view)> log;
   // After each change of role, term or leader, in a turn. A leader is reported again, with

@@ -1,5 +1,6 @@
 #include "services/raft/node_recovery.h"
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <utility>
@@ -15,6 +16,24 @@ using base::StrCat;
 // A snapshot leaves the log room for as many segments of the least size, which it makes do with on
 // a disk that is nearly full: so writes go on until the snapshot is given up or done.
 constexpr uint64_t kLeftToLogSegments = 4;
+
+constexpr uint64_t kShownBytes = 64 << 10;
+
+// Of the log behind the snapshot, until nobody wants to see more.
+absl::Status ShowEntries(const NodeOptions& options, const RecoveredNode& recovered) {
+  if (!options.recovered_entry) return absl::OkStatus();
+  LogStore& log = *recovered.log;
+  Index next = std::max(log.first(), recovered.restart.snapshot.index.Next());
+  while (next <= log.last()) {
+    const auto entries = log.Read(next, log.last(), kShownBytes);
+    if (!entries.ok()) return entries.status();
+    for (const Entry& entry : *entries) {
+      if (!options.recovered_entry(entry)) return absl::OkStatus();
+    }
+    next = entries->back().index.Next();
+  }
+  return absl::OkStatus();
+}
 
 uint64_t RandomSeed() {
   std::random_device device;
@@ -70,6 +89,7 @@ absl::StatusOr<RecoveredNode> RecoverNode(const NodeOptions& options,
       }};
   absl::Status status =
       RecoverPeers(peers, state_machine, recovered.snapshots.get(), &recovered.restart);
+  if (status.ok()) status = ShowEntries(options, recovered);
   if (!status.ok()) return status;
   return recovered;
 }

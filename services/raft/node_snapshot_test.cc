@@ -111,6 +111,30 @@ TEST_F(NodeSnapshotTest, ASnapshotShortensTheLogAndARestartReplaysOnlyWhatIsBehi
   EXPECT_EQ(machine_->commands(), written_);
 }
 
+TEST_F(NodeSnapshotTest, WhatIsBehindTheSnapshotIsShownBeforeAnythingIsApplied) {
+  OpenOften();
+  Write(300, 500);
+  WaitForLine(kComplete);
+  std::vector<Index> shown;
+  size_t wanted = SIZE_MAX;
+  NodeOptions options = Often();
+  options.recovered_entry = [&](const Entry& entry) {
+    shown.push_back(entry.index);
+    return shown.size() < wanted;
+  };
+  ASSERT_TRUE(Open(options).ok());
+  const Index restored = machine_->restored();
+  ASSERT_GE(restored, Index{20});
+  ASSERT_GT(shown.size(), 1u) << "all of it";
+  for (size_t i = 0; i < shown.size(); ++i) EXPECT_EQ(shown[i], restored + (i + 1));
+  WaitUntilReady();
+  EXPECT_GT(node_->status().last_index, shown.back()) << "before it led";
+  shown.clear();
+  wanted = 1;
+  ASSERT_TRUE(Open(options).ok());
+  EXPECT_EQ(shown.size(), 1u) << "no more than was wanted";
+}
+
 // They would be kept for followers that are a little behind.
 TEST_F(NodeSnapshotTest, WhatASnapshotTakesIsMeasured) {
   base::Metrics metrics;

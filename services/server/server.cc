@@ -13,6 +13,7 @@
 #include "services/rpc/channel_backend.h"
 #include "services/server/autopilot_driver.h"
 #include "services/server/bootstrapper.h"
+#include "services/server/cluster_name.h"
 #include "services/server/departure.h"
 #include "services/server/leader_duties.h"
 #include "services/server/node_members.h"
@@ -23,7 +24,6 @@
 #include "services/server/voter_versions.h"
 #include "services/state/fsm.h"
 #include "services/state/version.h"
-#include "services/state/watch_set.h"
 #include "services/transport/grpc_transport.h"
 
 namespace consul::server {
@@ -90,30 +90,6 @@ std::unique_ptr<rpc::Backend> ConnectTo(const std::string& address) {
 }
 
 }  // namespace
-
-// Waits for the cluster to be named.
-class Server::NameWatch final : public state::Waiter,
-                                public std::enable_shared_from_this<NameWatch> {
- public:
-  NameWatch(state::VersionSource* source, std::function<void(const std::string&)> named)
-      : source_(source), named_(std::move(named)) {}
-
-  void Look() {
-    for (;;) {
-      state::WatchSet watched;
-      const auto newest = source_->Load();
-      const std::string& id = static_cast<const state::Version&>(*newest).cluster_id(&watched);
-      if (!id.empty()) return named_(id);
-      if (source_->Park(shared_from_this(), watched, newest->IndexOf(watched))) return;
-    }
-  }
-  void Fire() override { Look(); }
-  void Stop() { source_->registry().Cancel(this); }
-
- private:
-  state::VersionSource* const source_;
-  const std::function<void(const std::string&)> named_;
-};
 
 Server::Server(Options options, const gossip::MemberList* lan, base::Metrics* metrics,
                base::Logger* logger)
@@ -195,6 +171,10 @@ absl::Status Server::OpenNode() {
     if (text.starts_with(kComponent)) text.remove_prefix(kComponent.size());
     logger_->Log(FromRaft(level), "raft", text);
   };
+  node.recovered_entry = [this](const raft::Entry& entry) {
+    if (cluster_id().empty()) name_on_disk_ = NameIn(entry);
+    return cluster_id().empty();
+  };
   node.on_role_change = [this](const raft::RoleChange&) {
     // The role it wakes up in is told inside Open, before anyone listens.
     if (started_) RoleChanged();
@@ -211,6 +191,7 @@ absl::Status Server::OpenFounding() {
       std::make_unique<PledgeFile>(base::FileSystem::Posix(), options_.data_dir + "/raft");
   absl::StatusOr<std::optional<Foundation>> pledge = pledge_file_->Load();
   if (!pledge.ok()) return pledge.status();
+  if (absl::Status status = NameOfFoundation(*pledge); !status.ok()) return status;
 
   Bootstrapper::Options founding;
   founding.datacenter = options_.datacenter;
@@ -243,6 +224,20 @@ absl::Status Server::OpenFounding() {
   return absl::OkStatus();
 }
 
+// Between the first entry of a log and the one that names the cluster.
+absl::Status Server::NameOfFoundation(const std::optional<Foundation>& pledge) {
+  if (!cluster_id().empty()) return absl::OkStatus();
+  const raft::PlacedConfiguration newest = node_->configuration();
+  if (pledge.has_value() && BeginsWith(newest, *pledge)) {
+    name_on_disk_ = pledge->cluster_id();
+    return absl::OkStatus();
+  }
+  Foundation alone = FoundationOf(options_.node_id);
+  if (!options_.bootstrap || !BeginsWith(newest, alone)) return absl::OkStatus();
+  name_on_disk_ = alone.cluster_id();
+  return pledge_file_->Store(std::move(alone));
+}
+
 grpc::Service* Server::service() { return transport_->service(); }
 
 void Server::Start(News news) {
@@ -251,6 +246,8 @@ void Server::Start(News news) {
   MembersChanged();
   consensus_->SetNode(node_.get());
   members_->SetNode(node_.get());
+  // Before the pool meets anybody.
+  if (!name_on_disk_.empty()) news_.cluster_named(name_on_disk_);
   name_watch_ = std::make_shared<NameWatch>(&state_->source(), [this](const std::string& id) {
     transport_->PeersChanged();
     news_.cluster_named(id);
@@ -308,7 +305,8 @@ void Server::VersionsChanged() {
 
 std::string Server::cluster_id() const {
   const auto newest = state_->source().Load();
-  return static_cast<const state::Version&>(*newest).cluster_id(nullptr);
+  const std::string& id = static_cast<const state::Version&>(*newest).cluster_id(nullptr);
+  return id.empty() ? name_on_disk_ : id;
 }
 
 void Server::MembersChanged() {

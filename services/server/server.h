@@ -43,11 +43,16 @@ namespace consul::transport {
 class GrpcTransport;
 }  // namespace consul::transport
 
+namespace consul::internal::bootstrap::v1 {
+class Foundation;
+}  // namespace consul::internal::bootstrap::v1
+
 namespace consul::server {
 
 class AutopilotDriver;
 class Bootstrapper;
 class LeaderDuties;
+class NameWatch;
 class NodeMembers;
 class PledgeFile;
 class RaftConsensus;
@@ -97,7 +102,7 @@ class Server {
     std::function<void()> leader_changed;
     // This server leads, and the members are in the catalog. On the leader's thread.
     std::function<void()> duties_begun;
-    // The cluster's id is known. At once or on the apply thread; must be short.
+    // The cluster's id is known. At once, or on the apply thread, or both; must be short.
     std::function<void(const std::string& id)> cluster_named;
   };
   // Takes part. REQUIRES: Open has succeeded.
@@ -139,8 +144,6 @@ class Server {
   std::map<std::string, std::string> RaftStats() const;
 
  private:
-  class NameWatch;
-
   absl::Status OpenNode();
   absl::Status OpenFounding();
   void RoleChanged();
@@ -152,7 +155,8 @@ class Server {
   std::string NameOf(const raft::ServerId& id) const;
   std::unique_ptr<VoterVersions> MakeVersions();
   void VersionsChanged();
-  // Of the state as it is now; empty while nobody has named the cluster.
+  absl::Status NameOfFoundation(const std::optional<internal::bootstrap::v1::Foundation>& pledge);
+  // Empty while nobody has named the cluster, as far as this server knows.
   std::string cluster_id() const;
 
   const Options options_;
@@ -161,6 +165,8 @@ class Server {
   base::Logger* const logger_;
   News news_;
   bool started_ = false;
+  // The cluster's id while the state has none; set in Open.
+  std::string name_on_disk_;
   std::string told_leader_;  // of raft's turns
 
   mutable base::Mutex mutex_;

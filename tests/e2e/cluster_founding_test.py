@@ -157,6 +157,62 @@ class ConflictTest(FoundingStory):
         self.assertEqual(self.clusters(), set())
 
 
+class ForeignDataTest(FoundingStory):
+    """Servers of two clusters that meet, with their data, before they have a leader again."""
+
+    KEYS = 20
+
+    def setUp(self):
+        super().setUp()
+        self.start_all()
+        self.settle()
+        self.fill(self.servers, "ours")
+
+    def fill(self, servers, what):
+        for number in range(self.KEYS):
+            self.store(servers[0], f"{what}/{number}", what)
+
+    def has_its_own_alone(self, servers, what, other):
+        self.agree(servers)
+        self.take_part(servers)
+        for server in servers:
+            self.assertEqual(len(server.asked(f"/v1/kv/{what}/?keys")), self.KEYS, server.name)
+            self.assertEqual(server.get(f"/v1/kv/{other}/?keys").status, 404, server.name)
+
+    def kill_all(self, servers):
+        for server in servers:
+            server.kill()
+
+    def test_one_that_comes_back_alone_takes_nothing_of_another_cluster(self):
+        self.kill_all(self.servers)
+        other = self.server(4, expect=None)
+        other.flags += ("-bootstrap",)
+        other.start()
+        self.fill([other], "theirs")
+        lost = self.servers[0]
+        lost.start(*self.joins([other]))
+        self.eventually(lambda: "another cluster: " in lost.log(), "a refusal")
+        self.assertIsNone(lost.asked("/v1/kv/theirs/?keys&stale"))
+        self.assertEqual(len(other.asked("/v1/agent/members")), 1)
+        lost.kill()
+        self.start_all()
+        self.has_its_own_alone(self.servers, "ours", "theirs")
+        self.has_its_own_alone([other], "theirs", "ours")
+
+    def test_two_clusters_that_come_back_together_stay_two(self):
+        ours = self.servers
+        theirs = [self.server(number) for number in (4, 5, 6)]
+        for server in theirs:
+            server.start(*self.joins(theirs))
+        self.agree(theirs)
+        self.fill(theirs, "theirs")
+        self.servers = ours + theirs
+        self.kill_all(self.servers)
+        self.start_all()
+        self.has_its_own_alone(ours, "ours", "theirs")
+        self.has_its_own_alone(theirs, "theirs", "ours")
+
+
 class AddressTest(ClusterStory):
     """Servers are known by their ids: where they are is of no matter."""
 
