@@ -375,7 +375,7 @@ TEST(PoolTest, WhoseNameIsTakenReadsItsOwnNameInItsLog) {
   ASSERT_TRUE(a->EventuallySees("a:alive b:alive"));
   const auto other = Started("b", 18303, [](PoolOptions* options) { options->self.id = "id-x"; });
   EXPECT_EQ(other->Join({"127.0.0.1:18301"}).joined, 0);
-  EXPECT_NE(other->log.text().find("[ERR] memberlist: Node name 'b' is taken: "),
+  EXPECT_NE(other->log.text().find("[ERR] memberlist: Member 'b' is not let in: "),
             std::string::npos)
       << other->log.text();
 }

@@ -217,6 +217,9 @@ class Swim {
   // Whether it is being asked from now on, anew if it says so itself: not when too many are.
   // `of_pool`: see Succession.
   bool AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool);
+  // The same of one that says to have moved away from that slot's address.
+  bool AskLeftBehind(const Entry& newcomer, Slot held);
+  bool Begin(Succession succession);
   void Ask(Succession* succession);
   Slot PlaceOf(const Succession& succession) const;
   // Whether the ack was that of one that was asked.
@@ -227,9 +230,12 @@ class Swim {
   // The slot of the living or lately dead member, not self, whose name `newcomer` claims at that
   // one's own address; none when there is none.
   Slot HeldAtAddressOf(const MemberInfo& newcomer) const;
+  // The slot of the living member, not self, that `newcomer` says to be at another address.
+  Slot LeftBehindBy(const MemberInfo& newcomer) const;
   // Whether another id has the name at once: its holder left, or died long enough ago.
   bool IsFree(Slot held) const;
   std::string WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const;
+  std::string WhyNotMoved(Slot held, const MemberInfo& newcomer) const;
   void HearOfSelf(const MemberPtr& member, Incarnation incarnation);
   // Of another id that claims this member's own name.
   void HearRival(const MemberPtr& rival, Incarnation incarnation);
@@ -331,7 +337,9 @@ class Swim {
   bool MayRefuse(const HelloMessage& hello) const;
   // What follows a Hello that is not refused.
   void TakeUp(StreamId id, Stream& stream, HelloMessage& hello);
+  // Empty: nobody else has the newcomer's name, or its node id.
   std::string WhyNameHeld(const Entry& newcomer) const;
+  std::string WhyIdHeld(const MemberInfo& newcomer) const;
   void AnswerHello(StreamId id, Stream& stream, const HelloMessage& hello);
   void AnswerDigests(StreamId id, Stream& stream);
   void SendEntries(StreamId id, EntriesMessage entries);

@@ -221,11 +221,16 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
 }
 
 // One who is alone and says to be at the address of a member of its name is either its successor or
-// wrong about its own address. It learns which before it believes that it has joined.
+// wrong about its own address; one who says to be a member at another address has moved, or has a
+// copy of its data. It learns which before it believes that it has joined.
 bool Swim::AsksFirst(StreamId id, const HelloMessage& hello) {
   const MemberInfo& joiner = hello.self.member->info;
-  if (id.opened() || hello.living_count > 1 || !HeldAtAddressOf(joiner)) return false;
-  return AskSuccessor(hello.self, {joiner.name, true}, !MayRefuse(hello));
+  if (id.opened() || hello.living_count > 1) return false;
+  if (HeldAtAddressOf(joiner)) {
+    return AskSuccessor(hello.self, {joiner.name, true}, !MayRefuse(hello));
+  }
+  const Slot held = LeftBehindBy(joiner);
+  return held && AskLeftBehind(hello.self, held);
 }
 
 size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why) {
@@ -304,6 +309,7 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
   if (why.empty() && hello.living_count <= 1) {
     kind = GoodbyeKind::kName;
     why = WhyNameHeld(hello.self);
+    if (why.empty()) why = WhyIdHeld(hello.self.member->info);
   }
   if (why.empty()) return false;
   Refuse(id, stream, kind, why);

@@ -91,12 +91,19 @@ Slot Swim::HeldAtAddressOf(const MemberInfo& newcomer) const {
   return claimed && !IsFree(held) ? held : Slot{};
 }
 
+Slot Swim::LeftBehindBy(const MemberInfo& newcomer) const {
+  const Slot held = table_.Find(newcomer.name);
+  if (!held || held == MemberTable::self_slot()) return {};
+  const MemberInfo& info = table_.member(held)->info;
+  const bool elsewhere = info.id == newcomer.id && info.address != newcomer.address;
+  return elsewhere && IsLiving(table_.state(held)) ? held : Slot{};
+}
+
 bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool) {
-  if (life_ != Life::kMember) return false;
   const MemberInfo& info = newcomer.member->info;
   const bool itself = source.peer == info.name;
   for (Succession& known : successions_) {
-    if (known.newcomer.member->info.name != info.name ||
+    if (known.moved || known.newcomer.member->info.name != info.name ||
         known.newcomer.member->info.id != info.id) {
       continue;
     }
@@ -109,13 +116,30 @@ bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_poo
       known.asked_count = 0;
       known.ask_at = now_;
     }
-    return true;
+    return life_ == Life::kMember;
   }
-  // What is heard of again is asked for again.
-  if (successions_.size() >= options_.successions_max) return false;
+  return Begin({.newcomer = newcomer,
+                .at = info.address,
+                .spread = source.spread,
+                .itself = itself,
+                .of_pool = of_pool});
+}
+
+bool Swim::AskLeftBehind(const Entry& newcomer, Slot held) {
+  const MemberInfo& info = newcomer.member->info;
+  for (const Succession& known : successions_) {
+    // One of several streams; all of them wait for the same answer.
+    if (known.moved && known.newcomer.member->info.name == info.name) return true;
+  }
+  return Begin({.newcomer = newcomer, .at = table_.member(held)->info.address, .moved = true});
+}
+
+// What is heard of again is asked for again.
+bool Swim::Begin(Succession succession) {
+  if (life_ != Life::kMember || successions_.size() >= options_.successions_max) return false;
   // A number that nobody can guess who does not get the ping.
-  const Sequence sequence{static_cast<uint32_t>(random_.Next())};
-  successions_.push_back({newcomer, sequence, Time{}, 0, source.spread, itself, of_pool});
+  succession.sequence = Sequence{static_cast<uint32_t>(random_.Next())};
+  successions_.push_back(std::move(succession));
   Ask(&successions_.back());
   return true;
 }
@@ -124,7 +148,7 @@ void Swim::Ask(Succession* succession) {
   const Member& member = *succession->newcomer.member;
   succession->ask_at = now_ + options_.probe_timeout;
   ++succession->asked_count;
-  Send(member.info.address,
+  Send(succession->at,
        {EncodePing(PingOf(succession->sequence, member.info.name, member.id_check))});
 }
 
@@ -134,8 +158,10 @@ Slot Swim::PlaceOf(const Succession& succession) const {
   const Slot held = table_.Find(info.name);
   if (!held) return {};
   const MemberInfo& former = table_.member(held)->info;
-  const bool open = former.id != info.id && former.address == info.address &&
-                    table_.state(held) != LifeState::kLeft;
+  if (former.address != succession.at) return {};
+  const bool open = succession.moved
+                        ? former.id == info.id && IsLiving(table_.state(held))
+                        : former.id != info.id && table_.state(held) != LifeState::kLeft;
   return open ? held : Slot{};
 }
 
@@ -149,6 +175,10 @@ bool Swim::SuccessorAnswered(const AckMessage& ack) {
   successions_.erase(found);
   const MemberPtr& newcomer = succession.newcomer.member;
   const Slot held = PlaceOf(succession);
+  if (succession.moved) {
+    EndAsking(newcomer->info, held ? WhyNotMoved(held, newcomer->info) : "");
+    return true;
+  }
   if (succession.of_pool && held) {
     GiveName(held, succession.newcomer, succession.spread);
   } else if (succession.of_pool) {
@@ -175,6 +205,10 @@ void Swim::TickSuccessions() {
 
 void Swim::GiveUp(const Succession& succession) {
   const MemberInfo& info = succession.newcomer.member->info;
+  if (succession.moved) {
+    EndAsking(info, "");
+    return;
+  }
   const Slot held = PlaceOf(succession);
   const size_t refused = EndAsking(info, held ? WhyNoSuccessor(held, info) : "");
   const bool all_the_while =
@@ -266,11 +300,21 @@ std::string Swim::WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const {
                       " does not answer there");
 }
 
+std::string Swim::WhyNotMoved(Slot held, const MemberInfo& newcomer) const {
+  return base::StrCat(Belongs(newcomer, table_.member(held)->info),
+                      ", which answers there: its data is in use, and must not be copied");
+}
+
 std::string Swim::WhyNameHeld(const Entry& newcomer) const {
   const MemberInfo& info = newcomer.member->info;
   const Slot slot = table_.Find(info.name);
-  if (!slot || table_.member(slot)->info.id == info.id) return "";
+  if (!slot) return "";
   const MemberInfo& held = table_.member(slot)->info;
+  if (held.id == info.id) {
+    // We are here to say so. Another one will be asked.
+    const bool ours = slot == MemberTable::self_slot() && held.address != info.address;
+    return ours ? WhyNotMoved(slot, info) : "";
+  }
   // Its successor, which will be asked.
   if (held.address == info.address && slot != MemberTable::self_slot()) return "";
   const std::string names = Belongs(info, held);
@@ -283,6 +327,22 @@ std::string Swim::WhyNameHeld(const Entry& newcomer) const {
   };
   return base::StrCat(names, ", which died ", seconds(gone), " s ago: it is free after ",
                       seconds(options_.dead_node_reclaim), " s");
+}
+
+// In the reference's words. It may be a copy of that one's data, and two of one node id would be
+// one server to the others.
+std::string Swim::WhyIdHeld(const MemberInfo& newcomer) const {
+  std::string why;
+  table_.ForEach([&](Slot slot) {
+    const MemberInfo& held = table_.member(slot)->info;
+    if (held.id != newcomer.id || held.name == newcomer.name || !IsLiving(table_.state(slot))) {
+      return;
+    }
+    why = base::StrCat("Member '", newcomer.name, "' has conflicting node ID '", newcomer.id,
+                       "' with member '", held.name, "' at ", held.address.ToString(),
+                       ", which is living");
+  });
+  return why;
 }
 
 }  // namespace consul::gossip

@@ -50,9 +50,13 @@ struct Rival {
   Sequence sequence;  // of our ping
 };
 
-// Another node id says to be at a member's very address, or others say so. It is asked there.
+// One who says to have a member's name, or of whom others say so. Whether it has is asked at that
+// member's address: of another node id that says to be there, it has to answer; of the same node id
+// that says to be elsewhere, nobody may.
 struct Succession {
   Entry newcomer;
+  Endpoint at;         // that member's address
+  bool moved = false;  // the same node id, elsewhere
   Sequence sequence;  // of our pings
   Time ask_at;        // asked again, or given up; Time::max(): over
   int asked_count = 0;

@@ -53,7 +53,7 @@ LogLine Word(const Fact& fact) {
                   StrCat("Cluster merge with ", at, " refused: ", fact.text));
     case kNameHeld:
       return Line(LogLevel::kError, kFrom,
-                  StrCat("Node name '", fact.name, "' is taken: ", fact.text, " from=", at));
+                  StrCat("Member '", fact.name, "' is not let in: ", fact.text, " from=", at));
     case kNameConflict:
       return Line(LogLevel::kError, kFrom,
                   StrCat("Conflicting address or id for ", fact.name, ": ", fact.text));

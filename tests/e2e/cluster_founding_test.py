@@ -5,6 +5,7 @@ or have another address than before.
 """
 
 import re
+import shutil
 import time
 
 from tests.e2e.cluster_story import ClusterStory
@@ -211,6 +212,34 @@ class ForeignDataTest(FoundingStory):
         self.start_all()
         self.has_its_own_alone(ours, "ours", "theirs")
         self.has_its_own_alone(theirs, "theirs", "ours")
+
+
+class CopiedDataTest(ClusterStory):
+    """A server's data directory on another host, while the server runs."""
+
+    def test_a_copy_is_let_in_under_no_name(self):
+        original = self.others(self.agree())[0]
+        original.kill()
+        copy = self.server(4, expect=None)
+        whys = {copy.name: "has conflicting node ID", original.name: "must not be copied"}
+        folders = {}
+        for copy.name in whys:
+            copy.forget()
+            folders[copy.name] = copy.data_dir()
+            shutil.copytree(original.data_dir(), copy.data_dir())
+        self.restart(original)
+        self.settle()
+        for copy.name, why in whys.items():
+            copy.start("-data-dir", folders[copy.name], *self.joins())
+            refused = re.compile(f"Member '{copy.name}' is not let in: .* {why}")
+            self.eventually(lambda line=refused: line.search(copy.log()), refused.pattern)
+            members = self.agree().asked("/v1/agent/members")
+            self.assertEqual(
+                sorted(member["Addr"] for member in members),
+                sorted(server.host.address for server in self.servers),
+            )
+            copy.kill()
+        self.take_part()
 
 
 class AddressTest(ClusterStory):

@@ -234,8 +234,8 @@ class JoinTest(MembershipStory):
         joined = other.cli("join", self.server.address)
         self.assertEqual(joined.returncode, 1)
         self.assertIn(f"Failed to join {self.server.address}: name 'c1' of node", joined.stderr)
-        self.logged(other, "[ERR] memberlist: Node name 'c1' is taken: ")
-        self.logged(self.server, "[ERR] memberlist: Node name 'c1' is taken: ")
+        self.logged(other, "[ERR] memberlist: Member 'c1' is not let in: ")
+        self.logged(self.server, "[ERR] memberlist: Member 'c1' is not let in: ")
         self.sees(c1="alive")
 
     def test_one_with_the_name_and_address_of_another_does_not_get_in_and_is_told(self):
@@ -248,8 +248,8 @@ class JoinTest(MembershipStory):
         failed = f"Failed to join {self.server.address}: name 'c1' of node id "
         self.assertIn(failed, joined.stderr)
         self.assertRegex(joined.stderr, f" belongs to node id .* at {address}:8301; node id ")
-        self.logged(other, "[ERR] memberlist: Node name 'c1' is taken: ")
-        self.logged(self.server, "[ERR] memberlist: Node name 'c1' is taken: ")
+        self.logged(other, "[ERR] memberlist: Member 'c1' is not let in: ")
+        self.logged(self.server, "[ERR] memberlist: Member 'c1' is not let in: ")
         self.assertEqual(other.members(), {"c1": "alive"})
 
         # Nor when a member joins it. Then it ends.
