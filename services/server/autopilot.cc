@@ -57,16 +57,25 @@ operators::v1::AutopilotConfiguration DefaultAutopilotConfiguration() {
 }
 
 void Autopilot::Clear() {
-  std::map<ServerId, Seen> seen = std::move(seen_);
-  *this = Autopilot();
-  seen_ = std::move(seen);
+  health_ = ClusterHealth();
+  stability_.clear();
+  gone_.clear();
 }
 
-void Autopilot::Meet(const raft::Configuration& configuration,
+void Autopilot::Meet(raft::Time now, const raft::Configuration& configuration,
                      const std::vector<ServerMember>& pool) {
   for (const ServerMember& server : pool) seen_[server.id] = {server.name, server.address};
   std::erase_if(seen_, [&](const auto& each) {
     return !configuration.Contains(each.first) && FindServer(pool, each.first) == nullptr;
+  });
+  if (last_configuration_.has_value()) {
+    for (const raft::Member& member : last_configuration_->members()) {
+      if (!configuration.Contains(member.id)) removed_at_[member.id] = now;
+    }
+  }
+  last_configuration_ = configuration;
+  std::erase_if(removed_at_, [&](const auto& each) {
+    return configuration.Contains(each.first) || now - each.second >= kRemovedGrace;
   });
 }
 
@@ -124,9 +133,8 @@ ServerHealth Autopilot::HealthOf(const AutopilotView& view, const raft::Member& 
 
 void Autopilot::Remember(const AutopilotView& view) {
   const raft::Configuration& configuration = view.configuration;
-  Meet(configuration, view.pool);
+  Meet(view.now, configuration, view.pool);
   for (const raft::Member& member : configuration.members()) {
-    removed_at_.erase(member.id);
     const ServerMember* const server = FindServer(view.pool, member.id);
     const bool known = server != nullptr;
     if (known && server->status != agent::v1::MEMBER_STATUS_FAILED) {
@@ -136,19 +144,10 @@ void Autopilot::Remember(const AutopilotView& view) {
       gone_[member.id] = {known, view.now};
     }
   }
-  if (last_configuration_.has_value()) {
-    for (const raft::Member& member : last_configuration_->members()) {
-      if (!configuration.Contains(member.id)) removed_at_[member.id] = view.now;
-    }
-  }
-  last_configuration_ = configuration;
   // Nothing is remembered of who takes no part.
   const auto takes_no_part = [&](const auto& each) { return !configuration.Contains(each.first); };
   std::erase_if(stability_, takes_no_part);
   std::erase_if(gone_, takes_no_part);
-  std::erase_if(removed_at_, [&](const auto& each) {
-    return view.now - each.second >= kRemovedGrace;
-  });
 }
 
 AutopilotDecision Autopilot::Decide(const AutopilotView& view) const {

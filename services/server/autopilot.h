@@ -108,8 +108,10 @@ class Autopilot {
   // Another lead begins: how servers were before counts no more.
   void Clear();
   // How the pool has the servers while this one does not lead. It may lead when another id has the
-  // name and the address of one that takes part, and is to know whose place that is.
-  void Meet(const raft::Configuration& configuration, const std::vector<ServerMember>& pool);
+  // name and the address of one that takes part, and is to know whose place that is; and when the
+  // former leader was removed.
+  void Meet(raft::Time now, const raft::Configuration& configuration,
+            const std::vector<ServerMember>& pool);
   // How the servers are. To be asked every two seconds or so.
   const ClusterHealth& Observe(const AutopilotView& view);
   // What to do. REQUIRES: Observe was asked with this view.

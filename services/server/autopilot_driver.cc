@@ -152,7 +152,7 @@ void AutopilotDriver::Meet() {
   const RaftMembers::View members = members_->view();
   const std::vector<ServerMember> pool = ServerMembers(*lan_->members(), options_.datacenter);
   base::MutexLock lock(&core_mutex_);
-  core_.Meet(members.configuration.configuration, pool);
+  core_.Meet(options_.now(), members.configuration.configuration, pool);
 }
 
 bool AutopilotDriver::Over() {

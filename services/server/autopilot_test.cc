@@ -98,7 +98,10 @@ class World {
     if (verb == "behind") behind_[words.at(0)] = std::stoul(words.at(1));
     if (verb == "silent") silent_[words.at(0)] = words.at(1);
     if (verb == "lead") autopilot_.Clear();
-    if (verb == "follow") autopilot_.Meet(view_.configuration, pool_);
+    if (verb == "follow") autopilot_.Meet(view_.now, view_.configuration, pool_);
+    if (verb == "without") {
+      view_.configuration = view_.configuration.Without(ServerId{words.at(0)});
+    }
     if (verb == "cluster-version") {
       view_.cluster_version = static_cast<uint32_t>(std::stoul(words.at(0)));
     }
