@@ -309,7 +309,7 @@ void NodeImpl::AnswerRead(ReadOwner owner, ReadStatus status, Index index) {
 // What this server waits for while it does not lead.
 void NodeImpl::AskLeader(Time now) {
   if (!forwarder_.empty()) {
-    forwarder_.LeaderIs(core_.term(), core_.leader());
+    forwarder_.LeaderIs(now, core_.term(), core_.leader());
     forwarder_.Expire(now);
   }
   if (!barriers_.empty()) {

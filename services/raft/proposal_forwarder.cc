@@ -127,12 +127,12 @@ void ProposalForwarder::SnapshotInstalled(Time now, Index index) {
   RefusePlacedIf([index](Index at, const PlacedCommand&) { return at <= index; }, Unknown());
 }
 
-void ProposalForwarder::LeaderIs(Term term, const ServerId& leader) {
-  RefuseBatchesIf(
-      [&](const Batch& batch) {
-        return batch.term != term || (!leader.empty() && batch.leader != leader);
-      },
-      Unknown());
+void ProposalForwarder::LeaderIs(Time now, Term term, const ServerId& leader) {
+  for (Batch& batch : batches_) {
+    if (batch.term == term && (leader.empty() || batch.leader == leader)) continue;
+    batch.deadline = std::min(batch.deadline, now + kFormerLeaderWaitMax);
+    expire_at_ = std::min(expire_at_, batch.deadline);
+  }
 }
 
 void ProposalForwarder::StreamBroken(const ServerId& peer) {

@@ -36,6 +36,10 @@ inline constexpr Duration kForwardedWaitMax = std::chrono::seconds(5);
 // it, than the 30 s that a client agent gives a server (services/rpc/forward_backend.h).
 inline constexpr Duration kPlacedWaitMax = std::chrono::seconds(20);
 static_assert(kForwardedWaitMax < kPlacedWaitMax);
+// From when it is known that the leader to whom it was passed on leads no more. It says what became
+// of it, if it lives: most of what is under way while leadership is handed over comes too late.
+inline constexpr Duration kFormerLeaderWaitMax = std::chrono::milliseconds(500);
+static_assert(kFormerLeaderWaitMax < kForwardedWaitMax);
 
 class ProposalForwarder {
  public:
@@ -60,7 +64,7 @@ class ProposalForwarder {
   void SnapshotInstalled(Time now, Index index);
 
   // This server's term and leader are these now; an empty leader is silent, perhaps not lost.
-  void LeaderIs(Term term, const ServerId& leader);
+  void LeaderIs(Time now, Term term, const ServerId& leader);
   // Nothing more comes from `peer` of what it may have sent.
   void StreamBroken(const ServerId& peer);
   // Gives up what waited too long. Due at NextDeadline().

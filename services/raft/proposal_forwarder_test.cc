@@ -124,10 +124,20 @@ TEST_F(ProposalForwarderTest, RefusalsHaveTheCodesOfTheLeaderItself) {
 // twice.
 TEST_F(ProposalForwarderTest, ALostLeaderLeavesTheOutcomeUnknown) {
   Forward("term", 1);
-  forwarder_.LeaderIs(Term{3}, ServerId{});
+  const Time later = kStart + kFormerLeaderWaitMax;
+  forwarder_.LeaderIs(kStart, Term{3}, ServerId{});
+  forwarder_.Expire(later);
   Flush();
   EXPECT_TRUE(answers_.empty()) << "a silent leader is not lost";
-  forwarder_.LeaderIs(Term{4}, ServerId{});
+  // One that leads no more says so, or where it stands.
+  forwarder_.LeaderIs(later, Term{4}, ServerId{});
+  EXPECT_EQ(forwarder_.NextDeadline(), later + kFormerLeaderWaitMax);
+  forwarder_.LeaderIs(later + Duration{1}, Term{4}, kOther);
+  EXPECT_EQ(forwarder_.NextDeadline(), later + kFormerLeaderWaitMax) << "it is said in each turn";
+  forwarder_.Expire(later + kFormerLeaderWaitMax - Duration{1});
+  Flush();
+  EXPECT_TRUE(answers_.empty());
+  forwarder_.Expire(later + kFormerLeaderWaitMax);
   Flush();
   EXPECT_EQ(CodeOf("term0"), absl::StatusCode::kUnknown);
   Forward("stream", 1);
@@ -139,9 +149,20 @@ TEST_F(ProposalForwarderTest, ALostLeaderLeavesTheOutcomeUnknown) {
   EXPECT_EQ(CodeOf("stream0"), absl::StatusCode::kUnknown);
 }
 
+TEST_F(ProposalForwarderTest, WhoLeadsNoMoreSaysWhatBecameOfIt) {
+  const auto refused = Forward("refused", 1);
+  const auto placed = Forward("placed", 1);
+  forwarder_.LeaderIs(kStart, Term{4}, kOther);
+  Placed(refused, ForwardStatus::kNotLeader, Index{}, Term{4});
+  EXPECT_EQ(CodeOf("refused0"), absl::StatusCode::kFailedPrecondition) << "it may be tried again";
+  Placed(placed, ForwardStatus::kPlaced, Index{11}, Term{3});
+  Commit(Index{11}, 1, Term{3});
+  EXPECT_TRUE(answers_.at("placed0").ok());
+}
+
 TEST_F(ProposalForwarderTest, APlacedCommandOutlivesItsLeader) {
   Placed(Forward("a", 1), ForwardStatus::kPlaced, Index{11});
-  forwarder_.LeaderIs(Term{4}, kOther);
+  forwarder_.LeaderIs(kStart, Term{4}, kOther);
   forwarder_.StreamBroken(kLeader);
   Flush();
   EXPECT_TRUE(answers_.empty());
