@@ -206,10 +206,12 @@ absl::StatusOr<ArchiveMeta> ReadArchive(const Source& source, const Sink& state)
   if (!status.ok()) return status;
   const auto meta_text = reader.ReadText();
   if (!meta_text.ok()) return meta_text.status();
-  auto meta = ParseMeta(*meta_text);
-  if (!meta.ok()) return meta;
+  const auto meta = ParseMeta(*meta_text);
+  // What is damaged may look like another program's, so that is said of what is sound alone.
+  const bool foreign = absl::IsFailedPrecondition(meta.status());
+  if (!meta.ok() && !foreign) return meta;
   status = reader.Next("state.bin", kStateBytesMax);
-  if (status.ok() && reader.size() != meta->size) {
+  if (status.ok() && !foreign && reader.size() != meta->size) {
     status = Unreadable(StrCat("state.bin has ", reader.size(), " bytes, and is to have ",
                                meta->size));
   }
@@ -217,7 +219,7 @@ absl::StatusOr<ArchiveMeta> ReadArchive(const Source& source, const Sink& state)
   if (status.ok()) {
     status = reader.Read([&](std::string_view bytes) {
       state_sum.Add(bytes);
-      return state(bytes);
+      return foreign ? absl::OkStatus() : state(bytes);
     });
   }
   if (status.ok()) status = reader.Next("SHA256SUMS", kSumsBytesMax);

@@ -337,6 +337,30 @@ TEST_F(ArchiveTest, AnArchiveOfTheReferenceIsRefusedByName) {
             "read here");
 }
 
+// One flipped bit makes of this program's archive one of a newer one, to the eye.
+TEST_F(ArchiveTest, WhatIsDamagedIsNotTakenForAnotherProgramsArchive) {
+  Fill();
+  File damaged = MetaFile();
+  const size_t at = damaged.bytes.find("consul.state");
+  ASSERT_NE(at, std::string::npos);
+  damaged.bytes[at] ^= 1;
+  const auto line = [](const File& file) {
+    base::Sha256 sum;
+    sum.Add(file.bytes);
+    return base::Sha256::Hex(sum.Finish()) + "  " + file.name + "\n";
+  };
+  const auto told = [&](const File& meta) {
+    const File sums = {"SHA256SUMS", line(meta) + line(StateFile())};
+    return Told(Forge({damaged, StateFile(), sums}, /*sums=*/false));
+  };
+  EXPECT_EQ(told(MetaFile()),
+            "failed to read snapshot file: failed checking integrity of snapshot: hash check "
+            "failed for \"meta.json\"");
+  EXPECT_EQ(told(damaged),
+            "the snapshot was made by a newer version of this program, and is not known to this "
+            "one");
+}
+
 TEST_F(ArchiveTest, MetaThatIsNewerOrMalformedIsRefused) {
   const auto told = [](std::string_view text) {
     const auto meta = ParseMeta(text);

@@ -23,8 +23,6 @@ uint32_t SaltedCrc(uint64_t salt, std::string_view bytes) {
   return base::ExtendCrc32c(base::Crc32c({seed, sizeof(seed)}), bytes);
 }
 
-bool KnownKind(uint8_t kind) { return (kind >= 1 && kind <= 3) || (kind >= 16 && kind <= 19); }
-
 bool AllZero(std::string_view bytes) { return CountZeros(bytes) == bytes.size(); }
 
 }  // namespace
@@ -138,9 +136,7 @@ std::string ParseGroupBody(const GroupHeader& header, std::string_view body, uin
     }
     const uint64_t used = kRecordHeaderBytes + length;
     if (!AllZero({at + used, RecordBytes(length) - used})) return "the padding is not zero";
-    const auto kind = static_cast<uint8_t>(word >> 24);
-    if (!KnownKind(kind)) return "the record's kind is unknown";
-    records->push_back({.kind = static_cast<RecordKind>(kind),
+    records->push_back({.kind = static_cast<RecordKind>(word >> 24),
                         .index = {LoadLittleEndian<uint64_t>(at + 8)},
                         .term = {LoadLittleEndian<uint64_t>(at + 16)},
                         .payload = covered.substr(kRecordHeaderBytes - 4)});

@@ -110,7 +110,7 @@ class GroupBuilder {
 
 // Replaces `records` by those of a group's body, whose payloads are views of `body`. Empty text
 // when all are sound and fill the body, else what is wrong, with `bad_offset` the record's offset
-// in the body.
+// in the body. A sound record may be of a kind that this program does not know.
 std::string ParseGroupBody(const GroupHeader& header, std::string_view body, uint64_t salt,
                            std::vector<Record>* records, uint64_t* bad_offset);
 

@@ -212,14 +212,14 @@ std::string LogState::Take(std::span<const Record> records, uint64_t offset, siz
     return "the segment does not begin with the state before it";
   }
   for (const Record& record : records) {
-    std::string problem;
+    std::optional<std::string> problem;  // nothing: there is no such kind
     switch (record.kind) {
       case RecordKind::kSegmentState:
         problem = &record == &records[0] ? TakeState(record, segment == 0)
                                          : "a segment's state stands within the segment";
         break;
       case RecordKind::kHardState:
-        if (record.term < hard_state_.term) problem = "the term goes back";
+        problem = record.term < hard_state_.term ? "the term goes back" : "";
         hard_state_ = {record.term, {std::string(record.payload)}};
         break;
       case RecordKind::kTruncate:
@@ -246,7 +246,13 @@ std::string LogState::Take(std::span<const Record> records, uint64_t offset, siz
         if (place == Index{0}) place = record.index;
         break;
     }
-    if (!problem.empty()) return problem;
+    // No torn write, for its checksum is right: what it says must not be passed over.
+    if (!problem.has_value()) {
+      return base::StrCat("a record of kind ", static_cast<int>(record.kind),
+                          ", which a newer version of this program wrote: this one does not know "
+                          "it. Refusing to start on this log");
+    }
+    if (!problem->empty()) return *std::move(problem);
   }
   std::vector<Place>& places = (*segments)[segment]->places;
   if (place > Index{0} && (forced || places.empty() || must_place_ ||

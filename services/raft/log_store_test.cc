@@ -487,6 +487,33 @@ TEST_F(LogStoreTest, DamageFoundWhileReadingIsNamed) {
   EXPECT_NE(entries.status().ToString().find(PathOf(1)), std::string::npos);
 }
 
+// It is the last thing in the log, as after a downgrade: no torn write, for its checksum is right.
+TEST_F(LogStoreTest, ARecordOfAKindThatANewerProgramWroteIsRefusedAndNotCut) {
+  Append(Entries({Command(1, 1, "a")}));
+  log_.reset();
+  const std::string before = fs_.Contents(PathOf(1));
+  const uint64_t salt = DecodeSegmentHeader(before.substr(0, kSegmentHeaderBytes))->salt;
+  uint64_t end = kSegmentHeaderBytes;  // of the groups
+  GroupSequence next;
+  for (;;) {
+    const auto header = DecodeGroupHeader(std::string_view(before).substr(end), salt);
+    if (!header.has_value() || header->records_count == 0) break;
+    next = header->sequence.Next();
+    end += kGroupHeaderBytes + header->body_bytes;
+  }
+  ASSERT_GT(next, GroupSequence{1});
+  GroupBuilder group;
+  group.Add({static_cast<RecordKind>(77), Index{2}, Term{1}, "of tomorrow"}, salt);
+  const auto file = fs_.Open(PathOf(1));
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->WriteAt(end, group.Finish(next, salt)).ok());
+  const std::string written = fs_.Contents(PathOf(1));
+  const absl::Status status = LogStore::Open(options_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_NE(status.ToString().find("a record of kind 77"), std::string::npos) << status;
+  EXPECT_TRUE(fs_.Contents(PathOf(1)) == written) << "nothing is cut";
+}
+
 // A user's value that looks like a group of the future must not pass for proof of damage.
 TEST_F(LogStoreTest, AForgedGroupInAValueIsNoProof) {
   std::string forged(8, 'x');
