@@ -159,7 +159,7 @@ void NodeImpl::SayFact(const Fact& fact) {
     case FactKind::kTransferGivenUp:
       if (transfer_) {
         std::exchange(transfer_, nullptr)(absl::DeadlineExceededError(
-            StrCat("server ", fact.server.value, " did not take over in time")));
+            StrCat("server ", fact.server.value, " did not take over in time, and may yet do so")));
       }
       break;
     default:
