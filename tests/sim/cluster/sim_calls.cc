@@ -116,7 +116,7 @@ void SimCalls::AskLeader() {
   const raft::ServerId leader = server_.core->leader();
   const raft::Term term = server_.core->term();
   const raft::Time now = server_.now();
-  forwarder_.LeaderIs(term, leader);
+  forwarder_.LeaderIs(now, term, leader);
   forwarder_.Expire(now);
   barriers_.LeaderIs(term, leader);
   const bool unapplied = options_.mistake == Mistake::kFollowerReadUnapplied;
