@@ -200,6 +200,7 @@ void Agent::OnUserEvent(const gossip::UserEvent& event) {
 }
 
 void Agent::OnNameLost(const gossip::NameConflict& conflict) {
+  if (!conflict.copy_of.empty()) return Fail(conflict.copy_of);
   Fail(base::StrCat("Node name conflict: ", conflict.name, " belongs to node id ",
                     conflict.winner_id, " at ", conflict.winner_address.ToString(),
                     ", and not to this one, ", conflict.own_id, " at ",

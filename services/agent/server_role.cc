@@ -287,9 +287,12 @@ class ServerRole final : public Role, private gossip::Pool::Listener {
   void OnMembersPublished() override {}
   void OnUserEvent(const gossip::UserEvent&) override {}
   void OnNameLost(const gossip::NameConflict& conflict) override {
-    logger_->Error("agent", base::StrCat("Node name conflict in the WAN pool: ", conflict.name,
-                                         " belongs to node id ", conflict.winner_id, " at ",
-                                         conflict.winner_address.ToString()));
+    logger_->Error("agent",
+                   !conflict.copy_of.empty()
+                       ? base::StrCat("In the WAN pool: ", conflict.copy_of)
+                       : base::StrCat("Node name conflict in the WAN pool: ", conflict.name,
+                                      " belongs to node id ", conflict.winner_id, " at ",
+                                      conflict.winner_address.ToString()));
     context_.failed();
   }
 

@@ -333,7 +333,13 @@ void Cluster::HandOut(Output said) {
   if (said.name_lost_to != nullptr) {
     const MemberInfo& self = parts_->context.swim.self();
     const MemberInfo& winner = said.name_lost_to->info;
-    output.name_lost = NameConflict{self.name, winner.id, winner.address, self.id, self.address};
+    output.name_lost =
+        NameConflict{self.name, winner.id, winner.address, self.id, self.address, ""};
+    parts_->members.NameLost();
+  }
+  if (!said.copy_of.empty()) {
+    const MemberInfo& self = parts_->context.swim.self();
+    output.name_lost = NameConflict{self.name, "", {}, self.id, self.address, said.copy_of};
     parts_->members.NameLost();
   }
   parts_->members.Heard(said.changes, said.intents);

@@ -159,6 +159,8 @@ struct NameConflict {
   Endpoint winner_address;
   std::string own_id;
   Endpoint own_address;
+  // Not empty: there is no winner, for this member's data is a copy, as this says.
+  std::string copy_of;
 };
 
 // Events of this layer worth a line in the log, which the driver words.

@@ -515,6 +515,7 @@ void SimText::Heard(HostId host, const Output& output) {
                   : StrCat("cannot join ", name_at(result.to), ": ", result.error));
   }
   if (output.name_lost_to != nullptr) Say(host, "has lost its name");
+  if (!output.copy_of.empty()) Say(host, "ends as a copy");
   if (output.left_done) Say(host, "is done leaving");
   if (trace_packets_) {
     for (const Packet& packet : output.packets) {

@@ -155,6 +155,7 @@ void Swim::PacketUndeliverable(Time now, const Endpoint& to) {
   for (Relay& relay : relays_) {
     if (relay.address == to) hasten(&relay.nack_at);
   }
+  HastenQuestions(to);
 }
 
 // ---- Words.

@@ -217,8 +217,10 @@ class Swim {
   // Whether it is being asked from now on, anew if it says so itself: not when too many are.
   // `of_pool`: see Succession.
   bool AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool);
-  // The same of one that says to have moved away from that slot's address.
+  // The same of one that says to have moved away from that slot's name or address.
   bool AskLeftBehind(const Entry& newcomer, Slot held);
+  // Nobody can be there who would answer.
+  void HastenQuestions(const Endpoint& to);
   bool Begin(Succession succession);
   void Ask(Succession* succession);
   Slot PlaceOf(const Succession& succession) const;
@@ -230,12 +232,14 @@ class Swim {
   // The slot of the living or lately dead member, not self, whose name `newcomer` claims at that
   // one's own address; none when there is none.
   Slot HeldAtAddressOf(const MemberInfo& newcomer) const;
-  // The slot of the living member, not self, that `newcomer` says to be at another address.
+  // The slot of the living member, not self, that has the newcomer's node id and another name or
+  // address.
   Slot LeftBehindBy(const MemberInfo& newcomer) const;
   // Whether another id has the name at once: its holder left, or died long enough ago.
   bool IsFree(Slot held) const;
   std::string WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const;
-  std::string WhyNotMoved(Slot held, const MemberInfo& newcomer) const;
+  std::string WhyCopy(Slot held, const MemberInfo& newcomer) const;
+  bool IsCopyOfSelf(const MemberInfo& newcomer) const;
   void HearOfSelf(const MemberPtr& member, Incarnation incarnation);
   // Of another id that claims this member's own name.
   void HearRival(const MemberPtr& rival, Incarnation incarnation);
@@ -248,6 +252,9 @@ class Swim {
   void LoseName(const MemberPtr& rival);
   // `why`: told to the joins that are under way.
   void StartLeaving(const std::string& why);
+  void Withdraw(const std::string& why);
+  // Without a word: what it said would be taken for that of the member whose data it has.
+  void EndAsCopy(const std::string& why);
   void AddMember(const Entry& entry, const Source& source);
   void BecomeSuspect(Slot slot, Incarnation incarnation, std::string_view accuser,
                      const Source& source);
@@ -332,14 +339,13 @@ class Swim {
   bool AsksFirst(StreamId id, const HelloMessage& hello);
   // Exchanges that wait for this member go on, or are refused when `why` is not empty. Returns how
   // many there were.
-  size_t EndAsking(const MemberInfo& asked, const std::string& why);
+  size_t EndAsking(const MemberInfo& asked, const std::string& why,
+                   GoodbyeKind kind = GoodbyeKind::kName);
   // Whether the peer may refuse us when it has heard of our cluster.
   bool MayRefuse(const HelloMessage& hello) const;
   // What follows a Hello that is not refused.
   void TakeUp(StreamId id, Stream& stream, HelloMessage& hello);
-  // Empty: nobody else has the newcomer's name, or its node id.
   std::string WhyNameHeld(const Entry& newcomer) const;
-  std::string WhyIdHeld(const MemberInfo& newcomer) const;
   void AnswerHello(StreamId id, Stream& stream, const HelloMessage& hello);
   void AnswerDigests(StreamId id, Stream& stream);
   void SendEntries(StreamId id, EntriesMessage entries);

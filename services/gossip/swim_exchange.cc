@@ -20,6 +20,19 @@ constexpr double kExchangeScaleFrom = 32;
 // nearly everything, and cost a round trip.
 constexpr size_t kNewcomerDivisor = 4;
 
+FactKind FactOf(GoodbyeKind kind) {
+  switch (kind) {
+    case GoodbyeKind::kPool:
+      return FactKind::kMergeRefused;
+    case GoodbyeKind::kName:
+    case GoodbyeKind::kCopy:
+      return FactKind::kNameHeld;
+    case GoodbyeKind::kOther:
+      return FactKind::kExchangeFailed;
+  }
+  return FactKind::kExchangeFailed;
+}
+
 }  // namespace
 
 // ---- Streams.
@@ -221,8 +234,9 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
 }
 
 // One who is alone and says to be at the address of a member of its name is either its successor or
-// wrong about its own address; one who says to be a member at another address has moved, or has a
-// copy of its data. It learns which before it believes that it has joined.
+// wrong about its own address; one with the node id of a member that is elsewhere, or has another
+// name, has moved, or has a copy of its data. It learns which before it believes that it has
+// joined.
 bool Swim::AsksFirst(StreamId id, const HelloMessage& hello) {
   const MemberInfo& joiner = hello.self.member->info;
   if (id.opened() || hello.living_count > 1) return false;
@@ -233,7 +247,7 @@ bool Swim::AsksFirst(StreamId id, const HelloMessage& hello) {
   return held && AskLeftBehind(hello.self, held);
 }
 
-size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why) {
+size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why, GoodbyeKind kind) {
   std::vector<StreamId> waiting;
   for (const auto& [id, stream] : streams_) {
     if (stream.phase != StreamPhase::kAsking) continue;
@@ -244,7 +258,7 @@ size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why) {
     Stream& stream = streams_.at(id);
     HelloMessage hello = *std::exchange(stream.held_hello, std::nullopt);
     if (!why.empty()) {
-      Refuse(id, stream, GoodbyeKind::kName, why);
+      Refuse(id, stream, kind, why);
     } else if (!Refuses(id, stream, hello)) {
       TakeUp(id, stream, hello);
     }
@@ -309,7 +323,10 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
   if (why.empty() && hello.living_count <= 1) {
     kind = GoodbyeKind::kName;
     why = WhyNameHeld(hello.self);
-    if (why.empty()) why = WhyIdHeld(hello.self.member->info);
+    if (const MemberInfo& peer = hello.self.member->info; why.empty() && IsCopyOfSelf(peer)) {
+      kind = GoodbyeKind::kCopy;
+      why = WhyCopy(MemberTable::self_slot(), peer);
+    }
   }
   if (why.empty()) return false;
   Refuse(id, stream, kind, why);
@@ -317,10 +334,7 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
 }
 
 void Swim::Refuse(StreamId id, const Stream& stream, GoodbyeKind kind, const std::string& why) {
-  const FactKind fact = kind == GoodbyeKind::kPool   ? FactKind::kMergeRefused
-                        : kind == GoodbyeKind::kName ? FactKind::kNameHeld
-                                                     : FactKind::kExchangeFailed;
-  Say(fact, stream.peer_name, stream.peer, 0, why);
+  Say(FactOf(kind), stream.peer_name, stream.peer, 0, why);
   SendGoodbye(id, kind, why);
   FailJoin(stream, why);
   CloseStream(id);
@@ -468,14 +482,15 @@ void Swim::Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye) {
     EndExchange(id, goodbye.reason);
     return;
   }
-  FactKind fact = FactKind::kExchangeFailed;
-  if (goodbye.kind == GoodbyeKind::kPool) fact = FactKind::kMergeRefused;
-  if (goodbye.kind == GoodbyeKind::kName) fact = FactKind::kNameHeld;
+  const FactKind fact = FactOf(goodbye.kind);
   // It is our name that is taken; who says so may not have told its own yet.
   const std::string& name = fact == FactKind::kNameHeld ? self().name : stream.peer_name;
   Say(fact, name, stream.peer, 0, goodbye.reason);
-  FailJoin(stream, std::move(goodbye.reason));
+  FailJoin(stream, goodbye.reason);
   CloseStream(id);
+  // With others it is their member, whoever is of another mind.
+  const bool alone = life_ == Life::kMember && counts().living() <= 1;
+  if (goodbye.kind == GoodbyeKind::kCopy && alone) EndAsCopy(goodbye.reason);
 }
 
 // ---- Probes by stream.

@@ -132,6 +132,18 @@ void Swim::Leave(Time now) {
 void Swim::StartLeaving(const std::string& why) {
   life_ = Life::kLeaving;
   leave_ends_at_ = now_ + options_.leave_timeout;
+  Withdraw(why);
+  SpreadDead(MemberTable::self_slot(), self().name);
+}
+
+void Swim::EndAsCopy(const std::string& why) {
+  Withdraw(why);
+  life_ = Life::kGone;
+  output_.copy_of = why;
+  output_.left_done = true;
+}
+
+void Swim::Withdraw(const std::string& why) {
   probe_.reset();
   successions_.clear();
   for (const auto& [id, stream] : streams_) {
@@ -142,9 +154,7 @@ void Swim::StartLeaving(const std::string& why) {
     FailJoin(stream, why);
   }
   streams_.clear();
-  const Slot slot = MemberTable::self_slot();
-  table_.Set(slot, self_, incarnation_, LifeState::kLeft, now_, &random_);
-  SpreadDead(slot, self().name);
+  table_.Set(MemberTable::self_slot(), self_, incarnation_, LifeState::kLeft, now_, &random_);
 }
 
 void Swim::TickLeave() {

@@ -92,11 +92,14 @@ Slot Swim::HeldAtAddressOf(const MemberInfo& newcomer) const {
 }
 
 Slot Swim::LeftBehindBy(const MemberInfo& newcomer) const {
-  const Slot held = table_.Find(newcomer.name);
-  if (!held || held == MemberTable::self_slot()) return {};
-  const MemberInfo& info = table_.member(held)->info;
-  const bool elsewhere = info.id == newcomer.id && info.address != newcomer.address;
-  return elsewhere && IsLiving(table_.state(held)) ? held : Slot{};
+  Slot found;
+  table_.ForEach([&](Slot slot) {
+    const MemberInfo& info = table_.member(slot)->info;
+    if (info.id != newcomer.id || slot == MemberTable::self_slot()) return;
+    const bool same = info.name == newcomer.name && info.address == newcomer.address;
+    if (!same && IsLiving(table_.state(slot))) found = slot;
+  });
+  return found;
 }
 
 bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool) {
@@ -119,6 +122,7 @@ bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_poo
     return life_ == Life::kMember;
   }
   return Begin({.newcomer = newcomer,
+                .asked = info.name,
                 .at = info.address,
                 .spread = source.spread,
                 .itself = itself,
@@ -127,11 +131,22 @@ bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_poo
 
 bool Swim::AskLeftBehind(const Entry& newcomer, Slot held) {
   const MemberInfo& info = newcomer.member->info;
+  const MemberInfo& former = table_.member(held)->info;
   for (const Succession& known : successions_) {
-    // One of several streams; all of them wait for the same answer.
-    if (known.moved && known.newcomer.member->info.name == info.name) return true;
+    const MemberInfo& other = known.newcomer.member->info;
+    // Of one of several streams; all of them wait for the same answer.
+    if (known.moved && other.name == info.name && other.id == info.id) return true;
   }
-  return Begin({.newcomer = newcomer, .at = table_.member(held)->info.address, .moved = true});
+  return Begin(
+      {.newcomer = newcomer, .asked = former.name, .at = former.address, .moved = true});
+}
+
+void Swim::HastenQuestions(const Endpoint& to) {
+  for (Succession& each : successions_) {
+    if (!each.moved || each.at != to) continue;
+    each.asked_count = kSuccessorAsksMax;
+    each.ask_at = now_;
+  }
 }
 
 // What is heard of again is asked for again.
@@ -149,13 +164,13 @@ void Swim::Ask(Succession* succession) {
   succession->ask_at = now_ + options_.probe_timeout;
   ++succession->asked_count;
   Send(succession->at,
-       {EncodePing(PingOf(succession->sequence, member.info.name, member.id_check))});
+       {EncodePing(PingOf(succession->sequence, succession->asked, member.id_check))});
 }
 
 // The slot of the member whose place it would take; none when there is none by now.
 Slot Swim::PlaceOf(const Succession& succession) const {
   const MemberInfo& info = succession.newcomer.member->info;
-  const Slot held = table_.Find(info.name);
+  const Slot held = table_.Find(succession.asked);
   if (!held) return {};
   const MemberInfo& former = table_.member(held)->info;
   if (former.address != succession.at) return {};
@@ -168,7 +183,7 @@ Slot Swim::PlaceOf(const Succession& succession) const {
 bool Swim::SuccessorAnswered(const AckMessage& ack) {
   const auto found =
       std::find_if(successions_.begin(), successions_.end(), [&](const Succession& each) {
-        return each.sequence == ack.sequence && each.newcomer.member->info.name == ack.name;
+        return each.sequence == ack.sequence && each.asked == ack.name;
       });
   if (found == successions_.end()) return false;
   const Succession succession = *found;
@@ -176,7 +191,7 @@ bool Swim::SuccessorAnswered(const AckMessage& ack) {
   const MemberPtr& newcomer = succession.newcomer.member;
   const Slot held = PlaceOf(succession);
   if (succession.moved) {
-    EndAsking(newcomer->info, held ? WhyNotMoved(held, newcomer->info) : "");
+    EndAsking(newcomer->info, held ? WhyCopy(held, newcomer->info) : "", GoodbyeKind::kCopy);
     return true;
   }
   if (succession.of_pool && held) {
@@ -300,9 +315,18 @@ std::string Swim::WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const {
                       " does not answer there");
 }
 
-std::string Swim::WhyNotMoved(Slot held, const MemberInfo& newcomer) const {
-  return base::StrCat(Belongs(newcomer, table_.member(held)->info),
-                      ", which answers there: its data is in use, and must not be copied");
+bool Swim::IsCopyOfSelf(const MemberInfo& newcomer) const {
+  return newcomer.id == self().id &&
+         (newcomer.name != self().name || newcomer.address != self().address);
+}
+
+// In the reference's words.
+std::string Swim::WhyCopy(Slot held, const MemberInfo& newcomer) const {
+  const MemberInfo& member = table_.member(held)->info;
+  return base::StrCat("Member '", newcomer.name, "' at ", newcomer.address.ToString(),
+                      " has conflicting node ID '", newcomer.id, "' with member '", member.name,
+                      "' at ", member.address.ToString(),
+                      ", which is there: its data is in use, and must not be copied");
 }
 
 std::string Swim::WhyNameHeld(const Entry& newcomer) const {
@@ -310,11 +334,7 @@ std::string Swim::WhyNameHeld(const Entry& newcomer) const {
   const Slot slot = table_.Find(info.name);
   if (!slot) return "";
   const MemberInfo& held = table_.member(slot)->info;
-  if (held.id == info.id) {
-    // We are here to say so. Another one will be asked.
-    const bool ours = slot == MemberTable::self_slot() && held.address != info.address;
-    return ours ? WhyNotMoved(slot, info) : "";
-  }
+  if (held.id == info.id) return "";
   // Its successor, which will be asked.
   if (held.address == info.address && slot != MemberTable::self_slot()) return "";
   const std::string names = Belongs(info, held);
@@ -327,22 +347,6 @@ std::string Swim::WhyNameHeld(const Entry& newcomer) const {
   };
   return base::StrCat(names, ", which died ", seconds(gone), " s ago: it is free after ",
                       seconds(options_.dead_node_reclaim), " s");
-}
-
-// In the reference's words. It may be a copy of that one's data, and two of one node id would be
-// one server to the others.
-std::string Swim::WhyIdHeld(const MemberInfo& newcomer) const {
-  std::string why;
-  table_.ForEach([&](Slot slot) {
-    const MemberInfo& held = table_.member(slot)->info;
-    if (held.id != newcomer.id || held.name == newcomer.name || !IsLiving(table_.state(slot))) {
-      return;
-    }
-    why = base::StrCat("Member '", newcomer.name, "' has conflicting node ID '", newcomer.id,
-                       "' with member '", held.name, "' at ", held.address.ToString(),
-                       ", which is living");
-  });
-  return why;
 }
 
 }  // namespace consul::gossip

@@ -139,12 +139,15 @@ struct Output {
   // Another id, this one, has this member's name and keeps it; this member has stopped to claim it.
   // The driver's agent should say so and end, or take another name. Once; else null.
   MemberPtr name_lost_to;
+  // This member's data is a copy of another one's, as this says: it has fallen silent, and its
+  // agent should end. Once; else empty.
+  std::string copy_of;
 
   bool empty() const {
     return packets.empty() && stream_opens.empty() && stream_sends.empty() &&
            stream_closes.empty() && changes.empty() && customs.empty() && rtts.empty() &&
            join_results.empty() && notes.empty() && intents.empty() && facts.empty() &&
-           !left_done && name_lost_to == nullptr;
+           !left_done && name_lost_to == nullptr && copy_of.empty();
   }
 };
 

@@ -52,11 +52,12 @@ struct Rival {
 
 // One who says to have a member's name, or of whom others say so. Whether it has is asked at that
 // member's address: of another node id that says to be there, it has to answer; of the same node id
-// that says to be elsewhere, nobody may.
+// that says to be elsewhere, or to have another name, nobody may.
 struct Succession {
   Entry newcomer;
-  Endpoint at;         // that member's address
-  bool moved = false;  // the same node id, elsewhere
+  std::string asked;   // that member's name
+  Endpoint at;         // and its address
+  bool moved = false;  // the same node id
   Sequence sequence;  // of our pings
   Time ask_at;        // asked again, or given up; Time::max(): over
   int asked_count = 0;

@@ -235,6 +235,9 @@ std::optional<StreamMessage> Read(pb::Goodbye* goodbye) {
     case pb::GOODBYE_KIND_NAME:
       read.kind = GoodbyeKind::kName;
       break;
+    case pb::GOODBYE_KIND_COPY:
+      read.kind = GoodbyeKind::kCopy;
+      break;
     default:  // The proto's, with kinds that later versions may have.
       read.kind = GoodbyeKind::kOther;
       break;
@@ -249,6 +252,8 @@ pb::GoodbyeKind ToProto(GoodbyeKind kind) {
       return pb::GOODBYE_KIND_POOL;
     case GoodbyeKind::kName:
       return pb::GOODBYE_KIND_NAME;
+    case GoodbyeKind::kCopy:
+      return pb::GOODBYE_KIND_COPY;
     case GoodbyeKind::kOther:
       return pb::GOODBYE_KIND_OTHER;
   }

@@ -138,6 +138,7 @@ struct EntriesMessage {
 enum class GoodbyeKind : uint8_t {
   kPool,   // the two are of different pools
   kName,   // the name of one of them belongs to another member
+  kCopy,   // the receiver's data is a copy of a living member's
   kOther,
 };
 
