@@ -164,7 +164,7 @@ void Bootstrapper::Found(Foundation foundation, std::function<void(absl::Status)
 }
 
 void Bootstrapper::Write(const Foundation& foundation, std::function<void(absl::Status)> done) {
-  options_.found({foundation.servers().begin(), foundation.servers().end()}, std::move(done));
+  options_.found(foundation, std::move(done));
 }
 
 // ---- The thread.

@@ -42,8 +42,7 @@ class Bootstrapper final : private rpc::Executor {
     // Whether this server has a part in a cluster already. On any thread.
     std::function<bool()> has_state;
     // Writes the first entry of the log; tells on any thread when it is durable.
-    std::function<void(std::vector<std::string> voters, std::function<void(absl::Status)> done)>
-        found;
+    std::function<void(const Foundation& foundation, std::function<void(absl::Status)> done)> found;
   };
   template <typename Response>
   using Done = std::function<void(absl::StatusOr<Response>)>;

@@ -118,11 +118,11 @@ class Datacenter {
       return std::make_unique<Line>(this, address);
     };
     options.has_state = [raw] { return raw->has_state.load(); };
-    options.found = [raw](std::vector<std::string> voters,
+    options.found = [raw](const Foundation& foundation,
                           std::function<void(absl::Status)> done) {
       {
         base::MutexLock lock(&raw->mutex);
-        raw->voters = std::move(voters);
+        raw->voters.assign(foundation.servers().begin(), foundation.servers().end());
       }
       raw->has_state = true;
       done(absl::OkStatus());

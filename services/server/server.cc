@@ -172,7 +172,7 @@ absl::Status Server::OpenNode() {
     logger_->Log(FromRaft(level), "raft", text);
   };
   node.recovered_entry = [this](const raft::Entry& entry) {
-    if (cluster_id().empty()) name_on_disk_ = NameIn(entry);
+    if (cluster_id().empty()) SetNameOnDisk(NameIn(entry));
     return cluster_id().empty();
   };
   node.on_role_change = [this](const raft::RoleChange&) {
@@ -202,11 +202,15 @@ absl::Status Server::OpenFounding() {
     const raft::NodeStatus status = node_->status();
     return status.term > raft::Term{0} || status.last_index > raft::Index{0};
   };
-  founding.found = [this](const std::vector<std::string>& voters,
-                          std::function<void(absl::Status)> done) {
+  founding.found = [this](const Foundation& foundation, std::function<void(absl::Status)> done) {
     std::vector<raft::Member> members;
-    for (const std::string& id : voters) members.push_back({raft::ServerId{id}});
-    node_->Bootstrap(raft::Configuration(std::move(members)), std::move(done));
+    for (const std::string& id : foundation.servers()) members.push_back({raft::ServerId{id}});
+    // The log is of that cluster from then on, though it is named by its first leader.
+    const auto founded = [this, id = foundation.cluster_id(), done](const absl::Status& status) {
+      if (status.ok()) SetNameOnDisk(id);
+      done(status);
+    };
+    node_->Bootstrap(raft::Configuration(std::move(members)), founded);
   };
   bootstrapper_ = std::make_unique<Bootstrapper>(std::move(founding), *pledge,
                                                  pledge_file_.get(), lan_, logger_);
@@ -229,13 +233,23 @@ absl::Status Server::NameOfFoundation(const std::optional<Foundation>& pledge) {
   if (!cluster_id().empty()) return absl::OkStatus();
   const raft::PlacedConfiguration newest = node_->configuration();
   if (pledge.has_value() && BeginsWith(newest, *pledge)) {
-    name_on_disk_ = pledge->cluster_id();
+    SetNameOnDisk(pledge->cluster_id());
     return absl::OkStatus();
   }
   Foundation alone = FoundationOf(options_.node_id);
   if (!options_.bootstrap || !BeginsWith(newest, alone)) return absl::OkStatus();
-  name_on_disk_ = alone.cluster_id();
+  SetNameOnDisk(alone.cluster_id());
   return pledge_file_->Store(std::move(alone));
+}
+
+void Server::SetNameOnDisk(const std::string& id) {
+  {
+    base::MutexLock lock(&mutex_);
+    name_on_disk_ = id;
+  }
+  if (!started_ || id.empty()) return;
+  transport_->PeersChanged();
+  news_.cluster_named(id);
 }
 
 grpc::Service* Server::service() { return transport_->service(); }
@@ -247,7 +261,7 @@ void Server::Start(News news) {
   consensus_->SetNode(node_.get());
   members_->SetNode(node_.get());
   // Before the pool meets anybody.
-  if (!name_on_disk_.empty()) news_.cluster_named(name_on_disk_);
+  if (const std::string id = cluster_id(); !id.empty()) news_.cluster_named(id);
   name_watch_ = std::make_shared<NameWatch>(&state_->source(), [this](const std::string& id) {
     transport_->PeersChanged();
     news_.cluster_named(id);
@@ -306,7 +320,9 @@ void Server::VersionsChanged() {
 std::string Server::cluster_id() const {
   const auto newest = state_->source().Load();
   const std::string& id = static_cast<const state::Version&>(*newest).cluster_id(nullptr);
-  return id.empty() ? name_on_disk_ : id;
+  if (!id.empty()) return id;
+  base::MutexLock lock(&mutex_);
+  return name_on_disk_;
 }
 
 void Server::MembersChanged() {

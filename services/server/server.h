@@ -156,6 +156,8 @@ class Server {
   std::unique_ptr<VoterVersions> MakeVersions();
   void VersionsChanged();
   absl::Status NameOfFoundation(const std::optional<internal::bootstrap::v1::Foundation>& pledge);
+  // The cluster's id, as the log and the pledge have it, for as long as the state has none.
+  void SetNameOnDisk(const std::string& id);
   // Empty while nobody has named the cluster, as far as this server knows.
   std::string cluster_id() const;
 
@@ -165,12 +167,11 @@ class Server {
   base::Logger* const logger_;
   News news_;
   bool started_ = false;
-  // The cluster's id while the state has none; set in Open.
-  std::string name_on_disk_;
   std::string told_leader_;  // of raft's turns
 
   mutable base::Mutex mutex_;
   std::shared_ptr<const std::vector<ServerMember>> servers_ GUARDED_BY(mutex_);
+  std::string name_on_disk_ GUARDED_BY(mutex_);
 
   const std::unique_ptr<ReplicatedState> state_;
   const std::unique_ptr<RaftConsensus> consensus_;
