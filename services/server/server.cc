@@ -228,7 +228,7 @@ absl::Status Server::OpenFounding() {
   return absl::OkStatus();
 }
 
-// Between the first entry of a log and the one that names the cluster.
+// Until the log has the entry that names the cluster.
 absl::Status Server::NameOfFoundation(const std::optional<Foundation>& pledge) {
   if (!cluster_id().empty()) return absl::OkStatus();
   const raft::PlacedConfiguration newest = node_->configuration();
@@ -237,7 +237,8 @@ absl::Status Server::NameOfFoundation(const std::optional<Foundation>& pledge) {
     return absl::OkStatus();
   }
   Foundation alone = FoundationOf(options_.node_id);
-  if (!options_.bootstrap || !BeginsWith(newest, alone)) return absl::OkStatus();
+  const bool founds = newest.configuration.empty() || BeginsWith(newest, alone);
+  if (!options_.bootstrap || !founds) return absl::OkStatus();
   SetNameOnDisk(alone.cluster_id());
   return pledge_file_->Store(std::move(alone));
 }

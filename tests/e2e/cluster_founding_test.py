@@ -4,6 +4,7 @@ Method: servers on hosts of their own that cannot all hear each other, are kille
 or have another address than before.
 """
 
+import os
 import re
 import shutil
 import time
@@ -190,6 +191,7 @@ class ForeignDataTest(FoundingStory):
         other.flags += ("-bootstrap",)
         other.start()
         self.fill([other], "theirs")
+        self.assertTrue(os.path.exists(os.path.join(other.data_dir(), "raft", "pledge")))
         lost = self.servers[0]
         lost.start(*self.joins([other]))
         self.eventually(lambda: "another cluster: " in lost.log(), "a refusal")
