@@ -130,8 +130,8 @@ void ProposalForwarder::SnapshotInstalled(Time now, Index index) {
 void ProposalForwarder::LeaderIs(Time now, Term term, const ServerId& leader) {
   for (Batch& batch : batches_) {
     if (batch.term == term && (leader.empty() || batch.leader == leader)) continue;
-    batch.deadline = std::min(batch.deadline, now + kFormerLeaderWaitMax);
-    expire_at_ = std::min(expire_at_, batch.deadline);
+    batch.word_until = std::min(batch.word_until, now + kFormerLeaderWaitMax);
+    expire_at_ = std::min(expire_at_, batch.end());
   }
 }
 
@@ -141,10 +141,10 @@ void ProposalForwarder::StreamBroken(const ServerId& peer) {
 
 void ProposalForwarder::Expire(Time now) {
   if (now < expire_at_) return;
-  RefuseBatchesIf([now](const Batch& batch) { return batch.deadline <= now; }, Unknown());
+  RefuseBatchesIf([now](const Batch& batch) { return batch.end() <= now; }, Unknown());
   RefusePlacedIf([&](Index, const PlacedCommand& c) { return EndOf(c) <= now; }, Unknown());
   expire_at_ = Time::max();
-  for (const Batch& batch : batches_) expire_at_ = std::min(expire_at_, batch.deadline);
+  for (const Batch& batch : batches_) expire_at_ = std::min(expire_at_, batch.end());
   for (const auto& [index, command] : placed_) {
     expire_at_ = std::min(expire_at_, EndOf(command));
   }

@@ -12,6 +12,7 @@
 #ifndef CONSUL_SERVICES_RAFT_PROPOSAL_FORWARDER_H_
 #define CONSUL_SERVICES_RAFT_PROPOSAL_FORWARDER_H_
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -85,6 +86,9 @@ class ProposalForwarder {
     Term term;
     Time deadline;
     std::vector<Proposed> commands;
+    // Since the leader leads no more: for how long its word is waited for.
+    Time word_until = Time::max();
+    Time end() const { return std::min(deadline, word_until); }
   };
   // Stands at an index of some leader's log.
   struct PlacedCommand {

@@ -156,6 +156,9 @@ TEST_F(ProposalForwarderTest, WhoLeadsNoMoreSaysWhatBecameOfIt) {
   Placed(refused, ForwardStatus::kNotLeader, Index{}, Term{4});
   EXPECT_EQ(CodeOf("refused0"), absl::StatusCode::kFailedPrecondition) << "it may be tried again";
   Placed(placed, ForwardStatus::kPlaced, Index{11}, Term{3});
+  forwarder_.Expire(kStart + kForwardedWaitMax - Duration{1});
+  Flush();
+  EXPECT_FALSE(answers_.contains("placed0")) << "its place has the time that every one has";
   Commit(Index{11}, 1, Term{3});
   EXPECT_TRUE(answers_.at("placed0").ok());
 }
