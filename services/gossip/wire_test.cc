@@ -262,5 +262,14 @@ TEST(WireTest, AGoodbyeIsCutBetweenCharacters) {
   EXPECT_EQ(read.kind, GoodbyeKind::kName);
 }
 
+TEST(WireTest, EveryKindOfGoodbyeArrives) {
+  for (const GoodbyeKind kind :
+       {GoodbyeKind::kPool, GoodbyeKind::kName, GoodbyeKind::kCopy, GoodbyeKind::kOther}) {
+    const auto message = DecodeStreamMessage(EncodeGoodbye({kind, "why"}), kNow);
+    ASSERT_TRUE(message.has_value());
+    EXPECT_EQ(std::get<GoodbyeMessage>(*message).kind, kind);
+  }
+}
+
 }  // namespace
 }  // namespace consul::gossip
