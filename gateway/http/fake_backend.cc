@@ -55,7 +55,10 @@ void FillNode(catalog::v1::Node* node) {
 // A call that waits for a key to change.
 class FakeBackend::Parked final : public rpc::Call::Waiting, public rpc::Task {
  public:
-  Parked(FakeBackend* backend, rpc::Call* call) : backend_(backend), call_(call) {}
+  Parked(FakeBackend* backend, rpc::Call* call)
+      : backend_(backend), call_(call), soon_(backend->soon_) {
+    if (soon_) call_->executor()->Expect(1);
+  }
 
   void Cancel() override {
     cancelled_ = true;
@@ -72,6 +75,7 @@ class FakeBackend::Parked final : public rpc::Call::Waiting, public rpc::Task {
     rpc::Call* const call = call_;
     FakeBackend* const backend = backend_;
     const bool cancelled = cancelled_;
+    if (soon_) call->executor()->Expect(-1);
     call->waiting.reset();  // this
     if (cancelled) {
       ++backend->cancelled_;
@@ -85,6 +89,7 @@ class FakeBackend::Parked final : public rpc::Call::Waiting, public rpc::Task {
  private:
   FakeBackend* const backend_;
   rpc::Call* const call_;
+  const bool soon_;
   bool cancelled_ = false;
   std::atomic<bool> posted_{false};
 };
@@ -155,6 +160,7 @@ void FakeBackend::Start(rpc::Call* call) {
 }
 
 void FakeBackend::Run(rpc::Call* call) {
+  last_thread_ = std::this_thread::get_id();
   if (failing_.load()) {
     base::MutexLock lock(&mutex_);
     call->status = failure_;

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "consul/kv/v1/kv.pb.h"
@@ -46,6 +47,10 @@ class FakeBackend final : public rpc::Backend {
   // Every answer says from now on that it is the `number`th that calls share, and is still made
   // anew for each, so that a test sees which one its client was given. 0: it is nobody else's.
   void NumberAnswers(uint64_t number) { number_ = number; }
+  // Calls that wait are told to their executors as some whose answers others bring soon.
+  void AnswerSoon() { soon_ = true; }
+  // Which answered the last call.
+  std::thread::id last_thread() const { return last_thread_.load(); }
   // Every call fails so from now on; ok: as usual again.
   void FailWith(absl::Status status);
   // The token of the last call.
@@ -81,6 +86,8 @@ class FakeBackend final : public rpc::Backend {
   std::atomic<size_t> cancelled_{0};
   std::atomic<size_t> idles_{0};
   std::atomic<uint64_t> number_{0};
+  std::atomic<bool> soon_{false};
+  std::atomic<std::thread::id> last_thread_{};
   const rpc::Rows rows_;
   std::atomic<bool> failing_{false};
   mutable base::Mutex mutex_;

@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -78,6 +79,9 @@ struct HttpOptions {
   std::optional<HttpAddress> rpc;
   // Event loops; at least one.
   int threads = 2;
+  // Loops lend what they run to the threads that bring answers of other servers. On cores that are
+  // all busy, or few, a change of thread costs more than it gains.
+  bool lends = std::thread::hardware_concurrency() <= 2;
   HttpLimits limits;
   HttpSettings settings;
   // Optional; outlives the server.

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <string>
 #include <utility>
@@ -15,6 +16,35 @@ namespace consul::gateway::http {
 constexpr std::chrono::milliseconds kTick{500};
 constexpr std::chrono::milliseconds kTickStopping{50};
 
+// Answers that take longer are not soon: the loop is not lent again for a while, which doubles.
+constexpr std::chrono::microseconds kLentUnusedMax{500};
+constexpr std::chrono::milliseconds kLendPauseMin{4};
+constexpr std::chrono::milliseconds kLendPauseMax{1000};
+
+// A borrower has other things to see to, raft's heartbeats among them: what is busier is not lent,
+// or goes back to its own thread.
+constexpr size_t kLentConnectionsMax = 128;
+constexpr std::chrono::milliseconds kBorrowedMax{1};
+constexpr int kHandlersToALook = 8;  // at the clock
+
+namespace {
+
+// The loop that this thread runs.
+thread_local const Loop* running = nullptr;
+
+class Running {
+ public:
+  explicit Running(const Loop* loop) : before_(std::exchange(running, loop)) {}
+  ~Running() { running = before_; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+ private:
+  const Loop* const before_;
+};
+
+}  // namespace
+
 Loop::Loop(int number, const HttpOptions& options, const Router* router, rpc::Backend* backend,
            ClientCounts* counts)
     : number_(number),
@@ -24,6 +54,7 @@ Loop::Loop(int number, const HttpOptions& options, const Router* router, rpc::Ba
       io_(1),
       work_(io_.get_executor()),
       tick_(io_.get_executor()),
+      lend_pause_(kLendPauseMin),
       dispatcher_(router),
       now_(Clock::now()),
       large_buffer_(std::make_unique<char[]>(kLargeBuffer)) {}
@@ -35,12 +66,54 @@ void Loop::Start() {
   thread_ = std::thread([this] {
     const std::string name = "http/" + std::to_string(number_);
     pthread_setname_np(pthread_self(), name.c_str());
-    io_.run();
+    Run();
   });
+}
+
+void Loop::Run() {
+  const Running here(this);
+  if (!options_.lends) {
+    io_.run();
+    return;
+  }
+  while (!io_.stopped()) {
+    if (expected_ == 0 || Lend() == base::Loan::End::kUnused) io_.run_one();
+    io_.poll();
+  }
+}
+
+// kUnused: by now it is time to wait for whatever comes.
+base::Loan::End Loop::Lend() {
+  if (load() > kLentConnectionsMax || Clock::now() < lend_at_) return base::Loan::End::kUnused;
+  const base::Loan::End end = loan_.Lend(kLentUnusedMax);
+  if (end == base::Loan::End::kUnused) {
+    lend_at_ = Clock::now() + lend_pause_;
+    lend_pause_ = std::min<Clock::duration>(2 * lend_pause_, kLendPauseMax);
+  }
+  return end;
+}
+
+bool Loop::RunBorrowed() {
+  const Running here(this);
+  if (!borrowed_until_.has_value()) borrowed_until_ = Clock::now() + kBorrowedMax;
+  int done = tasks_.RunAll();
+  for (int i = 1; !borrowed_too_long_ && io_.poll_one() > 0; ++i, ++done) {
+    if (i % kHandlersToALook == 0) borrowed_too_long_ = Clock::now() >= *borrowed_until_;
+  }
+  return done > 0 && !borrowed_too_long_;
+}
+
+void Loop::ReturnBorrowed() {
+  NoteCall();
+  lend_pause_ = kLendPauseMin;
+  borrowed_until_.reset();
+  const bool idle = !std::exchange(borrowed_too_long_, false);
+  loan_.Return(/*lend_on=*/idle && expected_ > 0 && !io_.stopped());
 }
 
 void Loop::Shutdown(std::chrono::milliseconds grace) {
   boost::asio::post(io_, [this, grace] { BeginShutdown(grace); });
+  loan_.Recall();
 }
 
 void Loop::Join() {
@@ -48,12 +121,19 @@ void Loop::Join() {
 }
 
 void Loop::Post(rpc::Task* task) {
-  if (tasks_.Push(task)) {
-    boost::asio::post(io_, [this] {
-      NoteCall();
-      tasks_.RunAll();
-    });
+  if (!tasks_.Push(task)) return;
+  const bool lends = options_.lends && running != this;
+  base::Borrower* const borrower = lends ? base::Borrower::Current() : nullptr;
+  if (borrower != nullptr && loan_.Borrow()) {
+    borrower->Add(this);
+    return;
   }
+  // Before the task can run, with which the loop may end.
+  if (lends) loan_.Recall();
+  boost::asio::post(io_, [this] {
+    NoteCall();
+    tasks_.RunAll();
+  });
 }
 
 void Loop::Add(Socket socket, const ClientKey& client) {

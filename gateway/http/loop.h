@@ -4,7 +4,12 @@
 // shares: scratch buffers, contexts of calls, the clock. It is the executor of the calls that its
 // connections make; a burst of tasks wakes it once.
 //
-// Threads: Post, Add and the counters from any; everything else on the loop's own.
+// Where the options say so its thread lends it (services/base/lending.h) while nothing is due but
+// answers that others bring soon. What comes in meanwhile is left where it is until such an answer
+// is there, for a millisecond at most.
+//
+// Threads: Post, Add and the counters from any; everything else on the loop's own, or on that of
+// who has borrowed it.
 #ifndef CONSUL_GATEWAY_HTTP_LOOP_H_
 #define CONSUL_GATEWAY_HTTP_LOOP_H_
 
@@ -29,6 +34,7 @@
 #include "gateway/http/reply.h"
 #include "gateway/http/served.h"
 #include "gateway/transcode/router.h"
+#include "services/base/lending.h"
 #include "services/rpc/backend.h"
 #include "services/rpc/executor.h"
 #include "services/rpc/task_queue.h"
@@ -53,7 +59,7 @@ struct EncodedReply {
   std::string body;
 };
 
-class Loop final : public rpc::Executor {
+class Loop final : public rpc::Executor, private base::Lender {
  public:
   using Clock = std::chrono::steady_clock;
 
@@ -78,6 +84,7 @@ class Loop final : public rpc::Executor {
 
   void Post(rpc::Task* task) override;
   bool gathers() const override { return true; }
+  void Expect(int more) override { expected_ += more; }
   // Serves a connection that counts in ClientCounts already.
   void Add(Socket socket, const ClientKey& client);
 
@@ -116,6 +123,10 @@ class Loop final : public rpc::Executor {
   static constexpr size_t kKeptMax = 256;
   static constexpr size_t kKeptOutBytesMax = 256 * 1024;
 
+  void Run();
+  base::Loan::End Lend();
+  bool RunBorrowed() override;
+  void ReturnBorrowed() override;
   void Adopt(Socket socket, const ClientKey& client);
   void ArmTick();
   void Tick();
@@ -132,6 +143,12 @@ class Loop final : public rpc::Executor {
                                     boost::asio::io_context::executor_type>
       tick_;
   rpc::TaskQueue tasks_;
+  base::Loan loan_;
+  int expected_ = 0;            // answers that others bring soon
+  Clock::time_point lend_at_;   // not before
+  Clock::duration lend_pause_;  // the next time that nobody borrows it
+  std::optional<Clock::time_point> borrowed_until_;  // by this borrower, once it has begun
+  bool borrowed_too_long_ = false;
   std::atomic<size_t> load_{0};
   Dispatcher dispatcher_;
   http::Clock clock_;

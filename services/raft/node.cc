@@ -118,7 +118,7 @@ void NodeImpl::Propose(Buffer command, std::optional<Term> term, ProposeCallback
         wake = !mine && WakeLocked();
       }
     }
-    if (mine) return WorkHere(std::move(inbox));
+    if (mine) return WorkHere(std::move(inbox), Bringer::kCaller);
     // A thread that is woken under the mutex would only wait for it.
     if (wake) wake_.Signal();
     if (refused.ok()) return;
@@ -154,7 +154,7 @@ void NodeImpl::ReadBarrier(ReadMode mode, ReadCallback callback) {
         wake = !mine && HasDueReadsLocked() && WakeLocked();
       }
     }
-    if (mine) return WorkHere(std::move(inbox));
+    if (mine) return WorkHere(std::move(inbox), Bringer::kCaller);
     if (wake) wake_.Signal();
     if (refused.ok()) return;
   }
@@ -174,7 +174,7 @@ void NodeImpl::Receive(Message message) {
     mine = TakeTurnLocked(&inbox);
     wake = !mine && WakeLocked();
   }
-  if (mine) return WorkHere(std::move(inbox));
+  if (mine) return WorkHere(std::move(inbox), Bringer::kPeer);
   if (wake) wake_.Signal();
 }
 
@@ -287,7 +287,7 @@ void NodeImpl::DiskSpoke(bool idle) {
     mine = idle && TakeTurnLocked(&inbox);
     if (!mine && WakeLocked()) wake_.Signal();
   }
-  if (mine) WorkHere(std::move(inbox), /*on_disk_thread=*/true);
+  if (mine) WorkHere(std::move(inbox), Bringer::kDisk);
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Open(NodeOptions options,

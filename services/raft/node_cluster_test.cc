@@ -5,9 +5,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "services/base/lending.h"
+#include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/raft/node_cluster.h"
 
@@ -104,6 +107,70 @@ TEST_F(NodeClusterTest, AReadBarrierOfAnyServerSeesWhatAnyServerAcknowledged) {
       EXPECT_TRUE(Has(at, command)) << "server " << at << " read what was before";
     }
   }
+}
+
+// Asks again as soon as it may go on, on the thread that brings it word.
+class Reader final : public base::Lender {
+ public:
+  explicit Reader(std::function<void()> ask) : ask_(std::move(ask)) {}
+  bool RunBorrowed() override {
+    if (std::exchange(asked_, true)) return false;
+    ask_();
+    return true;
+  }
+  void ReturnBorrowed() override {}
+
+ private:
+  const std::function<void()> ask_;
+  bool asked_ = false;
+};
+
+// What it asks, and what waits already, is one round. Where the thread `raft` was quicker than the
+// bringer it may be two.
+TEST_F(NodeClusterTest, AReaderThatGoesOnSharesARoundWithThoseThatWait) {
+  Form(3);
+  const ServerId leader = IdOf(Leader());
+  Node& led = node(Leader());
+  base::Mutex mutex;
+  std::vector<Message> acks;  // on their way
+  wire_.LoseIf([&](const Message& message) {
+    if (message.to != leader || !Is<HeartbeatReply>(message)) return false;
+    base::MutexLock lock(&mutex);
+    acks.push_back(message);
+    return true;
+  });
+  const auto deliver = [&] {
+    std::vector<Message> arriving;
+    WaitUntil([&] {
+      base::MutexLock lock(&mutex);
+      arriving = std::exchange(acks, {});
+      return !arriving.empty();
+    });
+    for (Message& message : arriving) led.Receive(std::move(message));
+  };
+  bool shared = false;
+  for (int tries = 0; tries < 100 && !shared; ++tries) {
+    Countdown all(3);
+    const auto answered = [&](const absl::Status& status) {
+      EXPECT_TRUE(status.ok()) << status;
+      all.Down();
+    };
+    bool went_on = false;
+    Reader reader([&] { led.ReadBarrier(ReadMode::kReadIndex, answered); });
+    led.ReadBarrier(ReadMode::kReadIndex, [&](const absl::Status& status) {
+      answered(status);
+      went_on = base::Borrower::Current() != nullptr;
+      if (went_on) base::Borrower::Current()->Add(&reader);
+    });
+    led.ReadBarrier(ReadMode::kReadIndex, answered);
+    deliver();
+    if (!went_on) reader.RunBorrowed();
+    deliver();
+    shared = went_on && all.is_down();
+    while (!all.is_down()) deliver();
+  }
+  EXPECT_TRUE(shared);
+  wire_.LoseIf(nullptr);
 }
 
 TEST_F(NodeClusterTest, WithinTheLeaseTheLeaderAnswersInTheCaller) {

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "services/base/lending.h"
 #include "services/base/metrics.h"
 #include "services/base/mutex.h"
 #include "services/raft/apply_thread.h"
@@ -172,8 +173,11 @@ class NodeImpl final : public Node {
   }
   // Whether the thread `raft` is to be woken: whoever has the turn looks into the inbox at its end.
   bool WakeLocked() const REQUIRES_LOCK(mutex_) { return !turn_taken_ && sleeping_; }
-  void WorkHere(Inbox inbox, bool on_disk_thread = false);
-  void Work(Inbox* inbox, bool on_raft_thread);
+  // Who has the turn, but for the thread `raft`, and brought something for it.
+  enum class Bringer : uint8_t { kCaller, kPeer, kDisk };
+  void WorkHere(Inbox inbox, Bringer bringer);
+  void Work(Inbox* inbox, base::Borrower* borrower, bool on_raft_thread);
+  bool LetReadersGoOn(Time now, base::Borrower* borrower, Inbox* inbox);
   bool EndTurn(Inbox* next);
   bool WantsProgress() const;
   Time WakeAt() const;
@@ -224,6 +228,7 @@ class NodeImpl final : public Node {
   void AnswerChanges(const std::vector<Entry>& entries);
   void Transfer(Time now, const ServerId& target, ChangeCallback done);
   void AskLeader(Time now);
+  void AnswerBarriers(Time now);
   void FlushAnswers();
   void Refuse(std::vector<Proposed>* batch, const absl::Status& why);
   void DropProposal(const absl::Status& why);

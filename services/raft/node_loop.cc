@@ -25,7 +25,7 @@ constexpr Duration kContactInterval = std::chrono::milliseconds(100);
 
 }  // namespace
 
-// Messages first: what they say of terms and leaders is what the rest has to go by.
+// Messages first: what they say of terms and leaders is what the rest has to go by. Reads are left.
 void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
   for (Message& message : inbox->messages) Deliver(now, std::move(message));
   for (const ServerId& peer : inbox->broken) {
@@ -39,9 +39,10 @@ void NodeImpl::TakeInbox(Time now, Inbox* inbox) {
   }
   if (now >= core_.NextDeadline()) core_.Tick(now);
   for (Order& order : inbox->orders) orders_.push_back(std::move(order));
-  TakeReads(now, std::move(inbox->reads));
   for (Proposed& proposed : inbox->proposals) proposals_.push_back(std::move(proposed));
+  std::vector<Read> reads = std::move(inbox->reads);
   *inbox = Inbox{};
+  inbox->reads = std::move(reads);
 }
 
 // Nothing comes in any more: what is left waits in vain.

@@ -313,17 +313,22 @@ void NodeImpl::AskLeader(Time now) {
     forwarder_.Expire(now);
   }
   if (!barriers_.empty()) {
-    const ServerId leader = core_.leader();
-    barriers_.LeaderIs(core_.term(), leader);
-    barriers_.Applied(apply_.applied());
-    if (!disk_full_.ok()) barriers_.RefuseBeyond(now, LastTaken(), disk_full_);
-    barriers_.Expire(now);
+    AnswerBarriers(now);
     // Who has come to lead has nobody to ask: its readers begin anew.
+    const ServerId leader = core_.leader();
     const ServerId asked = leader == options_.core.self ? ServerId{} : leader;
     for (const ReadIndexRequest& request : barriers_.Ask(now, asked, core_.term())) {
       Send(asked, request);
     }
   }
+  FlushAnswers();
+}
+
+void NodeImpl::AnswerBarriers(Time now) {
+  barriers_.LeaderIs(core_.term(), core_.leader());
+  barriers_.Applied(apply_.applied());
+  if (!disk_full_.ok()) barriers_.RefuseBeyond(now, LastTaken(), disk_full_);
+  barriers_.Expire(now);
   FlushAnswers();
 }
 

@@ -4,6 +4,8 @@
 // it, where nobody has the turn: to wake another thread takes longer than most turns. So is the
 // first proposal or read where nothing is under way; those behind it share a turn.
 #include <algorithm>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "services/raft/node_impl.h"
@@ -21,7 +23,7 @@ void NodeImpl::Run() {
   Pump();
   EndTurn(/*next=*/nullptr);
   while (WaitForTurn(&inbox)) {
-    Work(&inbox, /*on_raft_thread=*/true);
+    Work(&inbox, /*borrower=*/nullptr, /*on_raft_thread=*/true);
     EndTurn(/*next=*/nullptr);
   }
   AnswerAll(std::move(inbox));
@@ -71,22 +73,28 @@ bool NodeImpl::TakeTurnLocked(Inbox* inbox) {
 
 // Goes on with what came meanwhile: to wake the thread `raft` for it would take longer. The thread
 // `disk` does not, for it may have been given something to write.
-void NodeImpl::WorkHere(Inbox inbox, bool on_disk_thread) {
-  const int turns_max = on_disk_thread ? 1 : kTurnsInARow;
+void NodeImpl::WorkHere(Inbox inbox, Bringer bringer) {
+  const int turns_max = bringer == Bringer::kDisk ? 1 : kTurnsInARow;
   for (int turns = 1;; ++turns) {
-    Work(&inbox, /*on_raft_thread=*/false);
+    {
+      std::optional<base::Borrower> borrower;
+      if (bringer == Bringer::kPeer) borrower.emplace();
+      Work(&inbox, borrower.has_value() ? &*borrower : nullptr, /*on_raft_thread=*/false);
+    }
     if (!EndTurn(turns < turns_max ? &inbox : nullptr)) return;
   }
 }
 
 // Only the thread `raft` may wait for others of this class to end, and for files.
-void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
-  const Time now = BootNow();
+void NodeImpl::Work(Inbox* inbox, base::Borrower* borrower, bool on_raft_thread) {
+  Time now = BootNow();
   asked_in_vain_ = false;
   TakeDisk();
   if (on_raft_thread) disk_.SetThreaded(!IsOnlyMember());
   TakeHeld(now);
   TakeInbox(now, inbox);
+  if (borrower != nullptr && LetReadersGoOn(now, borrower, inbox)) now = BootNow();
+  TakeReads(now, std::exchange(inbox->reads, {}));
   TakeOrders(now);
   TakeProposals();
   TakeForwarded();
@@ -99,6 +107,25 @@ void NodeImpl::Work(Inbox* inbox, bool on_raft_thread) {
   }
   KeepDisk(now);
   MeasureContact(now);
+}
+
+// Those that the messages of this turn let go on, where they have lent themselves to whoever brings
+// that: what they ask next shares a round with what is asked already. Returns whether there were
+// any.
+bool NodeImpl::LetReadersGoOn(Time now, base::Borrower* borrower, Inbox* inbox) {
+  if (reads_.empty() && barriers_.empty()) return false;
+  Pump();
+  AnswerBarriers(now);
+  if (!borrower->Run()) return false;
+  Inbox more;
+  {
+    base::MutexLock lock(&mutex_);
+    std::swap(more, inbox_);
+    inbox_.woken = std::exchange(more.woken, false);
+  }
+  TakeInbox(BootNow(), &more);
+  std::move(more.reads.begin(), more.reads.end(), std::back_inserter(inbox->reads));
+  return true;
 }
 
 // Returns whether the caller has the next turn, too, for which it asks with `next`, an empty inbox.
@@ -121,7 +148,8 @@ bool NodeImpl::EndTurn(Inbox* next) {
   base::MutexLock lock(&mutex_);
   due_ = due;
   turn_taken_ = false;
-  if (next != nullptr && inbox_.urgent_for_anybody() && TakeTurnLocked(next)) return true;
+  const bool more = inbox_.urgent_for_anybody() || HasDueReadsLocked();
+  if (next != nullptr && more && TakeTurnLocked(next)) return true;
   if (sleeping_ && (due.at < sleeping_until_ || IsDueLocked())) wake_.Signal();
   return false;
 }

@@ -14,6 +14,7 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
 
   void Ask() {
     asked_ = true;
+    key_.first->Expect(1);
     barriers_->consensus_->ReadBarrier(key_.second,
                                        [self = shared_from_this()](absl::Status status) {
                                          self->status_ = std::move(status);
@@ -30,6 +31,7 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
   void Run() override {
     const std::shared_ptr<Group> self = std::move(posted_self_);
     if (asked_) {
+      key_.first->Expect(-1);
       for (const std::shared_ptr<Read>& read : reads_) read->Answered(status_);
       return;
     }
