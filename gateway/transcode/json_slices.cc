@@ -68,12 +68,14 @@ void JsonSlices::AppendNextMember(std::string* out) {
     return;
   }
   const JsonField& field = object_->fields[next_member_++];
-  const bool empty = IsEmpty(field, *message_);
+  // To ask costs as much as to read: only where it matters.
+  const bool many = field.count != JsonCount::kOne;
+  const bool empty = (field.omit_empty || many) && IsEmpty(field, *message_);
   if (field.omit_empty && empty) return;
   if (!first_member_) out->push_back(',');
   first_member_ = false;
   out->append(field.name);
-  if (field.count != JsonCount::kOne && !empty) {
+  if (many && !empty) {
     BeginMany(field, out);
   } else {
     AppendJsonMember(field, *message_, out);
