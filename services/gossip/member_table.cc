@@ -24,6 +24,7 @@ MemberTable::MemberTable(MemberPtr self, Incarnation incarnation, Time now)
   row.since = now;
   rows_.push_back(std::move(row));
   by_name_.insert(self_slot().value);
+  by_id_.insert({rows_.front().member->id_check, self_slot().value});
   ++CountOf(LifeState::kAlive);
   AddToSums(rows_.front());
 }
@@ -31,6 +32,15 @@ MemberTable::MemberTable(MemberPtr self, Incarnation incarnation, Time now)
 Slot MemberTable::Find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? Slot{} : Slot{*found};
+}
+
+std::vector<Slot> MemberTable::FindById(std::string_view id) const {
+  std::vector<Slot> found;
+  const uint32_t check = HashId(id);
+  for (auto at = by_id_.lower_bound({check, 0}); at != by_id_.end() && at->first == check; ++at) {
+    if (rows_[at->second].member->info.id == id) found.push_back(Slot{at->second});
+  }
+  return found;
 }
 
 std::vector<Slot> MemberTable::FindByNameHashes(const std::vector<uint64_t>& name_hashes) const {
@@ -59,6 +69,7 @@ Slot MemberTable::Add(MemberPtr member, Incarnation incarnation, LifeState state
   row.state = state;
   row.since = since;
   by_name_.insert(slot.value);
+  by_id_.insert({row.member->id_check, slot.value});
   ++CountOf(state);
   AddToSums(row);
   if (IsLiving(state)) EnterRing(slot, random);
@@ -71,6 +82,10 @@ void MemberTable::Set(Slot slot, MemberPtr member, Incarnation incarnation, Life
   CONSUL_CHECK(member->name_hash == row.member->name_hash);
   TakeFromSums(row);
   --CountOf(row.state);
+  if (member->id_check != row.member->id_check) {
+    by_id_.erase({row.member->id_check, slot.value});
+    by_id_.insert({member->id_check, slot.value});
+  }
   row.member = std::move(member);
   row.incarnation = incarnation;
   row.state = state;
@@ -98,6 +113,7 @@ void MemberTable::Remove(Slot slot) {
   TakeFromSums(row);
   --CountOf(row.state);
   by_name_.erase(slot.value);
+  by_id_.erase({row.member->id_check, slot.value});
   row = Row{};
   free_.push_back(slot);
 }
@@ -200,11 +216,13 @@ bool MemberTable::ConsistentForTest() const {
     probeable += wanted ? 1 : 0;
     const bool in_ring = row.ring_place < ring_.size() && ring_[row.ring_place] == slot;
     sound = sound && wanted == in_ring && wanted == (row.ring_place != Slot::kNone) &&
-            Find(row.member->info.name) == slot;
+            Find(row.member->info.name) == slot &&
+            by_id_.contains({row.member->id_check, slot.value});
   });
   const MemberCounts counted{states[1], states[2], states[3], states[4]};
   return sound && used + free_.size() == rows_.size() && by_name_.size() == used &&
-         probeable == ring_.size() && ring_next_ <= ring_.size() && counts_ == counted;
+         by_id_.size() == used && probeable == ring_.size() && ring_next_ <= ring_.size() &&
+         counts_ == counted;
 }
 
 }  // namespace consul::gossip

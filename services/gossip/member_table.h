@@ -13,8 +13,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_set.h"
 #include "services/gossip/member.h"
 #include "services/gossip/random.h"
@@ -56,6 +58,8 @@ class MemberTable {
   static constexpr Slot self_slot() { return Slot{0}; }
 
   Slot Find(std::string_view name) const;
+  // All rows of one node id, which may have several names: a member may have been renamed.
+  std::vector<Slot> FindById(std::string_view id) const;
   // Members whose names have these hashes, in one pass over all rows.
   // REQUIRES: ascending.
   std::vector<Slot> FindByNameHashes(const std::vector<uint64_t>& name_hashes) const;
@@ -154,6 +158,7 @@ class MemberTable {
   std::vector<Row> rows_;
   std::vector<Slot> free_;
   absl::flat_hash_set<uint32_t, NameHash, NameEqual> by_name_;
+  absl::btree_set<std::pair<uint32_t, uint32_t>> by_id_;  // Member::id_check, slot
   std::vector<Slot> ring_;
   size_t ring_next_ = 0;  // ring_[0, ring_next_) were probed in this round
   MemberCounts counts_;

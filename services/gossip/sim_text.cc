@@ -245,6 +245,8 @@ void SimText::SetOptions(const Words& words) {
       {"members_max", &options.members_max},   {"streams_max", &options.streams_max},
       {"relays_max", &options.relays_max},     {"broadcasts_max", &options.broadcasts_max},
       {"custom_bytes_max", &options.custom_bytes_max},
+      {"successions_max", &options.successions_max},
+      {"held_messages_max", &options.held_messages_max},
   };
   for (size_t i = 1; i < words.size(); ++i) {
     const std::string key = words[i].substr(0, words[i].find('='));

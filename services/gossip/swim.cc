@@ -31,7 +31,8 @@ Swim::Swim(SwimOptions options, PoolIdentity pool, MemberInfo self, uint64_t see
                BroadcastQueue(options.broadcasts_max, options.broadcast_bytes_max)},
       next_gossip_at_(now),
       next_namesake_at_(now),
-      next_conflict_at_(now) {
+      next_conflict_at_(now),
+      next_copy_said_at_(now) {
   CONSUL_CHECK(self_->info.valid());
   // Members that start together do not probe and exchange in step for ever.
   const auto random_part = [this](Duration whole) {
@@ -122,7 +123,9 @@ void Swim::ReceivePacket(Time now, const Endpoint& from, std::string_view plain)
 void Swim::Dispatch(const Endpoint& from, PacketParts& parts) {
   const Incarnation before = incarnation_;
   bool stale = false;
-  for (const AliveClaim& claim : parts.alives) HearAlive(claim.member, claim.incarnation, {});
+  for (const AliveClaim& claim : parts.alives) {
+    HearAlive(claim.member, claim.incarnation, {.from = from});
+  }
   for (const SuspectClaim& claim : parts.suspects) {
     stale = stale || (ClaimIsOfSelf(claim.name, claim.id_check) && claim.incarnation < before);
     HearSuspect(claim, {});

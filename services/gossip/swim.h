@@ -192,6 +192,7 @@ class Swim {
   struct Source {
     std::string_view peer;  // its sender; empty: a packet, which may pass on others' claims
     bool spread = true;     // whether others are told what is news here
+    Endpoint from{};        // of a packet
   };
 
   // swim.cc: time, packets, words.
@@ -214,11 +215,9 @@ class Swim {
   void HearOtherId(Slot held, const Entry& entry, const Source& source);
   // Another id has the name from now on.
   void GiveName(Slot held, const Entry& newcomer, bool spread);
-  // Whether it is being asked from now on, anew if it says so itself: not when too many are.
-  // `of_pool`: see Succession.
-  bool AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool);
-  // The same of one that says to have moved away from that slot's name or address.
-  bool AskLeftBehind(const Entry& newcomer, Slot held);
+  // Whether it is being asked from now on if the newcomer may have that member's place, anew if a
+  // successor says so itself: not when too many are. `of_pool`: see Succession.
+  bool AskAbout(Slot held, const Entry& newcomer, const Source& source, bool of_pool);
   // Nobody can be there who would answer.
   void HastenQuestions(const Endpoint& to);
   bool Begin(Succession succession);
@@ -233,13 +232,16 @@ class Swim {
   // one's own address; none when there is none.
   Slot HeldAtAddressOf(const MemberInfo& newcomer) const;
   // The slot of the living member, not self, that has the newcomer's node id and another name or
-  // address.
+  // address, unless nobody is there, as is known by having asked.
   Slot LeftBehindBy(const MemberInfo& newcomer) const;
+  bool IsVacant(Slot held, const MemberInfo& newcomer) const;
   // Whether another id has the name at once: its holder left, or died long enough ago.
   bool IsFree(Slot held) const;
   std::string WhyNoSuccessor(Slot held, const MemberInfo& newcomer) const;
   std::string WhyCopy(Slot held, const MemberInfo& newcomer) const;
   bool IsCopyOfSelf(const MemberInfo& newcomer) const;
+  // Says it once in a while.
+  void SayCopy(const MemberInfo& copy, const std::string& why);
   void HearOfSelf(const MemberPtr& member, Incarnation incarnation);
   // Of another id that claims this member's own name.
   void HearRival(const MemberPtr& rival, Incarnation incarnation);
@@ -315,6 +317,7 @@ class Swim {
   std::vector<Endpoint> GossipTargets();
 
   // swim_exchange.cc: streams.
+  void ReceiveMessage(StreamId id, std::string_view message);
   void TickStreams();
   void TickExchange();
   void BeginExchange(Slot with);
@@ -335,12 +338,13 @@ class Swim {
   bool Refuses(StreamId id, const Stream& stream, const HelloMessage& hello);
   // Ends the exchange; the peer is told why.
   void Refuse(StreamId id, const Stream& stream, GoodbyeKind kind, const std::string& why);
-  // Whether the exchange waits until the one who joins has been asked at its address.
-  bool AsksFirst(StreamId id, const HelloMessage& hello);
-  // Exchanges that wait for this member go on, or are refused when `why` is not empty. Returns how
-  // many there were.
-  size_t EndAsking(const MemberInfo& asked, const std::string& why,
-                   GoodbyeKind kind = GoodbyeKind::kName);
+  // Refuses the peer, or asks first whether it is who it says to be, or goes on with it.
+  void Meet(StreamId id, Stream& stream, HelloMessage& hello);
+  // Whether the exchange waits for an answer, or was refused as too many others do.
+  bool AsksFirst(StreamId id, Stream& stream, HelloMessage& hello, Slot about);
+  // Exchanges that wait for this member's answer, or one about it, go on, or are refused when `why`
+  // is not empty. Returns how many there were.
+  size_t EndAsking(const Succession& over, const std::string& why);
   // Whether the peer may refuse us when it has heard of our cluster.
   bool MayRefuse(const HelloMessage& hello) const;
   // What follows a Hello that is not refused.
@@ -406,6 +410,7 @@ class Swim {
   Time next_namesake_at_;
   std::vector<Succession> successions_;
   Time next_conflict_at_;  // notices of conflicts are sent no sooner
+  Time next_copy_said_at_;
 
   uint64_t malformed_count_ = 0;
   uint64_t table_full_count_ = 0;

@@ -22,17 +22,26 @@ void Swim::HearAlive(const MemberPtr& member, Incarnation incarnation, const Sou
     }
     return;
   }
+  // Our own former name, or that of a copy: whose it is turns out when the two meet.
+  if (member->info.id == self().id) return;
   const Slot slot = table_.Find(member->info.name);
+  const bool known = slot && table_.member(slot)->info.id == member->info.id;
+  if (known && incarnation <= table_.incarnation(slot)) return;
   const Entry entry{member, incarnation, LifeState::kAlive, now_, {}};
+  const Slot left_behind = LeftBehindBy(member->info);
+  // What comes from where it was is its own word.
+  if (left_behind && table_.member(left_behind)->info.address != source.from) {
+    AskAbout(left_behind, entry, source, /*of_pool=*/true);
+    return;
+  }
   if (!slot) {
     AddMember(entry, source);
     return;
   }
-  if (table_.member(slot)->info.id != member->info.id) {
+  if (!known) {
     HearOtherId(slot, entry, source);
     return;
   }
-  if (incarnation <= table_.incarnation(slot)) return;
   const LifeState before = table_.state(slot);
   const Time since = before == LifeState::kAlive ? table_.since(slot) : now_;
   const bool changed = table_.member(slot)->info_hash != member->info_hash;
@@ -147,18 +156,20 @@ void Swim::HearEntry(const Entry& entry, const Source& source) {
     if (!ours) return;
   } else {
     const Slot slot = table_.Find(info.name);
-    if (slot && table_.member(slot)->info.id != info.id) {
-      HearOtherId(slot, entry, source);
-    } else if (IsLiving(entry.state)) {
+    if (IsLiving(entry.state)) {
       HearAlive(entry.member, entry.incarnation, source);
+    } else if (slot && table_.member(slot)->info.id != info.id) {
+      HearOtherId(slot, entry, source);
     } else {
       HearGoneEntry(slot, entry, source);
     }
   }
   const Slot slot = table_.Find(info.name);
   if (!slot || table_.member(slot)->info.id != info.id) return;
-  // Hearsay begins a suspicion but does not confirm one: the peer may be no accuser itself.
-  if (entry.state == LifeState::kSuspect && table_.state(slot) == LifeState::kAlive &&
+  // Hearsay begins a suspicion but does not confirm one: the peer may be no accuser itself. What it
+  // says of one that is somewhere else is not about this one.
+  const bool there = table_.member(slot)->info.address == info.address;
+  if (entry.state == LifeState::kSuspect && there && table_.state(slot) == LifeState::kAlive &&
       entry.incarnation >= table_.incarnation(slot) && slot != MemberTable::self_slot()) {
     BecomeSuspect(slot, entry.incarnation, source.peer, source);
   }

@@ -90,7 +90,10 @@ void Swim::StreamOpened(Time now, StreamId id) {
 }
 
 void Swim::StreamReceived(Time now, StreamId id, std::string_view message) {
-  if (!Advance(now)) return;
+  if (Advance(now)) ReceiveMessage(id, message);
+}
+
+void Swim::ReceiveMessage(StreamId id, std::string_view message) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
   std::optional<StreamMessage> decoded;
@@ -102,7 +105,16 @@ void Swim::StreamReceived(Time now, StreamId id, std::string_view message) {
     EndExchange(id, "a malformed message");
     return;
   }
-  std::visit([&](auto& kind) { Handle(id, found->second, kind); }, *decoded);
+  Stream& stream = found->second;
+  const bool early = id.opened() && stream.phase == StreamPhase::kAsking &&
+                     !std::holds_alternative<GoodbyeMessage>(*decoded);
+  if (!early) {
+    std::visit([&](auto& kind) { Handle(id, stream, kind); }, *decoded);
+  } else if (stream.held_messages.size() < options_.held_messages_max) {
+    stream.held_messages.emplace_back(message);
+  } else {
+    EndExchange(id, base::StrCat("more than ", options_.held_messages_max, " messages at once"));
+  }
 }
 
 void Swim::StreamClosed(Time now, StreamId id, std::string_view why) {
@@ -205,7 +217,7 @@ void Swim::SendHello(StreamId id, const Stream& stream, const Entry* about_recei
 }
 
 void Swim::SendGoodbye(StreamId id, GoodbyeKind kind, std::string reason) {
-  output_.stream_sends.push_back({id, EncodeGoodbye({kind, std::move(reason)})});
+  output_.stream_sends.push_back({id, EncodeGoodbye({kind, std::move(reason), counts().living()})});
 }
 
 void Swim::SetStreamNote(std::string note) {
@@ -224,30 +236,36 @@ void Swim::Handle(StreamId id, Stream& stream, HelloMessage& hello) {
   }
   stream.peer_name = hello.self.member->info.name;
   stream.join_of_either = stream.join_of_either || hello.join;
+  Meet(id, stream, hello);
+}
+
+// Whoever has the node id of a member that is elsewhere, or has another name, has moved, or has a
+// copy of its data. One who is alone and says to be at the address of a member of its name is
+// either its successor or wrong about its own address. It learns which before it believes that it
+// has joined, and nothing that it says is believed before.
+void Swim::Meet(StreamId id, Stream& stream, HelloMessage& hello) {
   if (Refuses(id, stream, hello)) return;
-  if (AsksFirst(id, hello)) {
+  const MemberInfo& peer = hello.self.member->info;
+  if (AsksFirst(id, stream, hello, LeftBehindBy(peer))) return;
+  const bool alone = !id.opened() && hello.living_count <= 1;
+  if (alone && AsksFirst(id, stream, hello, HeldAtAddressOf(peer))) return;
+  TakeUp(id, stream, hello);
+}
+
+bool Swim::AsksFirst(StreamId id, Stream& stream, HelloMessage& hello, Slot about) {
+  if (!about) return false;
+  if (AskAbout(about, hello.self, {hello.self.member->info.name}, !MayRefuse(hello))) {
     stream.phase = StreamPhase::kAsking;
     stream.held_hello = std::move(hello);
   } else {
-    TakeUp(id, stream, hello);
+    Refuse(id, stream, GoodbyeKind::kOther,
+           base::StrCat("more than ", options_.successions_max, " members are asked about"));
   }
+  return true;
 }
 
-// One who is alone and says to be at the address of a member of its name is either its successor or
-// wrong about its own address; one with the node id of a member that is elsewhere, or has another
-// name, has moved, or has a copy of its data. It learns which before it believes that it has
-// joined.
-bool Swim::AsksFirst(StreamId id, const HelloMessage& hello) {
-  const MemberInfo& joiner = hello.self.member->info;
-  if (id.opened() || hello.living_count > 1) return false;
-  if (HeldAtAddressOf(joiner)) {
-    return AskSuccessor(hello.self, {joiner.name, true}, !MayRefuse(hello));
-  }
-  const Slot held = LeftBehindBy(joiner);
-  return held && AskLeftBehind(hello.self, held);
-}
-
-size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why, GoodbyeKind kind) {
+size_t Swim::EndAsking(const Succession& over, const std::string& why) {
+  const MemberInfo& asked = over.newcomer.member->info;
   std::vector<StreamId> waiting;
   for (const auto& [id, stream] : streams_) {
     if (stream.phase != StreamPhase::kAsking) continue;
@@ -257,11 +275,15 @@ size_t Swim::EndAsking(const MemberInfo& asked, const std::string& why, GoodbyeK
   for (const StreamId id : waiting) {
     Stream& stream = streams_.at(id);
     HelloMessage hello = *std::exchange(stream.held_hello, std::nullopt);
+    const std::vector<std::string> messages = std::exchange(stream.held_messages, {});
     if (!why.empty()) {
-      Refuse(id, stream, kind, why);
+      Refuse(id, stream, over.moved ? GoodbyeKind::kCopy : GoodbyeKind::kName, why);
+    } else if (over.moved) {
+      Meet(id, stream, hello);
     } else if (!Refuses(id, stream, hello)) {
       TakeUp(id, stream, hello);
     }
+    for (const std::string& message : messages) ReceiveMessage(id, message);
   }
   return waiting.size();
 }
@@ -323,10 +345,10 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
   if (why.empty() && hello.living_count <= 1) {
     kind = GoodbyeKind::kName;
     why = WhyNameHeld(hello.self);
-    if (const MemberInfo& peer = hello.self.member->info; why.empty() && IsCopyOfSelf(peer)) {
-      kind = GoodbyeKind::kCopy;
-      why = WhyCopy(MemberTable::self_slot(), peer);
-    }
+  }
+  if (const MemberInfo& peer = hello.self.member->info; why.empty() && IsCopyOfSelf(peer)) {
+    kind = GoodbyeKind::kCopy;
+    why = WhyCopy(MemberTable::self_slot(), peer);
   }
   if (why.empty()) return false;
   Refuse(id, stream, kind, why);
@@ -488,9 +510,10 @@ void Swim::Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye) {
   Say(fact, name, stream.peer, 0, goodbye.reason);
   FailJoin(stream, goodbye.reason);
   CloseStream(id);
-  // With others it is their member, whoever is of another mind.
-  const bool alone = life_ == Life::kMember && counts().living() <= 1;
-  if (goodbye.kind == GoodbyeKind::kCopy && alone) EndAsCopy(goodbye.reason);
+  // With as many others it is their member, whoever is of another mind.
+  const size_t theirs = goodbye.living_count == 0 ? 2 : goodbye.living_count;
+  const bool outnumbered = life_ == Life::kMember && counts().living() < theirs;
+  if (goodbye.kind == GoodbyeKind::kCopy && outnumbered) EndAsCopy(goodbye.reason);
 }
 
 // ---- Probes by stream.

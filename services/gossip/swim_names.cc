@@ -29,6 +29,9 @@ constexpr Duration kAgeError = std::chrono::seconds(2);
 // How often a successor is asked whether it is there, a probe timeout apart: packets are lost.
 constexpr int kSuccessorAsksMax = 3;
 
+// A copy is heard of again in each exchange of whoever believes it.
+constexpr Duration kCopySaidEvery = std::chrono::minutes(1);
+
 // Whose the name is, and who wants it.
 std::string Belongs(const MemberInfo& newcomer, const MemberInfo& held) {
   const auto of = [](const MemberInfo& who) {
@@ -52,7 +55,7 @@ void Swim::HearOtherId(Slot held, const Entry& entry, const Source& source) {
   if (IsFree(held)) {
     GiveName(held, entry, source.spread);
   } else if (table_.member(held)->info.address == entry.member->info.address) {
-    AskSuccessor(entry, source, /*of_pool=*/true);
+    AskAbout(held, entry, source, /*of_pool=*/true);
   } else if (IsLiving(state)) {
     NoticeConflict(held, entry.member, entry.incarnation);
   }
@@ -93,28 +96,39 @@ Slot Swim::HeldAtAddressOf(const MemberInfo& newcomer) const {
 
 Slot Swim::LeftBehindBy(const MemberInfo& newcomer) const {
   Slot found;
-  table_.ForEach([&](Slot slot) {
+  for (const Slot slot : table_.FindById(newcomer.id)) {
+    if (slot == MemberTable::self_slot() || !IsLiving(table_.state(slot))) continue;
     const MemberInfo& info = table_.member(slot)->info;
-    if (info.id != newcomer.id || slot == MemberTable::self_slot()) return;
-    const bool same = info.name == newcomer.name && info.address == newcomer.address;
-    if (!same && IsLiving(table_.state(slot))) found = slot;
-  });
+    if (info.name == newcomer.name && info.address == newcomer.address) return {};
+    if (!IsVacant(slot, newcomer)) found = slot;
+  }
   return found;
 }
 
-bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_pool) {
+bool Swim::IsVacant(Slot held, const MemberInfo& newcomer) const {
+  const MemberInfo& former = table_.member(held)->info;
+  return std::any_of(successions_.begin(), successions_.end(), [&](const Succession& each) {
+    const MemberInfo& other = each.newcomer.member->info;
+    return each.vacant && each.asked == former.name && each.at == former.address &&
+           other.name == newcomer.name && other.id == newcomer.id;
+  });
+}
+
+bool Swim::AskAbout(Slot held, const Entry& newcomer, const Source& source, bool of_pool) {
   const MemberInfo& info = newcomer.member->info;
+  const MemberInfo& former = table_.member(held)->info;
+  const bool moved = former.id == info.id;
   const bool itself = source.peer == info.name;
   for (Succession& known : successions_) {
-    if (known.moved || known.newcomer.member->info.name != info.name ||
-        known.newcomer.member->info.id != info.id) {
+    const MemberInfo& other = known.newcomer.member->info;
+    if (known.vacant || known.moved != moved || other.name != info.name || other.id != info.id) {
       continue;
     }
     known.itself = known.itself || itself;
     known.spread = known.spread || source.spread;
     known.of_pool = known.of_pool || of_pool;
     if (newcomer.incarnation > known.newcomer.incarnation) known.newcomer = newcomer;
-    if (itself) {
+    if (itself && !moved) {
       // It is there now, whoever did not answer before: maybe it was about to start.
       known.asked_count = 0;
       known.ask_at = now_;
@@ -122,28 +136,17 @@ bool Swim::AskSuccessor(const Entry& newcomer, const Source& source, bool of_poo
     return life_ == Life::kMember;
   }
   return Begin({.newcomer = newcomer,
-                .asked = info.name,
-                .at = info.address,
+                .asked = former.name,
+                .at = former.address,
+                .moved = moved,
                 .spread = source.spread,
                 .itself = itself,
                 .of_pool = of_pool});
 }
 
-bool Swim::AskLeftBehind(const Entry& newcomer, Slot held) {
-  const MemberInfo& info = newcomer.member->info;
-  const MemberInfo& former = table_.member(held)->info;
-  for (const Succession& known : successions_) {
-    const MemberInfo& other = known.newcomer.member->info;
-    // Of one of several streams; all of them wait for the same answer.
-    if (known.moved && other.name == info.name && other.id == info.id) return true;
-  }
-  return Begin(
-      {.newcomer = newcomer, .asked = former.name, .at = former.address, .moved = true});
-}
-
 void Swim::HastenQuestions(const Endpoint& to) {
   for (Succession& each : successions_) {
-    if (!each.moved || each.at != to) continue;
+    if (!each.moved || each.vacant || each.at != to) continue;
     each.asked_count = kSuccessorAsksMax;
     each.ask_at = now_;
   }
@@ -183,15 +186,21 @@ Slot Swim::PlaceOf(const Succession& succession) const {
 bool Swim::SuccessorAnswered(const AckMessage& ack) {
   const auto found =
       std::find_if(successions_.begin(), successions_.end(), [&](const Succession& each) {
-        return each.sequence == ack.sequence && each.asked == ack.name;
+        return !each.vacant && each.sequence == ack.sequence && each.asked == ack.name;
       });
   if (found == successions_.end()) return false;
   const Succession succession = *found;
   successions_.erase(found);
   const MemberPtr& newcomer = succession.newcomer.member;
   const Slot held = PlaceOf(succession);
+  if (succession.moved && held) {
+    const std::string why = WhyCopy(held, newcomer->info);
+    if (EndAsking(succession, why) == 0) SayCopy(newcomer->info, why);
+    return true;
+  }
   if (succession.moved) {
-    EndAsking(newcomer->info, held ? WhyCopy(held, newcomer->info) : "", GoodbyeKind::kCopy);
+    // It has said meanwhile that it is somewhere else.
+    GiveUp(succession);
     return true;
   }
   if (succession.of_pool && held) {
@@ -199,7 +208,7 @@ bool Swim::SuccessorAnswered(const AckMessage& ack) {
   } else if (succession.of_pool) {
     HearAlive(newcomer, succession.newcomer.incarnation, {{}, succession.spread});
   }
-  EndAsking(newcomer->info, "");
+  EndAsking(succession, "");
   return true;
 }
 
@@ -207,11 +216,12 @@ void Swim::TickSuccessions() {
   std::vector<Succession> over;
   for (Succession& succession : successions_) {
     if (succession.ask_at > now_) continue;
-    if (PlaceOf(succession) && succession.asked_count < kSuccessorAsksMax) {
+    if (!succession.vacant && PlaceOf(succession) &&
+        succession.asked_count < kSuccessorAsksMax) {
       Ask(&succession);
       continue;
     }
-    over.push_back(succession);
+    if (!succession.vacant) over.push_back(succession);
     succession.ask_at = Time::max();
   }
   std::erase_if(successions_, [](const Succession& each) { return each.ask_at == Time::max(); });
@@ -219,13 +229,22 @@ void Swim::TickSuccessions() {
 }
 
 void Swim::GiveUp(const Succession& succession) {
-  const MemberInfo& info = succession.newcomer.member->info;
+  const MemberPtr& newcomer = succession.newcomer.member;
+  const MemberInfo& info = newcomer->info;
+  const Slot held = PlaceOf(succession);
   if (succession.moved) {
-    EndAsking(info, "");
+    if (held) {
+      successions_.push_back(succession);
+      successions_.back().vacant = true;
+      successions_.back().ask_at = now_ + options_.probe_interval;
+    }
+    if (succession.of_pool) {
+      HearAlive(newcomer, succession.newcomer.incarnation, {{}, succession.spread});
+    }
+    EndAsking(succession, "");
     return;
   }
-  const Slot held = PlaceOf(succession);
-  const size_t refused = EndAsking(info, held ? WhyNoSuccessor(held, info) : "");
+  const size_t refused = EndAsking(succession, held ? WhyNoSuccessor(held, info) : "");
   const bool all_the_while =
       held && now_ - table_.since(held) > kSuccessorAsksMax * options_.probe_timeout;
   if (!all_the_while || !succession.itself || refused > 0) return;
@@ -327,6 +346,12 @@ std::string Swim::WhyCopy(Slot held, const MemberInfo& newcomer) const {
                       " has conflicting node ID '", newcomer.id, "' with member '", member.name,
                       "' at ", member.address.ToString(),
                       ", which is there: its data is in use, and must not be copied");
+}
+
+void Swim::SayCopy(const MemberInfo& copy, const std::string& why) {
+  if (now_ < next_copy_said_at_) return;
+  next_copy_said_at_ = now_ + kCopySaidEvery;
+  Say(FactKind::kNameConflict, copy.name, copy.address, 0, why);
 }
 
 std::string Swim::WhyNameHeld(const Entry& newcomer) const {

@@ -75,6 +75,9 @@ struct SwimOptions {
   size_t broadcast_bytes_max = 1 << 20;
   // Streams at once, of either side. A pool's restart makes everybody join everybody.
   size_t streams_max = 64;
+  // Messages of an exchange that wait until it is known that the peer is who it says to be. Their
+  // 4 MB hold the entries of 30,000 members.
+  size_t held_messages_max = 64;
   // Evicted members that are remembered; the oldest are forgotten first.
   size_t evicted_max = 4096;
   // Pings under way for others. One that would be more is not done, and the asker has others.

@@ -52,19 +52,21 @@ struct Rival {
 
 // One who says to have a member's name, or of whom others say so. Whether it has is asked at that
 // member's address: of another node id that says to be there, it has to answer; of the same node id
-// that says to be elsewhere, or to have another name, nobody may.
+// that says to be elsewhere, or to have another name, nobody may. When nobody did, it has the place
+// for a while whenever it claims it: its next word may have a higher incarnation.
 struct Succession {
   Entry newcomer;
   std::string asked;   // that member's name
   Endpoint at;         // and its address
-  bool moved = false;  // the same node id
-  Sequence sequence;  // of our pings
-  Time ask_at;        // asked again, or given up; Time::max(): over
+  bool moved = false;   // the same node id
+  bool vacant = false;  // moved, and nobody answered
+  Sequence sequence;    // of our pings
+  Time ask_at;          // asked again, or given up, or forgotten; Time::max(): over
   int asked_count = 0;
   bool spread = true;   // whether others are told
   bool itself = false;  // it has said so itself, in an exchange
-  // It is of this pool, and has the name when it answers. Else only its exchange goes on then: it
-  // may refuse our cluster.
+  // It is of this pool, and has the place when it answers, or nobody does. Else only its exchange
+  // goes on then: it may refuse our cluster.
   bool of_pool = false;
 };
 
@@ -72,7 +74,7 @@ enum class StreamPhase : uint8_t {
   kOpening,     // ours, and not connected yet
   kProbing,     // ours: the ack of a ping is awaited
   kHello,       // the peer's first word is awaited
-  kAsking,      // theirs: a Succession is awaited, for a member at the peer's address has its name
+  kAsking,      // a Succession is awaited, for a member may have the peer's name, or is it
   kDifference,  // ours: Digests, or all Entries, are awaited
   kEntries,     // Entries are awaited, until the last
   kClosing,     // theirs: all is said, and the opener closes
@@ -92,6 +94,7 @@ struct Stream {
   // which it sends when it does not, and its note counts after them.
   std::optional<std::string> held_note;
   std::optional<HelloMessage> held_hello;  // while kAsking
+  std::vector<std::string> held_messages;  // ours: what came after it
   size_t received_count = 0;  // entries and digests
   std::vector<uint32_t> buckets;
   std::vector<Digest> digests;

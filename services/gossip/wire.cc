@@ -243,6 +243,7 @@ std::optional<StreamMessage> Read(pb::Goodbye* goodbye) {
       break;
   }
   read.reason = std::move(*goodbye->mutable_reason());
+  read.living_count = goodbye->living_count();
   return read;
 }
 
@@ -372,6 +373,7 @@ std::string EncodeGoodbye(const GoodbyeMessage& goodbye) {
   // Cut between two characters, or the text is none any more.
   while (reason.size() > kReasonBytesMax || !base::IsUtf8(reason)) reason.remove_suffix(1);
   message.mutable_goodbye()->set_reason(reason.data(), reason.size());
+  message.mutable_goodbye()->set_living_count(static_cast<uint32_t>(goodbye.living_count));
   return message.SerializeAsString();
 }
 

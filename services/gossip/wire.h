@@ -145,6 +145,7 @@ enum class GoodbyeKind : uint8_t {
 struct GoodbyeMessage {
   GoodbyeKind kind = GoodbyeKind::kOther;
   std::string reason;
+  size_t living_count = 0;  // that the sender knows; 0: it does not say
 };
 
 // A PingMessage or AckMessage is a probe by stream.

@@ -219,31 +219,72 @@ class ForeignDataTest(FoundingStory):
 class CopiedDataTest(ClusterStory):
     """A server's data directory on another host, while the server runs."""
 
-    def test_a_copy_is_let_in_under_no_name_and_ends(self):
-        original = self.others(self.agree())[0]
-        original.kill()
-        copy = self.server(4, expect=None)
-        folders = {}
-        for copy.name in (copy.name, original.name):
-            copy.forget()
-            folders[copy.name] = copy.data_dir()
-            shutil.copytree(original.data_dir(), copy.data_dir())
-        self.restart(original)
+    def setUp(self):
+        super().setUp()
+        self.original = self.others(self.agree())[0]
+        self.copy = self.server(4, expect=None)
+
+    def copy_data(self, *names):
+        """Copies the original's data under each of these names of the copy; returns the folders."""
+        self.original.kill()
+        folders = []
+        for self.copy.name in names:
+            self.copy.forget()
+            folders.append(self.copy.data_dir())
+            shutil.copytree(self.original.data_dir(), folders[-1])
+            # Whom it knew: it is to get in touch as a case says.
+            shutil.rmtree(os.path.join(folders[-1], "serf"))
+        self.restart(self.original)
         self.settle()
-        for copy.name, folder in folders.items():
-            copy.start("-data-dir", folder, *self.joins())
-            self.assertEqual(copy.agent.wait(), 1, copy.log())
-            self.assertRegex(
-                copy.log(),
-                rf"\[ERR\] agent: Member '{copy.name}' at .* has conflicting node ID .* with "
-                f"member '{original.name}' at .* must not be copied",
-            )
-            members = self.agree().asked("/v1/agent/members")
-            self.assertEqual(
-                sorted(member["Addr"] for member in members),
-                sorted(server.host.address for server in self.servers),
-            )
-            copy.kill()
+        return folders
+
+    def start_copy(self, *flags):
+        """Starts a copy of the original's name that joins nobody of its own accord."""
+        (folder,) = self.copy_data(self.original.name)
+        self.copy.start("-data-dir", folder, *flags)
+        self.eventually(lambda: self.copy.asked("/v1/agent/members"), "the copy runs")
+
+    def ends(self):
+        self.assertEqual(self.copy.agent.wait(), 1, self.copy.log())
+        self.assertRegex(
+            self.copy.log(),
+            rf"\[ERR\] agent: Member '{self.copy.name}' at .* has conflicting node ID .* with "
+            f"member '{self.original.name}' at .* must not be copied",
+        )
+
+    def known(self, server):
+        """Addresses of the members that a server knows."""
+        return sorted(member["Addr"] for member in server.asked("/v1/agent/members"))
+
+    def has_no_place(self):
+        addresses = sorted(each.host.address for each in self.servers)
+        for server in self.servers:
+            self.assertEqual(self.known(server), addresses)
+
+    def test_a_copy_is_let_in_under_no_name_and_ends(self):
+        names = ("s4", self.original.name)
+        folders = self.copy_data(*names)
+        for self.copy.name, folder in zip(names, folders):
+            self.copy.start("-data-dir", folder, *self.joins())
+            self.ends()
+            self.has_no_place()
+            self.copy.kill()
+        self.take_part()
+
+    def test_a_copy_that_a_member_joins_ends(self):
+        self.start_copy()
+        response = self.agree().put(f"/v1/agent/join/{self.copy.host.address}", "")
+        self.assertIn(b"must not be copied", response.body)
+        self.ends()
+        self.has_no_place()
+        self.take_part()
+
+    def test_a_server_that_joins_its_copy_goes_on(self):
+        self.start_copy()
+        response = self.original.put(f"/v1/agent/join/{self.copy.host.address}", "")
+        self.assertIn(b"must not be copied", response.body)
+        self.assertEqual(self.known(self.copy), [self.copy.host.address])
+        self.has_no_place()
         self.take_part()
 
 
