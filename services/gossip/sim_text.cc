@@ -396,6 +396,7 @@ bool SimText::RunMemberCommand(const Words& words) {
 }
 
 // inject A alive|suspect|dead|left|ask NAME INCARNATION [by=WHO] [id=ID] [meta=META] [at=ENDPOINT]
+//        [from=ENDPOINT]
 // inject A bytes HEX
 void SimText::Inject(const Words& words) {
   const HostId host = pool_->host(words.at(1));
@@ -425,9 +426,9 @@ void SimText::Inject(const Words& words) {
       packet = EncodeDead({name, member.id_check, incarnation, accuser, words.at(2) == "left"});
     }
   }
-  pool_->With(host, [&](Swim* swim, Time now) {
-    swim->ReceivePacket(now, *Endpoint::Parse("10.99.99.99:9"), packet);
-  });
+  const std::string from = Value(words, "from");
+  const Endpoint sender = *Endpoint::Parse(from.empty() ? "10.99.99.99:9" : from);
+  pool_->With(host, [&](Swim* swim, Time now) { swim->ReceivePacket(now, sender, packet); });
 }
 
 // ---- Questions.

@@ -192,6 +192,7 @@ class Swim {
   struct Source {
     std::string_view peer;  // its sender; empty: a packet, which may pass on others' claims
     bool spread = true;     // whether others are told what is news here
+    bool larger = false;    // it is of a larger pool, which this member has joined
     Endpoint from{};        // of a packet
   };
 
@@ -225,6 +226,10 @@ class Swim {
   Slot PlaceOf(const Succession& succession) const;
   // Whether the ack was that of one that was asked.
   bool SuccessorAnswered(const AckMessage& ack);
+  // A larger pool is right about that member.
+  void HeedOriginal(const Succession& original);
+  // Who was asked about has the place whenever it claims it, for a while.
+  void Forgo(Succession succession);
   void TickSuccessions();
   // It did not answer, or there is no place of its to ask about any more.
   void GiveUp(const Succession& succession);
@@ -255,6 +260,8 @@ class Swim {
   // `why`: told to the joins that are under way.
   void StartLeaving(const std::string& why);
   void Withdraw(const std::string& why);
+  // Whether our data is a copy, as the peer says.
+  bool IsCopyIndeed(const Stream& stream, const GoodbyeMessage& goodbye) const;
   // Without a word: what it said would be taken for that of the member whose data it has.
   void EndAsCopy(const std::string& why);
   void AddMember(const Entry& entry, const Source& source);
@@ -318,6 +325,7 @@ class Swim {
 
   // swim_exchange.cc: streams.
   void ReceiveMessage(StreamId id, std::string_view message);
+  static Source SourceOf(const Stream& stream);
   void TickStreams();
   void TickExchange();
   void BeginExchange(Slot with);
@@ -326,7 +334,7 @@ class Swim {
   void CloseStream(StreamId id);
   void EndExchange(StreamId id, std::string_view why);
   void FailJoin(const Stream& stream, std::string why);
-  void SendGoodbye(StreamId id, GoodbyeKind kind, std::string reason);
+  void SendGoodbye(StreamId id, GoodbyeKind kind, std::string reason, bool turned = false);
   void SendHello(StreamId id, const Stream& stream, const Entry* about_receiver);
   void Handle(StreamId id, Stream& stream, HelloMessage& hello);
   void Handle(StreamId id, Stream& stream, DigestsMessage& digests);

@@ -26,7 +26,9 @@ void Swim::HearAlive(const MemberPtr& member, Incarnation incarnation, const Sou
   if (member->info.id == self().id) return;
   const Slot slot = table_.Find(member->info.name);
   const bool known = slot && table_.member(slot)->info.id == member->info.id;
-  if (known && incarnation <= table_.incarnation(slot)) return;
+  const bool news = !known || incarnation > table_.incarnation(slot);
+  // A larger pool may be right about who of two has the id, whatever their incarnations.
+  if (!news && !source.larger) return;
   const Entry entry{member, incarnation, LifeState::kAlive, now_, {}};
   const Slot left_behind = LeftBehindBy(member->info);
   // What comes from where it was is its own word.
@@ -34,6 +36,7 @@ void Swim::HearAlive(const MemberPtr& member, Incarnation incarnation, const Sou
     AskAbout(left_behind, entry, source, /*of_pool=*/true);
     return;
   }
+  if (!news) return;
   if (!slot) {
     AddMember(entry, source);
     return;

@@ -83,6 +83,7 @@ void Swim::StreamOpened(Time now, StreamId id) {
     return;
   }
   stream.phase = StreamPhase::kHello;
+  stream.told_cluster = !pool_.cluster_id.empty();
   const Slot peer = table_.Find(stream.peer_name);
   const std::optional<Entry> about =
       peer ? std::optional<Entry>(table_.entry(peer)) : std::nullopt;
@@ -216,8 +217,9 @@ void Swim::SendHello(StreamId id, const Stream& stream, const Entry* about_recei
   output_.stream_sends.push_back({id, EncodeHello(hello, now_)});
 }
 
-void Swim::SendGoodbye(StreamId id, GoodbyeKind kind, std::string reason) {
-  output_.stream_sends.push_back({id, EncodeGoodbye({kind, std::move(reason), counts().living()})});
+void Swim::SendGoodbye(StreamId id, GoodbyeKind kind, std::string reason, bool turned) {
+  output_.stream_sends.push_back(
+      {id, EncodeGoodbye({kind, std::move(reason), counts().living(), turned})});
 }
 
 void Swim::SetStreamNote(std::string note) {
@@ -276,9 +278,10 @@ size_t Swim::EndAsking(const Succession& over, const std::string& why) {
     Stream& stream = streams_.at(id);
     HelloMessage hello = *std::exchange(stream.held_hello, std::nullopt);
     const std::vector<std::string> messages = std::exchange(stream.held_messages, {});
+    const bool moved = over.kind == SuccessionKind::kMoved;
     if (!why.empty()) {
-      Refuse(id, stream, over.moved ? GoodbyeKind::kCopy : GoodbyeKind::kName, why);
-    } else if (over.moved) {
+      Refuse(id, stream, moved ? GoodbyeKind::kCopy : GoodbyeKind::kName, why);
+    } else if (moved) {
       Meet(id, stream, hello);
     } else if (!Refuses(id, stream, hello)) {
       TakeUp(id, stream, hello);
@@ -292,7 +295,15 @@ bool Swim::MayRefuse(const HelloMessage& hello) const {
   return hello.pool.cluster_id.empty() && !pool_.cluster_id.empty();
 }
 
+Swim::Source Swim::SourceOf(const Stream& stream) {
+  return {stream.peer_name, !stream.newcomer, stream.larger.value_or(false)};
+}
+
 void Swim::TakeUp(StreamId id, Stream& stream, HelloMessage& hello) {
+  // An acceptor that knows its cluster has not taken in yet who does not, but all others.
+  const bool waits = !stream.told_cluster && !hello.pool.cluster_id.empty() &&
+                     !hello.about_receiver.has_value();
+  stream.others_count = hello.living_count - (waits ? 0 : 1);
   AdoptCluster(hello.pool.cluster_id, stream.peer_name);
   // What one who is alone learns from a pool is no news to the pool.
   stream.newcomer = counts().living() <= 1 && hello.living_count > 1;
@@ -301,7 +312,7 @@ void Swim::TakeUp(StreamId id, Stream& stream, HelloMessage& hello) {
   const Slot namesake = HeldAtAddressOf(peer);
   std::optional<Entry> about;
   if (held && table_.member(held)->info.id == peer.id) about = table_.entry(held);
-  const Source source{stream.peer_name, !stream.newcomer};
+  const Source source = SourceOf(stream);
   if (hello.about_receiver.has_value()) HearEntry(*hello.about_receiver, source);
   if (!id.opened() && MayRefuse(hello) && !about.has_value()) {
     stream.held_note = std::move(hello.note);
@@ -357,7 +368,7 @@ bool Swim::Refuses(StreamId id, const Stream& stream, const HelloMessage& hello)
 
 void Swim::Refuse(StreamId id, const Stream& stream, GoodbyeKind kind, const std::string& why) {
   Say(FactOf(kind), stream.peer_name, stream.peer, 0, why);
-  SendGoodbye(id, kind, why);
+  SendGoodbye(id, kind, why, stream.turns);
   FailJoin(stream, why);
   CloseStream(id);
 }
@@ -446,6 +457,9 @@ void Swim::SendEntries(StreamId id, EntriesMessage entries) {
 
 void Swim::Handle(StreamId id, Stream& stream, EntriesMessage& entries) {
   const bool all = stream.phase == StreamPhase::kDifference && stream.buckets.empty();
+  if (stream.join.has_value() && !stream.larger.has_value()) {
+    stream.larger = stream.others_count + 1 > counts().living();
+  }
   stream.received_count += entries.entries.size() + entries.wanted.size();
   if ((!all && stream.phase != StreamPhase::kEntries) || (id.opened() && !entries.wanted.empty()) ||
       stream.received_count > 2 * options_.members_max) {
@@ -459,7 +473,7 @@ void Swim::Handle(StreamId id, Stream& stream, EntriesMessage& entries) {
       if (name != stream.peer_name) stream.offered.push_back(name);
     });
   }
-  const Source source{stream.peer_name, !stream.newcomer};
+  const Source source = SourceOf(stream);
   for (const Entry& entry : entries.entries) HearEntry(entry, source);
   stream.wanted.insert(stream.wanted.end(), entries.wanted.begin(), entries.wanted.end());
   if (entries.last) FinishEntries(id, stream);
@@ -509,11 +523,9 @@ void Swim::Handle(StreamId id, Stream& stream, GoodbyeMessage& goodbye) {
   const std::string& name = fact == FactKind::kNameHeld ? self().name : stream.peer_name;
   Say(fact, name, stream.peer, 0, goodbye.reason);
   FailJoin(stream, goodbye.reason);
+  const bool copy = IsCopyIndeed(stream, goodbye);
   CloseStream(id);
-  // With as many others it is their member, whoever is of another mind.
-  const size_t theirs = goodbye.living_count == 0 ? 2 : goodbye.living_count;
-  const bool outnumbered = life_ == Life::kMember && counts().living() < theirs;
-  if (goodbye.kind == GoodbyeKind::kCopy && outnumbered) EndAsCopy(goodbye.reason);
+  if (copy) EndAsCopy(goodbye.reason);
 }
 
 // ---- Probes by stream.

@@ -29,6 +29,10 @@ constexpr Duration kAgeError = std::chrono::seconds(2);
 // How often a successor is asked whether it is there, a probe timeout apart: packets are lost.
 constexpr int kSuccessorAsksMax = 3;
 
+// For so long one may have to learn that whom it knows is a copy. Who has known it for longer is of
+// its pool, and keeps to it.
+constexpr Duration kNewcomerFor = std::chrono::minutes(1);
+
 // A copy is heard of again in each exchange of whoever believes it.
 constexpr Duration kCopySaidEvery = std::chrono::minutes(1);
 
@@ -109,36 +113,42 @@ bool Swim::IsVacant(Slot held, const MemberInfo& newcomer) const {
   const MemberInfo& former = table_.member(held)->info;
   return std::any_of(successions_.begin(), successions_.end(), [&](const Succession& each) {
     const MemberInfo& other = each.newcomer.member->info;
-    return each.vacant && each.asked == former.name && each.at == former.address &&
-           other.name == newcomer.name && other.id == newcomer.id;
+    return each.kind == SuccessionKind::kVacant && each.asked == former.name &&
+           each.at == former.address && other.name == newcomer.name && other.id == newcomer.id;
   });
 }
 
 bool Swim::AskAbout(Slot held, const Entry& newcomer, const Source& source, bool of_pool) {
   const MemberInfo& info = newcomer.member->info;
   const MemberInfo& former = table_.member(held)->info;
-  const bool moved = former.id == info.id;
+  const bool heeds = source.larger && now_ - table_.since(held) < kNewcomerFor;
+  const SuccessionKind kind = former.id != info.id ? SuccessionKind::kSuccessor
+                              : heeds              ? SuccessionKind::kOriginal
+                                                   : SuccessionKind::kMoved;
   const bool itself = source.peer == info.name;
+  bool asked_already = false;
   for (Succession& known : successions_) {
     const MemberInfo& other = known.newcomer.member->info;
-    if (known.vacant || known.moved != moved || other.name != info.name || other.id != info.id) {
-      continue;
-    }
+    const bool same = known.kind == SuccessionKind::kOriginal ? known.at == info.address
+                                                              : known.kind == kind;
+    if (!same || other.name != info.name || other.id != info.id) continue;
     known.itself = known.itself || itself;
     known.spread = known.spread || source.spread;
     known.of_pool = known.of_pool || of_pool;
     if (newcomer.incarnation > known.newcomer.incarnation) known.newcomer = newcomer;
-    if (itself && !moved) {
+    if (itself && kind == SuccessionKind::kSuccessor) {
       // It is there now, whoever did not answer before: maybe it was about to start.
       known.asked_count = 0;
       known.ask_at = now_;
     }
-    return life_ == Life::kMember;
+    asked_already = true;
   }
+  if (asked_already) return life_ == Life::kMember;
+  const MemberInfo& asked = kind == SuccessionKind::kMoved ? former : info;
   return Begin({.newcomer = newcomer,
-                .asked = former.name,
-                .at = former.address,
-                .moved = moved,
+                .asked = asked.name,
+                .at = asked.address,
+                .kind = kind,
                 .spread = source.spread,
                 .itself = itself,
                 .of_pool = of_pool});
@@ -146,7 +156,7 @@ bool Swim::AskAbout(Slot held, const Entry& newcomer, const Source& source, bool
 
 void Swim::HastenQuestions(const Endpoint& to) {
   for (Succession& each : successions_) {
-    if (!each.moved || each.vacant || each.at != to) continue;
+    if (each.kind != SuccessionKind::kMoved || each.at != to) continue;
     each.asked_count = kSuccessorAsksMax;
     each.ask_at = now_;
   }
@@ -177,7 +187,7 @@ Slot Swim::PlaceOf(const Succession& succession) const {
   if (!held) return {};
   const MemberInfo& former = table_.member(held)->info;
   if (former.address != succession.at) return {};
-  const bool open = succession.moved
+  const bool open = succession.kind == SuccessionKind::kMoved
                         ? former.id == info.id && IsLiving(table_.state(held))
                         : former.id != info.id && table_.state(held) != LifeState::kLeft;
   return open ? held : Slot{};
@@ -186,19 +196,24 @@ Slot Swim::PlaceOf(const Succession& succession) const {
 bool Swim::SuccessorAnswered(const AckMessage& ack) {
   const auto found =
       std::find_if(successions_.begin(), successions_.end(), [&](const Succession& each) {
-        return !each.vacant && each.sequence == ack.sequence && each.asked == ack.name;
+        return each.kind != SuccessionKind::kVacant && each.sequence == ack.sequence &&
+               each.asked == ack.name;
       });
   if (found == successions_.end()) return false;
   const Succession succession = *found;
   successions_.erase(found);
   const MemberPtr& newcomer = succession.newcomer.member;
+  if (succession.kind == SuccessionKind::kOriginal) {
+    HeedOriginal(succession);
+    return true;
+  }
   const Slot held = PlaceOf(succession);
-  if (succession.moved && held) {
+  if (succession.kind == SuccessionKind::kMoved && held) {
     const std::string why = WhyCopy(held, newcomer->info);
     if (EndAsking(succession, why) == 0) SayCopy(newcomer->info, why);
     return true;
   }
-  if (succession.moved) {
+  if (succession.kind == SuccessionKind::kMoved) {
     // It has said meanwhile that it is somewhere else.
     GiveUp(succession);
     return true;
@@ -212,16 +227,44 @@ bool Swim::SuccessorAnswered(const AckMessage& ack) {
   return true;
 }
 
+// The copy is told at once: who believes it here may be all that it knows.
+void Swim::HeedOriginal(const Succession& original) {
+  const MemberPtr& member = original.newcomer.member;
+  const Slot held = LeftBehindBy(member->info);
+  if (!held) return;
+  const MemberInfo copy = table_.member(held)->info;
+  Succession over = original;
+  over.asked = copy.name;
+  over.at = copy.address;
+  Forgo(over);
+  if (copy.name != member->info.name) {
+    BecomeGone(held, table_.incarnation(held), LifeState::kDead, now_, self().name, {{}, false});
+  }
+  HearAlive(member, original.newcomer.incarnation, {{}, original.spread});
+  Stream stream;
+  stream.expires_at = now_ + options_.stream_timeout;
+  stream.turns = true;
+  OpenStream(copy.address, std::move(stream));
+}
+
+void Swim::Forgo(Succession succession) {
+  if (successions_.size() >= options_.successions_max) return;
+  succession.kind = SuccessionKind::kVacant;
+  succession.ask_at = now_ + options_.probe_interval;
+  successions_.push_back(std::move(succession));
+}
+
 void Swim::TickSuccessions() {
   std::vector<Succession> over;
   for (Succession& succession : successions_) {
     if (succession.ask_at > now_) continue;
-    if (!succession.vacant && PlaceOf(succession) &&
-        succession.asked_count < kSuccessorAsksMax) {
+    const bool open = succession.kind == SuccessionKind::kOriginal || PlaceOf(succession);
+    const bool asks = succession.kind != SuccessionKind::kVacant;
+    if (asks && open && succession.asked_count < kSuccessorAsksMax) {
       Ask(&succession);
       continue;
     }
-    if (!succession.vacant) over.push_back(succession);
+    if (asks) over.push_back(succession);
     succession.ask_at = Time::max();
   }
   std::erase_if(successions_, [](const Succession& each) { return each.ask_at == Time::max(); });
@@ -231,13 +274,10 @@ void Swim::TickSuccessions() {
 void Swim::GiveUp(const Succession& succession) {
   const MemberPtr& newcomer = succession.newcomer.member;
   const MemberInfo& info = newcomer->info;
+  if (succession.kind == SuccessionKind::kOriginal) return;
   const Slot held = PlaceOf(succession);
-  if (succession.moved) {
-    if (held) {
-      successions_.push_back(succession);
-      successions_.back().vacant = true;
-      successions_.back().ask_at = now_ + options_.probe_interval;
-    }
+  if (succession.kind == SuccessionKind::kMoved) {
+    if (held) Forgo(succession);
     if (succession.of_pool) {
       HearAlive(newcomer, succession.newcomer.incarnation, {{}, succession.spread});
     }
@@ -352,6 +392,22 @@ void Swim::SayCopy(const MemberInfo& copy, const std::string& why) {
   if (now_ < next_copy_said_at_) return;
   next_copy_said_at_ = now_ + kCopySaidEvery;
   Say(FactKind::kNameConflict, copy.name, copy.address, 0, why);
+}
+
+// A pool is right that is larger than ours. One of our own pool is not right by itself: it may have
+// met a copy of ours before it met us.
+bool Swim::IsCopyIndeed(const Stream& stream, const GoodbyeMessage& goodbye) const {
+  if (goodbye.kind != GoodbyeKind::kCopy || life_ != Life::kMember) return false;
+  if (goodbye.turned) return true;
+  bool ours = false;
+  table_.ForEach([&](Slot slot) {
+    const MemberInfo& info = table_.member(slot)->info;
+    const bool peer = info.name == stream.peer_name || info.address == stream.peer;
+    ours = ours || (peer && slot != MemberTable::self_slot() && IsLiving(table_.state(slot)));
+  });
+  const size_t living = counts().living();
+  if (ours && living > 2) return false;
+  return living < std::max<size_t>(goodbye.living_count, 2);
 }
 
 std::string Swim::WhyNameHeld(const Entry& newcomer) const {

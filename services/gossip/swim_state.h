@@ -50,18 +50,28 @@ struct Rival {
   Sequence sequence;  // of our ping
 };
 
-// One who says to have a member's name, or of whom others say so. Whether it has is asked at that
-// member's address: of another node id that says to be there, it has to answer; of the same node id
-// that says to be elsewhere, or to have another name, nobody may. When nobody did, it has the place
-// for a while whenever it claims it: its next word may have a higher incarnation.
+enum class SuccessionKind : uint8_t {
+  // Another node id says to be at a member's address: it has to answer there.
+  kSuccessor,
+  // A member's node id is said to be elsewhere, or to have another name: nobody may answer where
+  // the member is.
+  kMoved,
+  // The same, and nobody did: it has the place for a while whenever it claims it, for its next word
+  // may have a higher incarnation.
+  kVacant,
+  // The same, as a larger pool says, which this member has joined: when somebody answers where that
+  // pool says, what is believed here is of a copy.
+  kOriginal,
+};
+
+// One who says to have a member's place, or of whom others say so. Whether it has is asked first.
 struct Succession {
   Entry newcomer;
-  std::string asked;   // that member's name
-  Endpoint at;         // and its address
-  bool moved = false;   // the same node id
-  bool vacant = false;  // moved, and nobody answered
-  Sequence sequence;    // of our pings
-  Time ask_at;          // asked again, or given up, or forgotten; Time::max(): over
+  std::string asked;  // the name that is to answer
+  Endpoint at;        // and where
+  SuccessionKind kind = SuccessionKind::kSuccessor;
+  Sequence sequence;  // of our pings
+  Time ask_at;        // asked again, or given up, or forgotten; Time::max(): over
   int asked_count = 0;
   bool spread = true;   // whether others are told
   bool itself = false;  // it has said so itself, in an exchange
@@ -88,6 +98,12 @@ struct Stream {
   std::optional<JoinId> join;  // ours, by Join
   std::string peer_name;       // since its Hello
   bool join_of_either = false;
+  bool told_cluster = false;  // ours: our Hello had it
+  size_t others_count = 0;    // of ours: living members that the peer knows but for this one
+  // Of ours, by Join, once its first Entries came: whether the peer's pool is larger than this
+  // member's is without the peer.
+  std::optional<bool> larger;
+  bool turns = false;  // ours, to tell a copy that it is none any more whom it was taken for
   // The pool that this member has just found knows already what it is about to learn.
   bool newcomer = false;
   // The peer does not know its cluster yet, and may refuse ours: it is taken in by its Entries,

@@ -244,6 +244,7 @@ std::optional<StreamMessage> Read(pb::Goodbye* goodbye) {
   }
   read.reason = std::move(*goodbye->mutable_reason());
   read.living_count = goodbye->living_count();
+  read.turned = goodbye->turned();
   return read;
 }
 
@@ -374,6 +375,7 @@ std::string EncodeGoodbye(const GoodbyeMessage& goodbye) {
   while (reason.size() > kReasonBytesMax || !base::IsUtf8(reason)) reason.remove_suffix(1);
   message.mutable_goodbye()->set_reason(reason.data(), reason.size());
   message.mutable_goodbye()->set_living_count(static_cast<uint32_t>(goodbye.living_count));
+  message.mutable_goodbye()->set_turned(goodbye.turned);
   return message.SerializeAsString();
 }
 

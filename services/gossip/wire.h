@@ -146,6 +146,7 @@ struct GoodbyeMessage {
   GoodbyeKind kind = GoodbyeKind::kOther;
   std::string reason;
   size_t living_count = 0;  // that the sender knows; 0: it does not say
+  bool turned = false;      // kCopy: it was of the receiver's pool, and has joined a larger one
 };
 
 // A PingMessage or AckMessage is a probe by stream.

@@ -265,10 +265,11 @@ TEST(WireTest, AGoodbyeIsCutBetweenCharacters) {
 TEST(WireTest, EveryKindOfGoodbyeArrives) {
   for (const GoodbyeKind kind :
        {GoodbyeKind::kPool, GoodbyeKind::kName, GoodbyeKind::kCopy, GoodbyeKind::kOther}) {
-    const auto message = DecodeStreamMessage(EncodeGoodbye({kind, "why", 7}), kNow);
+    const auto message = DecodeStreamMessage(EncodeGoodbye({kind, "why", 7, true}), kNow);
     ASSERT_TRUE(message.has_value());
     EXPECT_EQ(std::get<GoodbyeMessage>(*message).kind, kind);
     EXPECT_EQ(std::get<GoodbyeMessage>(*message).living_count, 7u);
+    EXPECT_TRUE(std::get<GoodbyeMessage>(*message).turned);
   }
 }
 

@@ -9,7 +9,8 @@ import re
 import shutil
 import time
 
-from tests.e2e.cluster_story import ClusterStory
+from tests.e2e.cluster_story import ClusterStory, Server
+from tests.e2e.pool_story import QUICK
 
 FOUNDED = re.compile(r"founding cluster ([0-9a-f-]{36})")
 
@@ -256,8 +257,8 @@ class CopiedDataTest(ClusterStory):
         """Addresses of the members that a server knows."""
         return sorted(member["Addr"] for member in server.asked("/v1/agent/members"))
 
-    def has_no_place(self):
-        addresses = sorted(each.host.address for each in self.servers)
+    def has_no_place(self, *others):
+        addresses = sorted(each.host.address for each in (*self.servers, *others))
         for server in self.servers:
             self.assertEqual(self.known(server), addresses)
 
@@ -286,6 +287,30 @@ class CopiedDataTest(ClusterStory):
         self.assertEqual(self.known(self.copy), [self.copy.host.address])
         self.has_no_place()
         self.take_part()
+
+    def test_a_client_that_met_a_copy_first_brings_it_nowhere(self):
+        """What is acknowledged with one server down is at the other, not at its copy."""
+        self.start_copy()
+        leader = self.agree()
+        client = Server(self, "client", 5, QUICK)
+        client.start_client("-retry-join", self.copy.host.address)
+        self.eventually(lambda: len(client.asked("/v1/agent/members") or []) == 2, "two members")
+        client.put(f"/v1/agent/join/{leader.host.address}", "")
+        self.ends()
+        self.eventually(lambda: len(self.known(leader)) == 4, "the client in the pool")
+        (third,) = self.others(leader, self.original)
+        third.kill()
+        for number in range(20):
+            self.store(leader, f"kept/{number}", "x")
+        leader.kill()
+        third.start(*self.joins())
+        self.agree([third, self.original])
+        keys = self.original.asked("/v1/kv/kept/?keys&consistent")
+        self.assertEqual(len(keys or []), 20, keys)
+        leader.start(*self.joins())
+        self.agree()
+        self.take_part()
+        self.has_no_place(client)
 
 
 class AddressTest(ClusterStory):

@@ -49,7 +49,11 @@ class Server:
         self._lives = 0
 
     def start(self, *flags):
-        command = ["agent", "-server", "-node", self.name, "-client", "0.0.0.0"]
+        return self.start_client("-server", *flags)
+
+    def start_client(self, *flags):
+        """Starts an agent that is no server."""
+        command = ["agent", "-node", self.name, "-client", "0.0.0.0"]
         command += ["-data-dir", self.data_dir(), *self.flags, *flags]
         disk = self.disk.prefix if self.disk else ()
         self.agent = Process(*command, prefix=(*self.host.prefix, *disk))
