@@ -384,6 +384,70 @@ TEST(GossipRandomTest, OfTwoMembersOfOneNameTheOneWithTheSmallerIdStays) {
   }
 }
 
+// What of `id` is believed living at another address than `at`; empty: nothing.
+std::string Misled(const Swim& swim, const std::string& id, const Endpoint& at) {
+  std::string who;
+  swim.ForEachMember([&](const Entry& entry) {
+    const MemberInfo& info = entry.member->info;
+    if (info.id != id || !IsLiving(entry.state) || info.address == at) return;
+    who = base::StrCat(swim.self().name, " believes ", info.name, " at ", info.address.ToString());
+  });
+  return who;
+}
+
+// Copies of members' data, under the same names or others, are joined, join each other and members,
+// and come in what fewer newcomers tell than the pool has members.
+TEST(GossipRandomTest, NoCopyHasTheMembersPlaceInItsPool) {
+  for (const uint64_t seed : Seeds()) {
+    SCOPED_TRACE(base::StrCat("SEED=", seed));
+    Random random(seed);
+    SimPool pool(SwimOptions(), seed);
+    pool.WatchInvariants();
+    std::vector<HostId> ended;
+    pool.SetListener([&](HostId host, const Output& output) {
+      if (!output.copy_of.empty() || output.name_lost_to != nullptr) ended.push_back(host);
+    });
+    pool.network().weather().delay_max = milliseconds(1 + random.Below(100));
+    std::vector<HostId> members;
+    const size_t count = 4 + random.Below(5);
+    for (size_t i = 0; i < count; ++i) {
+      members.push_back(pool.AddHost(base::StrCat("m", i)));
+      pool.Start(members.back());
+    }
+    pool.Preload();
+    pool.network().RunFor(seconds(70));
+    std::vector<HostId> hosts = members;
+    const auto start = [&](const std::string& name, const HostId* of) {
+      const HostId host = pool.AddHost(name);
+      if (of != nullptr) {
+        pool.SetId(host, pool.swim(*of).self().id);
+        if (random.Below(2) == 0) pool.SetMemberName(host, pool.name(*of));
+      }
+      pool.Start(host);
+      hosts.push_back(host);
+    };
+    const size_t copies = 1 + random.Below(2);
+    for (size_t i = 0; i < copies; ++i) {
+      start(base::StrCat("copy", i), &members[random.Below(members.size())]);
+    }
+    if (random.Below(2) == 0) start("newcomer", nullptr);
+    for (int time = 0; time < 12; ++time) {
+      const HostId from = hosts[random.Below(hosts.size())];
+      const HostId to = hosts[random.Below(hosts.size())];
+      if (from != to && !pool.swim(from).leaving()) pool.Join(from, to);
+      pool.network().RunFor(milliseconds(random.Below(random.Below(4) == 0 ? 30'000 : 1000)));
+      ASSERT_EQ(pool.invariants().broken(), "");
+      for (const HostId member : members) {
+        ASSERT_EQ(std::count(ended.begin(), ended.end(), member), 0) << pool.name(member);
+        const MemberInfo& info = pool.swim(member).self();
+        for (const HostId other : members) {
+          ASSERT_EQ(Misled(pool.swim(other), info.id, info.address), "");
+        }
+      }
+    }
+  }
+}
+
 TEST(GossipRandomTest, OneSeedIsOneRun) {
   RandomRun one(7);
   RandomRun same(7);
