@@ -415,6 +415,8 @@ void Connection::Settle() {
     // To wait for more is a system call, and most calls are over before anything comes.
     if (state_ == State::kCall) {
       GiveBuffer();
+    } else if (loop_->arms_later()) {
+      loop_->ArmLater(this);
     } else {
       ArmRead();
     }

@@ -80,6 +80,8 @@ class Connection final : public Served {
   // nothing, while the client has not taken enough of those before. May end the call, and delete
   // the connection.
   bool OnNext();
+  // Reads on, where there is something to read or to wait for.
+  void ArmRead();
 
  private:
   enum class State {
@@ -98,7 +100,6 @@ class Connection final : public Served {
   struct OnSlice;
 
   // Reading.
-  void ArmRead();
   void GiveBuffer();
   void HandleRead(const boost::system::error_code& ec, size_t size);
   void HandleReadable(const boost::system::error_code& ec);

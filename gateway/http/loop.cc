@@ -96,18 +96,27 @@ base::Loan::End Loop::Lend() {
 bool Loop::RunBorrowed() {
   const Running here(this);
   if (!borrowed_until_.has_value()) borrowed_until_ = Clock::now() + kBorrowedMax;
+  ArmAll();
+  arms_later_ = true;
   int done = tasks_.RunAll();
+  arms_later_ = false;
   for (int i = 1; !borrowed_too_long_ && io_.poll_one() > 0; ++i, ++done) {
     if (i % kHandlersToALook == 0) borrowed_too_long_ = Clock::now() >= *borrowed_until_;
   }
-  return done > 0 && !borrowed_too_long_;
+  return (done > 0 || !unarmed_.empty()) && !borrowed_too_long_;
+}
+
+void Loop::ArmAll() {
+  for (Connection* const connection : unarmed_) connection->ArmRead();
+  unarmed_.clear();
 }
 
 void Loop::ReturnBorrowed() {
+  const bool idle = !std::exchange(borrowed_too_long_, false) && unarmed_.empty();
+  ArmAll();
   NoteCall();
   lend_pause_ = kLendPauseMin;
   borrowed_until_.reset();
-  const bool idle = !std::exchange(borrowed_too_long_, false);
   loan_.Return(/*lend_on=*/idle && expected_ > 0 && !io_.stopped());
 }
 
@@ -152,6 +161,7 @@ void Loop::Adopt(Socket socket, const ClientKey& client) {
 }
 
 void Loop::Remove(Served* served) {
+  std::erase(unarmed_, served);
   const size_t place = served->place();
   served_[place] = served_.back();
   served_[place]->set_place(place);

@@ -42,6 +42,7 @@
 namespace consul::gateway::http {
 
 struct CallContext;
+class Connection;
 
 // Without the type-erased executor: one indirection less in each operation.
 using Socket =
@@ -111,6 +112,11 @@ class Loop final : public rpc::Executor, private base::Lender {
   void GiveOut(std::string out);
   std::unique_ptr<CallContext> TakeContext();
   void GiveContext(std::unique_ptr<CallContext> context);
+  // While many are answered at once: whose client has not read its answer has nothing to say yet,
+  // and a read in vain costs as much as another.
+  bool arms_later() const { return arms_later_; }
+  // Reads on when all have been answered.
+  void ArmLater(Connection* connection) { unarmed_.push_back(connection); }
   // A call was made: the loop is not idle.
   void NoteCall() { called_ = true; }
   // Deletes what nothing refers to any more, and counts its client's connection no longer.
@@ -127,6 +133,7 @@ class Loop final : public rpc::Executor, private base::Lender {
   base::Loan::End Lend();
   bool RunBorrowed() override;
   void ReturnBorrowed() override;
+  void ArmAll();
   void Adopt(Socket socket, const ClientKey& client);
   void ArmTick();
   void Tick();
@@ -149,6 +156,8 @@ class Loop final : public rpc::Executor, private base::Lender {
   Clock::duration lend_pause_;  // the next time that nobody borrows it
   std::optional<Clock::time_point> borrowed_until_;  // by this borrower, once it has begun
   bool borrowed_too_long_ = false;
+  bool arms_later_ = false;
+  std::vector<Connection*> unarmed_;
   std::atomic<size_t> load_{0};
   Dispatcher dispatcher_;
   http::Clock clock_;
