@@ -48,9 +48,9 @@ class LentLoopTest : public testing::Test {
     ASSERT_TRUE(Eventually([&] { return backend_.waiting() == before + 1; }));
   }
   // Whether this thread itself went on with the calls that it had answers for.
-  bool BringsAndRuns() {
+  bool BringsAndRuns(std::chrono::seconds time_max = std::chrono::seconds(30)) {
     {
-      base::Borrower borrower;
+      base::Borrower borrower(time_max);
       backend_.Set("foo", "new");
     }
     return backend_.last_thread() == std::this_thread::get_id();
@@ -81,6 +81,18 @@ TEST_F(LentLoopTest, ALoopThatLendsNothingIsRunByItsThread) {
     Park(client.get());
     EXPECT_FALSE(BringsAndRuns());
     ASSERT_TRUE(client->Read().has_value());
+  }
+}
+
+TEST_F(LentLoopTest, WhatABorrowerHasNoTimeForIsItsThreads) {
+  Start();
+  const auto client = Connect();
+  for (int i = 0; i < 50; ++i) {
+    Park(client.get());
+    EXPECT_FALSE(BringsAndRuns(std::chrono::seconds(0)));
+    const auto answer = client->Read();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status, 200);
   }
 }
 

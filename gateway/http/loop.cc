@@ -21,11 +21,12 @@ constexpr std::chrono::microseconds kLentUnusedMax{500};
 constexpr std::chrono::milliseconds kLendPauseMin{4};
 constexpr std::chrono::milliseconds kLendPauseMax{1000};
 
-// A borrower has other things to see to, raft's heartbeats among them: what is busier is not lent,
-// or goes back to its own thread.
+// What has more to do is not lent: its borrower would not come to an end.
 constexpr size_t kLentConnectionsMax = 128;
-constexpr std::chrono::milliseconds kBorrowedMax{1};
-constexpr int kHandlersToALook = 8;  // at the clock
+// A borrower runs two handlers for each connection that it has answered, as data may come before it
+// is read, and so many for others.
+constexpr int kHandlersEach = 2;
+constexpr int kOtherHandlersMax = 8;
 
 namespace {
 
@@ -93,17 +94,35 @@ base::Loan::End Loop::Lend() {
   return end;
 }
 
-bool Loop::RunBorrowed() {
+bool Loop::RunBorrowed(Clock::time_point until) {
   const Running here(this);
-  if (!borrowed_until_.has_value()) borrowed_until_ = Clock::now() + kBorrowedMax;
+  if (borrowed_until_ != until) handlers_left_ = kOtherHandlersMax;
+  borrowed_until_ = until;
   ArmAll();
-  arms_later_ = true;
-  int done = tasks_.RunAll();
-  arms_later_ = false;
-  for (int i = 1; !borrowed_too_long_ && io_.poll_one() > 0; ++i, ++done) {
-    if (i % kHandlersToALook == 0) borrowed_too_long_ = Clock::now() >= *borrowed_until_;
+  bool more = RunLentTasks();
+  while (handlers_left_ > 0 && !time_is_up() && !loan_.recalled() && io_.poll_one() > 0) {
+    --handlers_left_;
+    more = true;
   }
-  return (done > 0 || !unarmed_.empty()) && !borrowed_too_long_;
+  return more;
+}
+
+// Returns whether there were any. Those for which there is no time are the loop's own again.
+bool Loop::RunLentTasks() {
+  const std::vector<rpc::Task*> tasks = std::exchange(lent_tasks_, {});
+  arms_later_ = true;
+  bool others = false;
+  for (rpc::Task* const task : tasks) {
+    if (time_is_up()) {
+      others = tasks_.Push(task) || others;
+    } else {
+      task->Run();
+    }
+  }
+  arms_later_ = false;
+  handlers_left_ += kHandlersEach * static_cast<int>(unarmed_.size());
+  if (others) PostTasks();
+  return !tasks.empty();
 }
 
 void Loop::ArmAll() {
@@ -112,11 +131,12 @@ void Loop::ArmAll() {
 }
 
 void Loop::ReturnBorrowed() {
-  const bool idle = !std::exchange(borrowed_too_long_, false) && unarmed_.empty();
+  const bool idle = handlers_left_ > 0 && !time_is_up() && unarmed_.empty();
   ArmAll();
   NoteCall();
   lend_pause_ = kLendPauseMin;
-  borrowed_until_.reset();
+  borrowed_until_ = Clock::time_point::max();
+  borrower_ = nullptr;
   loan_.Return(/*lend_on=*/idle && expected_ > 0 && !io_.stopped());
 }
 
@@ -130,15 +150,23 @@ void Loop::Join() {
 }
 
 void Loop::Post(rpc::Task* task) {
-  if (!tasks_.Push(task)) return;
   const bool lends = options_.lends && running != this;
-  base::Borrower* const borrower = lends ? base::Borrower::Current() : nullptr;
-  if (borrower != nullptr && loan_.Borrow()) {
-    borrower->Add(this);
-    return;
+  if (base::Borrower* const borrower = lends ? base::Borrower::Current() : nullptr) {
+    if (borrower_ != borrower && loan_.Borrow()) {
+      borrower_ = borrower;
+      borrower->Add(this);
+    }
+    if (borrower_ == borrower) {
+      lent_tasks_.push_back(task);
+      return;
+    }
   }
-  // Before the task can run, with which the loop may end.
+  if (!tasks_.Push(task)) return;
+  PostTasks();
   if (lends) loan_.Recall();
+}
+
+void Loop::PostTasks() {
   boost::asio::post(io_, [this] {
     NoteCall();
     tasks_.RunAll();
@@ -150,6 +178,7 @@ void Loop::Add(Socket socket, const ClientKey& client) {
   boost::asio::post(io_, [this, socket = std::move(socket), client]() mutable {
     Adopt(std::move(socket), client);
   });
+  if (options_.lends) loan_.Recall();
 }
 
 void Loop::Adopt(Socket socket, const ClientKey& client) {

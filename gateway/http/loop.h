@@ -6,10 +6,10 @@
 //
 // Where the options say so its thread lends it (services/base/lending.h) while nothing is due but
 // answers that others bring soon. What comes in meanwhile is left where it is until such an answer
-// is there, for a millisecond at most.
+// is there, for two milliseconds at most.
 //
-// Threads: Post, Add and the counters from any; everything else on the loop's own, or on that of
-// who has borrowed it.
+// Threads: Post, Add and the counters from any, by whom the loop outlives; everything else on the
+// loop's own, or on that of who has borrowed it.
 #ifndef CONSUL_GATEWAY_HTTP_LOOP_H_
 #define CONSUL_GATEWAY_HTTP_LOOP_H_
 
@@ -86,6 +86,9 @@ class Loop final : public rpc::Executor, private base::Lender {
   void Post(rpc::Task* task) override;
   bool gathers() const override { return true; }
   void Expect(int more) override { expected_ += more; }
+  bool time_is_up() const override {
+    return borrowed_until_ != Clock::time_point::max() && Clock::now() >= borrowed_until_;
+  }
   // Serves a connection that counts in ClientCounts already.
   void Add(Socket socket, const ClientKey& client);
 
@@ -131,9 +134,11 @@ class Loop final : public rpc::Executor, private base::Lender {
 
   void Run();
   base::Loan::End Lend();
-  bool RunBorrowed() override;
+  bool RunBorrowed(Clock::time_point until) override;
   void ReturnBorrowed() override;
+  bool RunLentTasks();
   void ArmAll();
+  void PostTasks();
   void Adopt(Socket socket, const ClientKey& client);
   void ArmTick();
   void Tick();
@@ -154,8 +159,11 @@ class Loop final : public rpc::Executor, private base::Lender {
   int expected_ = 0;            // answers that others bring soon
   Clock::time_point lend_at_;   // not before
   Clock::duration lend_pause_;  // the next time that nobody borrows it
-  std::optional<Clock::time_point> borrowed_until_;  // by this borrower, once it has begun
-  bool borrowed_too_long_ = false;
+  // Who runs it now, if nobody but that one could have borrowed it.
+  std::atomic<const base::Borrower*> borrower_{nullptr};
+  std::vector<rpc::Task*> lent_tasks_;  // what the borrower itself brought
+  Clock::time_point borrowed_until_ = Clock::time_point::max();
+  int handlers_left_ = 0;  // of this borrower
   bool arms_later_ = false;
   std::vector<Connection*> unarmed_;
   std::atomic<size_t> load_{0};

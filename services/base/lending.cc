@@ -40,6 +40,11 @@ void Loan::Recall() {
   if (state_ == State::kLent) GiveBackLocked();
 }
 
+bool Loan::recalled() {
+  MutexLock lock(&mutex_);
+  return recalled_;
+}
+
 bool Loan::Borrow() {
   MutexLock lock(&mutex_);
   if (state_ != State::kLent) return false;
@@ -62,25 +67,29 @@ void Loan::GiveBackLocked() {
   given_back_.Signal();
 }
 
-Borrower::Borrower() : before_(std::exchange(current, this)) {}
+Borrower::Borrower(std::chrono::nanoseconds time_max)
+    : time_max_(time_max), before_(std::exchange(current, this)) {}
 
 Borrower::~Borrower() {
   Run();
   current = before_;
 }
 
-Borrower* Borrower::Current() { return current; }
+Borrower* Borrower::Current() { return current == nullptr || current->spent_ ? nullptr : current; }
 
 bool Borrower::Run() {
+  using Clock = std::chrono::steady_clock;
   if (lenders_.empty()) return false;
+  if (!until_.has_value()) until_ = Clock::now() + time_max_;
   current = nullptr;
   bool more = true;
   for (int i = 0; more && i < kPasses; ++i) {
     more = false;
-    for (Lender* const lender : lenders_) more = lender->RunBorrowed() || more;
+    for (Lender* const lender : lenders_) more = lender->RunBorrowed(*until_) || more;
   }
   for (Lender* const lender : std::exchange(lenders_, {})) lender->ReturnBorrowed();
   current = this;
+  spent_ = Clock::now() >= *until_;
   return true;
 }
 

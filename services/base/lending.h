@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "services/base/mutex.h"
@@ -34,6 +35,7 @@ class Loan {
   End Lend(std::chrono::nanoseconds unused_max);
   // Of any thread: there is something that no borrower brings.
   void Recall();
+  bool recalled();
   // Of any thread. True: it is lent, and the caller's until it returns it.
   bool Borrow();
   // Of the borrower's: to lie there for the next one, unless it was recalled, or given back.
@@ -54,9 +56,9 @@ class Loan {
 // What is borrowed.
 class Lender {
  public:
-  // Both on the thread that borrowed it. Does what is due, and tells whether more is to be
-  // expected for having done it.
-  virtual bool RunBorrowed() = 0;
+  // Both on the thread that borrowed it. Does what is due, and ends soon after `until`. Tells
+  // whether more is to be expected for having done it.
+  virtual bool RunBorrowed(std::chrono::steady_clock::time_point until) = 0;
   // Gives the loan back.
   virtual void ReturnBorrowed() = 0;
 
@@ -68,12 +70,13 @@ class Lender {
 // is run by Run, or at the end of its life.
 class Borrower {
  public:
-  Borrower();
+  // `time_max`: for all that it runs, from the first time on. The thread has other things to do.
+  explicit Borrower(std::chrono::nanoseconds time_max);
   ~Borrower();
   Borrower(const Borrower&) = delete;
   Borrower& operator=(const Borrower&) = delete;
 
-  // The calling thread's newest. Null: it has none, or runs what it has borrowed.
+  // The calling thread's newest. Null: it has none, or runs what it has borrowed, or has no time.
   static Borrower* Current();
 
   // REQUIRES: the calling thread has borrowed the loan of `lender`.
@@ -83,7 +86,10 @@ class Borrower {
   bool Run();
 
  private:
+  const std::chrono::nanoseconds time_max_;
   Borrower* const before_;
+  std::optional<std::chrono::steady_clock::time_point> until_;  // once it has run
+  bool spent_ = false;
   std::vector<Lender*> lenders_;
 };
 

@@ -21,7 +21,7 @@ void AwaitBorrow(Loan* loan) {
 
 struct TestLender final : Lender {
   explicit TestLender(std::function<bool()> work) : work(std::move(work)) {}
-  bool RunBorrowed() override {
+  bool RunBorrowed(std::chrono::steady_clock::time_point /*until*/) override {
     EXPECT_EQ(returns, 0);
     return work();
   }
@@ -133,10 +133,10 @@ TEST(LoanTest, RecalledWhileItIsBorrowed) {
 TEST(BorrowerTest, OfTheThreadAndAsLongAsItLives) {
   EXPECT_EQ(Borrower::Current(), nullptr);
   {
-    Borrower outer;
+    Borrower outer(kLong);
     EXPECT_EQ(Borrower::Current(), &outer);
     {
-      Borrower inner;
+      Borrower inner(kLong);
       EXPECT_EQ(Borrower::Current(), &inner);
     }
     EXPECT_EQ(Borrower::Current(), &outer);
@@ -146,7 +146,7 @@ TEST(BorrowerTest, OfTheThreadAndAsLongAsItLives) {
 }
 
 TEST(BorrowerTest, RunsWhatItHasBorrowedAndReturnsIt) {
-  Borrower borrower;
+  Borrower borrower(kLong);
   EXPECT_FALSE(borrower.Run());
   int runs = 0;
   TestLender lender([&] {
@@ -163,7 +163,7 @@ TEST(BorrowerTest, RunsWhatItHasBorrowedAndReturnsIt) {
 }
 
 TEST(BorrowerTest, RunsAllAgainWhileThereIsMore) {
-  Borrower borrower;
+  Borrower borrower(kLong);
   int runs = 0;
   int others = 0;
   TestLender lender([&] { return ++runs < 3; });
@@ -180,17 +180,27 @@ TEST(BorrowerTest, RunsAllAgainWhileThereIsMore) {
 }
 
 TEST(BorrowerTest, ReturnsWhatHasMoreForEver) {
-  Borrower borrower;
+  Borrower borrower(kLong);
   TestLender lender([] { return true; });
   borrower.Add(&lender);
   borrower.Run();
   EXPECT_EQ(lender.returns, 1);
 }
 
+TEST(BorrowerTest, BorrowsNoMoreWhenItsTimeIsUp) {
+  Borrower borrower(std::chrono::nanoseconds(0));
+  EXPECT_EQ(Borrower::Current(), &borrower);
+  TestLender lender([] { return true; });
+  borrower.Add(&lender);
+  borrower.Run();
+  EXPECT_EQ(lender.returns, 1);
+  EXPECT_EQ(Borrower::Current(), nullptr);
+}
+
 TEST(BorrowerTest, RunsWhatIsLeftAtItsEnd) {
   TestLender lender([] { return false; });
   {
-    Borrower borrower;
+    Borrower borrower(kLong);
     borrower.Add(&lender);
   }
   EXPECT_EQ(lender.returns, 1);
@@ -198,7 +208,7 @@ TEST(BorrowerTest, RunsWhatIsLeftAtItsEnd) {
 
 // Or it would run for ever.
 TEST(BorrowerTest, BorrowsNothingWhileItRuns) {
-  Borrower borrower;
+  Borrower borrower(kLong);
   TestLender lender([] {
     EXPECT_EQ(Borrower::Current(), nullptr);
     return false;

@@ -113,7 +113,7 @@ TEST_F(NodeClusterTest, AReadBarrierOfAnyServerSeesWhatAnyServerAcknowledged) {
 class Reader final : public base::Lender {
  public:
   explicit Reader(std::function<void()> ask) : ask_(std::move(ask)) {}
-  bool RunBorrowed() override {
+  bool RunBorrowed(std::chrono::steady_clock::time_point /*until*/) override {
     if (std::exchange(asked_, true)) return false;
     ask_();
     return true;
@@ -164,7 +164,7 @@ TEST_F(NodeClusterTest, AReaderThatGoesOnSharesARoundWithThoseThatWait) {
     });
     led.ReadBarrier(ReadMode::kReadIndex, answered);
     deliver();
-    if (!went_on) reader.RunBorrowed();
+    if (!went_on) reader.RunBorrowed({});
     deliver();
     shared = went_on && all.is_down();
     while (!all.is_down()) deliver();

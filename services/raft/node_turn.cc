@@ -4,6 +4,7 @@
 // it, where nobody has the turn: to wake another thread takes longer than most turns. So is the
 // first proposal or read where nothing is under way; those behind it share a turn.
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -15,6 +16,10 @@ namespace {
 
 // Of a thread that is not raft's alone: others wait for it, too.
 constexpr int kTurnsInARow = 3;
+
+// What readers that have lent themselves may take of such a thread for a message: heartbeats, and
+// the acks of writes, wait behind it.
+constexpr std::chrono::milliseconds kReadersMax{1};
 
 }  // namespace
 
@@ -74,13 +79,11 @@ bool NodeImpl::TakeTurnLocked(Inbox* inbox) {
 // Goes on with what came meanwhile: to wake the thread `raft` for it would take longer. The thread
 // `disk` does not, for it may have been given something to write.
 void NodeImpl::WorkHere(Inbox inbox, Bringer bringer) {
+  std::optional<base::Borrower> borrower;
+  if (bringer == Bringer::kPeer) borrower.emplace(kReadersMax);
   const int turns_max = bringer == Bringer::kDisk ? 1 : kTurnsInARow;
   for (int turns = 1;; ++turns) {
-    {
-      std::optional<base::Borrower> borrower;
-      if (bringer == Bringer::kPeer) borrower.emplace();
-      Work(&inbox, borrower.has_value() ? &*borrower : nullptr, /*on_raft_thread=*/false);
-    }
+    Work(&inbox, borrower.has_value() ? &*borrower : nullptr, /*on_raft_thread=*/false);
     if (!EndTurn(turns < turns_max ? &inbox : nullptr)) return;
   }
 }

@@ -35,6 +35,10 @@ class Executor {
   // now have begun, so that they can share what they ask others for.
   virtual bool gathers() const { return false; }
 
+  // Whether a task that runs now should post the rest of what it has to do: others wait for this
+  // thread, too.
+  virtual bool time_is_up() const { return false; }
+
   // So many answers more (or fewer) are under way to calls that began here, which other threads
   // post soon: within a round trip to another server. Tasks run once they have come may run on the
   // thread that brings them. On the executor's own thread.

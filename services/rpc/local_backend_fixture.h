@@ -103,6 +103,8 @@ class TestExecutor : public Executor {
  public:
   void Post(Task* task) override { queue.Push(task); }
   bool gathers() const override { return gathering; }
+  bool time_is_up() const override { return hurried; }
+  void Expect(int more) override { expected += more; }
   // Runs until `done`, or for five seconds.
   void RunUntil(const bool& done) {
     const auto end = std::chrono::steady_clock::now() + 5s;
@@ -112,6 +114,8 @@ class TestExecutor : public Executor {
   }
   TaskQueue queue;
   bool gathering = false;
+  bool hurried = false;
+  int expected = 0;
 };
 
 template <typename Request, typename Response>

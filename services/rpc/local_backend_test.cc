@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "services/rpc/errors.h"
 #include "services/rpc/local_backend_fixture.h"
 #include "services/rpc/test_caller.h"
@@ -168,6 +170,28 @@ TEST_F(LocalBackendTest, AConsistentReadWaitsForItsBarrier) {
   consensus_.barriers[0](absl::OkStatus());
   executor_.RunUntil(call->done);
   EXPECT_EQ(call->answer.entry().value(), "six");  // read after the barrier, not before
+}
+
+TEST_F(LocalBackendTest, WhoHasNoTimeIsToldOfTheOtherReadsLater) {
+  consensus_.now = TestConsensus::kFollows;
+  executor_.gathering = true;
+  std::vector<std::unique_ptr<GetCall>> calls;
+  for (int i = 0; i < 3; ++i) {
+    calls.push_back(NewGet());
+    backend_->Start(calls[i].get());
+  }
+  executor_.queue.RunAll();
+  EXPECT_EQ(executor_.expected, 1);
+  ASSERT_EQ(consensus_.barriers.size(), 1);
+  consensus_.barriers[0](absl::OkStatus());
+  executor_.hurried = true;
+  for (int told = 1; told <= 3; ++told) {
+    EXPECT_EQ(executor_.queue.RunAll(), 1);
+    const auto is_done = [](const auto& call) { return call->done; };
+    EXPECT_EQ(std::count_if(calls.begin(), calls.end(), is_done), told);
+    EXPECT_EQ(executor_.expected, 0);
+  }
+  EXPECT_EQ(executor_.queue.RunAll(), 0);
 }
 
 TEST_F(LocalBackendTest, ReadsThatComeToALoopTogetherAskOnce) {

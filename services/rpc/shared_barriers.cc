@@ -22,6 +22,14 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
                                        });
   }
 
+  void Tell() {
+    if (told_count_ == 0) key_.first->Expect(-1);
+    while (told_count_ < reads_.size()) {
+      reads_[told_count_++]->Answered(status_);
+      if (told_count_ < reads_.size() && key_.first->time_is_up()) return Post();
+    }
+  }
+
   void Post() {
     posted_self_ = shared_from_this();
     key_.first->Post(this);
@@ -30,11 +38,7 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
  private:
   void Run() override {
     const std::shared_ptr<Group> self = std::move(posted_self_);
-    if (asked_) {
-      key_.first->Expect(-1);
-      for (const std::shared_ptr<Read>& read : reads_) read->Answered(status_);
-      return;
-    }
+    if (asked_) return Tell();
     {
       base::MutexLock lock(&barriers_->mutex_);
       barriers_->gathering_.erase(key_);
@@ -45,6 +49,7 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
   SharedBarriers* const barriers_;
   const Key key_;
   std::vector<std::shared_ptr<Read>> reads_;
+  size_t told_count_ = 0;
   bool asked_ = false;
   absl::Status status_;
   std::shared_ptr<Group> posted_self_;  // while it is in the executor's queue
