@@ -49,6 +49,8 @@ void SimNetwork::SetAddress(HostId id, const Endpoint& address) {
   by_address_[address] = id;
 }
 
+void SimNetwork::AddAddress(HostId id, const Endpoint& address) { by_address_[address] = id; }
+
 void SimNetwork::Pause(HostId id, Duration duration) {
   Host& host = hosts_[id.value];
   host.paused_until = std::max(host.paused_until, now_ + duration);

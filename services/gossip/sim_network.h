@@ -76,6 +76,8 @@ class SimNetwork {
   void SetProcess(HostId host, SimProcess* process);
   // The host is reached at another address from now on.
   void SetAddress(HostId host, const Endpoint& address);
+  // And at this one; its packets come from the other.
+  void AddAddress(HostId host, const Endpoint& address);
   const Endpoint& address(HostId host) const { return hosts_[host.value].address; }
   size_t hosts_count() const { return hosts_.size(); }
 

@@ -338,6 +338,8 @@ bool SimText::RunFault(const Words& words) {
     network.Pause(host(1), ToDuration(words.at(2)));
   } else if (verb == "move") {
     pool_->MoveTo(host(1), *Endpoint::Parse(words.at(2)));
+  } else if (verb == "also-at") {
+    network.AddAddress(host(1), *Endpoint::Parse(words.at(2)));
   } else if (verb == "renew-id") {
     pool_->RenewId(host(1));
   } else if (verb == "set-meta") {

@@ -119,12 +119,26 @@ void Swim::ReceivePacket(Time now, const Endpoint& from, std::string_view plain)
   Dispatch(from, *parts);
 }
 
+// Who answers where a member is asked for is there, and what it says of itself beside the answer is
+// its own word, whatever address its packets leave from: a machine may have several.
+Endpoint Swim::WhereAsked(const AliveClaim& claim, const PacketParts& parts,
+                          const Endpoint& from) const {
+  if (!parts.ack.has_value()) return from;
+  for (const Succession& each : successions_) {
+    const bool answers = each.kind == SuccessionKind::kMoved &&
+                         each.sequence == parts.ack->sequence && each.asked == parts.ack->name &&
+                         each.newcomer.member->info.id == claim.member->info.id;
+    if (answers) return each.at;
+  }
+  return from;
+}
+
 // Claims come before the probe beside them: an ack to the one who suspects us refutes it already.
 void Swim::Dispatch(const Endpoint& from, PacketParts& parts) {
   const Incarnation before = incarnation_;
   bool stale = false;
   for (const AliveClaim& claim : parts.alives) {
-    HearAlive(claim.member, claim.incarnation, {.from = from});
+    HearAlive(claim.member, claim.incarnation, {.from = WhereAsked(claim, parts, from)});
   }
   for (const SuspectClaim& claim : parts.suspects) {
     stale = stale || (ClaimIsOfSelf(claim.name, claim.id_check) && claim.incarnation < before);

@@ -199,6 +199,8 @@ class Swim {
   // swim.cc: time, packets, words.
   bool Advance(Time now);
   void Slept(Duration late);
+  Endpoint WhereAsked(const AliveClaim& claim, const PacketParts& parts,
+                      const Endpoint& from) const;
   void Dispatch(const Endpoint& from, PacketParts& parts);
   void Malformed(const Endpoint& from);
   void Say(FactKind kind, std::string_view name = {}, const Endpoint& address = {},

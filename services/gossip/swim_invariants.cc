@@ -65,7 +65,8 @@ void SwimInvariants::CheckPacket(const Swim& swim, const Packet& packet, bool ti
   bool known = false;
   bool wanted = false;
   swim.ForEachMember([&](const Entry& entry) {
-    if (entry.member->info.address != packet.to) return;
+    const MemberInfo& info = entry.member->info;
+    if (info.address != packet.to || (parts->ping && parts->ping->target != info.name)) return;
     known = true;
     wanted = wanted || entry.state != LifeState::kLeft;
   });

@@ -26,7 +26,8 @@ constexpr int kReclaimDivisor = 2;
 // Two entries of dead ids are told apart by their ages, which travel in whole seconds.
 constexpr Duration kAgeError = std::chrono::seconds(2);
 
-// How often a successor is asked whether it is there, a probe timeout apart: packets are lost.
+// How often one is asked whether it is there, for packets are lost: a successor a probe timeout
+// apart, a member that may have moved within one.
 constexpr int kSuccessorAsksMax = 3;
 
 // For so long one may have to learn that whom it knows is a copy. Who has known it for longer is of
@@ -174,7 +175,9 @@ bool Swim::Begin(Succession succession) {
 
 void Swim::Ask(Succession* succession) {
   const Member& member = *succession->newcomer.member;
-  succession->ask_at = now_ + options_.probe_timeout;
+  // Each member asks before it believes a move, and so each hop of the news waits.
+  const bool quickly = succession->kind == SuccessionKind::kMoved;
+  succession->ask_at = now_ + options_.probe_timeout / (quickly ? kSuccessorAsksMax : 1);
   ++succession->asked_count;
   Send(succession->at,
        {EncodePing(PingOf(succession->sequence, succession->asked, member.id_check))});
