@@ -159,7 +159,7 @@ class Loop final : public rpc::Executor, private base::Lender {
   int expected_ = 0;            // answers that others bring soon
   Clock::time_point lend_at_;   // not before
   Clock::duration lend_pause_;  // the next time that nobody borrows it
-  // Who runs it now, if nobody but that one could have borrowed it.
+  // Who has borrowed it. For who asks whether it is itself: nobody else ever writes that.
   std::atomic<const base::Borrower*> borrower_{nullptr};
   std::vector<rpc::Task*> lent_tasks_;  // what the borrower itself brought
   Clock::time_point borrowed_until_ = Clock::time_point::max();

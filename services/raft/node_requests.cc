@@ -329,7 +329,6 @@ void NodeImpl::AnswerBarriers(Time now) {
   barriers_.Applied(apply_.applied());
   if (!disk_full_.ok()) barriers_.RefuseBeyond(now, LastTaken(), disk_full_);
   barriers_.Expire(now);
-  FlushAnswers();
 }
 
 void NodeImpl::FlushAnswers() {

@@ -119,6 +119,7 @@ bool NodeImpl::LetReadersGoOn(Time now, base::Borrower* borrower, Inbox* inbox) 
   if (reads_.empty() && barriers_.empty()) return false;
   Pump();
   AnswerBarriers(now);
+  FlushAnswers();
   if (!borrower->Run()) return false;
   Inbox more;
   {

@@ -4,7 +4,7 @@
 
 namespace consul::rpc {
 
-// Of one executor and mode. Posted twice: to ask, and to tell.
+// Of one executor and mode. Posted to ask, and to tell: again where there is no time for all.
 class SharedBarriers::Group final : public Task, public std::enable_shared_from_this<Group> {
  public:
   Group(SharedBarriers* barriers, const Key& key) : barriers_(barriers), key_(key) {}
@@ -22,14 +22,6 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
                                        });
   }
 
-  void Tell() {
-    if (told_count_ == 0) key_.first->Expect(-1);
-    while (told_count_ < reads_.size()) {
-      reads_[told_count_++]->Answered(status_);
-      if (told_count_ < reads_.size() && key_.first->time_is_up()) return Post();
-    }
-  }
-
   void Post() {
     posted_self_ = shared_from_this();
     key_.first->Post(this);
@@ -44,6 +36,14 @@ class SharedBarriers::Group final : public Task, public std::enable_shared_from_
       barriers_->gathering_.erase(key_);
     }
     Ask();
+  }
+
+  void Tell() {
+    if (told_count_ == 0) key_.first->Expect(-1);
+    while (told_count_ < reads_.size()) {
+      reads_[told_count_++]->Answered(status_);
+      if (told_count_ < reads_.size() && key_.first->time_is_up()) return Post();
+    }
   }
 
   SharedBarriers* const barriers_;
